@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Writes the hashed lock files. dev.lock holds everything; the others are held to its versions, so
+# that what is tested is what the images install. Needs uv. `--upgrade` moves every pin forward.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+compile=(uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header
+         --python-version 3.11 pyproject.toml)
+"${compile[@]}" "$@" --all-extras --group dev -o requirements/dev.lock
+for extra in operator trainer cli dashboards; do
+  "${compile[@]}" "$@" --extra "$extra" -c requirements/dev.lock -o "requirements/$extra.lock"
+done

@@ -1,0 +1,265 @@
+"""The two kinds that users write: TrainingRun and FineTuneJob."""
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from trainwright_api.base import Model
+from trainwright_api.checkpoints import Checkpoints, RunReference
+from trainwright_api.data import FineTuningData, Location, Tokenizer, TrainingData
+from trainwright_api.status import RunStatus
+from trainwright_api.training import (
+    ActivationCheckpointing,
+    Batch,
+    Budget,
+    Optimizer,
+    Parallelism,
+    Precision,
+    Schedule,
+)
+from trainwright_api.workers import Recovery, Workers
+
+
+class Objective(StrEnum):
+    """What a pretraining run learns."""
+
+    CAUSAL_LM = "CausalLM"
+
+
+class PretrainedModel(Model):
+    """The model of a pretraining run: a new one by architecture and config, or weights to continue from."""
+
+    architecture: str | None = Field(
+        None,
+        max_length=64,
+        description="model_type of transformers for a new model, such as llama, qwen3 or gpt2.",
+    )
+    config: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Fields of the architecture's transformers config; the vocabulary size is set from the "
+        "tokenizer.",
+    )
+    weights: Location | None = Field(
+        None, description="Weights to continue pretraining from: a folder that transformers loads."
+    )
+    run: RunReference | None = Field(
+        None, description="Continue from the finished model of another run in this namespace."
+    )
+
+
+class BaseModelSource(Model):
+    """What a fine-tuning job starts from: exactly one of uri, run."""
+
+    uri: str | None = Field(
+        None,
+        max_length=1024,
+        description="A folder that transformers loads: s3://, pvc://, file:// or hf://.",
+    )
+    endpoint: str | None = Field(
+        None, description="URL of the S3 endpoint; default as checkpoints.store."
+    )
+    region: str | None = Field(
+        None, description="Region of the bucket; default as checkpoints.store."
+    )
+    credentials_secret: str | None = Field(
+        None,
+        description="Secret with the credentials; default: that of checkpoints.store for s3://.",
+    )
+    gguf_file: str | None = Field(
+        None,
+        description="Name of a GGUF file in the folder; its weights are converted when they are loaded.",
+    )
+    run: RunReference | None = Field(
+        None, description="The finished model of another run in this namespace."
+    )
+
+
+class SFTLoss(StrEnum):
+    """Which tokens are trained."""
+
+    ASSISTANT_ONLY = "AssistantOnly"
+    ALL_TOKENS = "AllTokens"
+
+
+class SFT(Model):
+    """Supervised fine-tuning."""
+
+    loss: SFTLoss = Field(
+        SFTLoss.ASSISTANT_ONLY,
+        description="AssistantOnly trains on the assistant's answers (completions), AllTokens on everything. "
+        "Default AssistantOnly.",
+    )
+
+
+class Method(Model):
+    """The fine-tuning method: exactly one block."""
+
+    sft: SFT | None = Field(None, description="Supervised fine-tuning on given answers.")
+
+
+class AdapterType(StrEnum):
+    """What is trained: all weights, or an adapter beside the frozen ones."""
+
+    NONE = "None"
+    LORA = "LoRA"
+
+
+class Adapter(Model):
+    """A low-rank adapter (peft)."""
+
+    type: AdapterType = Field(
+        AdapterType.NONE,
+        description="None trains all weights; LoRA a low-rank adapter. Default None.",
+    )
+    rank: int = Field(16, ge=1, le=1024, description="Rank of the adapter's matrices. Default 16.")
+    alpha: float | None = Field(
+        None,
+        gt=0,
+        description="Scaling numerator: updates are scaled by alpha/rank. Default: twice the rank.",
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout before the adapter. Default 0.")
+    target_modules: list[str] = Field(
+        ["AllLinear"],
+        min_length=1,
+        max_length=64,
+        description="Names of the linear layers to adapt, or AllLinear for all but the output head. "
+        "Default AllLinear.",
+    )
+
+
+class Output(Model):
+    """Where the finished model goes."""
+
+    uri: str | None = Field(
+        None,
+        max_length=1024,
+        description="Folder of the finished model in the same store as the checkpoints. Default: model/ beside them.",
+    )
+    merge: bool = Field(
+        False,
+        description="LoRA: also merge the adapter into the base model's weights. Default false.",
+    )
+    sample_prompts: list[str] = Field(
+        default_factory=list,
+        max_length=4,
+        description="Prompts that the model completes before and after training; the texts go to status.model. "
+        "None by default.",
+    )
+    sample_tokens: int = Field(
+        48, ge=1, le=512, description="Tokens generated for each prompt. Default 48."
+    )
+
+
+class RunSpec(Model):
+    """What both kinds share."""
+
+    budget: Budget = Field(description="How long to train: exactly one of steps, tokens, epochs.")
+    batch: Batch = Field(default_factory=Batch, description="Sizes of the batch.")
+    optimizer: Optimizer = Field(
+        default_factory=Optimizer, description="The optimizer and its constants."
+    )
+    schedule: Schedule = Field(
+        default_factory=Schedule, description="The learning rate over the run."
+    )
+    precision: Precision = Field(
+        Precision.BF16,
+        description="BF16 or FP16 (mixed precision with FP32 master weights) or FP32. Default BF16.",
+    )
+    parallelism: Parallelism = Field(
+        default_factory=Parallelism, description="How model state is spread over the accelerators."
+    )
+    activation_checkpointing: ActivationCheckpointing = Field(
+        ActivationCheckpointing.AUTO,
+        description="Full recomputes activations in the backward pass to save memory, None keeps them, Auto "
+        "recomputes only if the run does not fit otherwise. Default Auto.",
+    )
+    workers: Workers = Field(default_factory=Workers, description="The pods of the run.")
+    checkpoints: Checkpoints = Field(description="Where checkpoints go and which are kept.")
+    output: Output = Field(default_factory=Output, description="Where the finished model goes.")
+    recovery: Recovery = Field(
+        default_factory=Recovery, description="What happens when an attempt fails."
+    )
+    suspend: bool = Field(
+        False,
+        description="true stops the pods after a checkpoint and keeps the run; false goes on. Default false.",
+    )
+    deadline_seconds: int | None = Field(
+        None,
+        ge=1,
+        description="Seconds from creation after which the run fails (suspended time counts). No default.",
+    )
+    ttl_seconds_after_finished: int | None = Field(
+        None,
+        ge=0,
+        description="Seconds after the end at which the run and its pods are deleted; checkpoints stay. No default.",
+    )
+    seed: int = Field(
+        42, ge=0, description="Seed of initial weights, data order and dropout. Default 42."
+    )
+
+
+class TrainingRunSpec(RunSpec):
+    """Pretraining or continued pretraining."""
+
+    objective: Objective = Field(
+        Objective.CAUSAL_LM,
+        description="What is learned: CausalLM predicts the next token. Default CausalLM.",
+    )
+    model: PretrainedModel = Field(description="The model: a new one, or weights to continue from.")
+    tokenizer: Tokenizer = Field(
+        default_factory=Tokenizer,
+        description="The tokenizer: given or trained; default: that of the weights to continue from.",
+    )
+    data: TrainingData = Field(description="The documents to train on.")
+
+
+class FineTuneJobSpec(RunSpec):
+    """Fine-tuning of an existing model."""
+
+    base_model: BaseModelSource = Field(
+        description="The model to start from: exactly one of uri, run."
+    )
+    method: Method = Field(description="The fine-tuning method: exactly one block.")
+    adapter: Adapter = Field(
+        default_factory=Adapter, description="Adapter to train instead of all weights."
+    )
+    data: FineTuningData = Field(description="The records to train on.")
+
+
+class ObjectMeta(Model):
+    """The part of an object's metadata that the CLI and the resolver read; the rest passes through."""
+
+    model_config = Model.model_config | {"extra": "allow"}
+
+    name: str = ""
+    namespace: str | None = None
+    uid: str | None = None
+    generation: int | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+
+
+class TrainingRun(Model):
+    """A pretraining run of one model on a group of pods, with checkpoints and progress in its status."""
+
+    api_version: Literal["trainwright.dev/v1alpha1"] = "trainwright.dev/v1alpha1"
+    kind: Literal["TrainingRun"] = "TrainingRun"
+    metadata: ObjectMeta
+    spec: TrainingRunSpec
+    status: RunStatus | None = None
+
+
+class FineTuneJob(Model):
+    """A fine-tuning job of one base model on a group of pods, with checkpoints and progress in its status."""
+
+    api_version: Literal["trainwright.dev/v1alpha1"] = "trainwright.dev/v1alpha1"
+    kind: Literal["FineTuneJob"] = "FineTuneJob"
+    metadata: ObjectMeta
+    spec: FineTuneJobSpec
+    status: RunStatus | None = None
+
+
+Resource = TrainingRun | FineTuneJob

@@ -1,0 +1,223 @@
+"""What a run's status holds: phase, conditions, plan, progress, hardware, checkpoints, attempts.
+
+Written by the operator only; the parts that come from the trainer (progress, hardware, checkpoints,
+plan) are the same models that the trainer serves on /status.
+"""
+
+from pydantic import Field
+
+from trainwright_api.base import Model
+from trainwright_api.names import Cause, Phase
+
+
+class ConditionStatus(Model):
+    """One condition, as in metav1.Condition."""
+
+    type: str = Field(description="Type of the condition.")
+    status: str = Field(description="True, False or Unknown.")
+    reason: str = Field(description="Reason in CamelCase.")
+    message: str = Field("", description="What a person should know.")
+    last_transition_time: str = Field(description="When the status last changed (RFC 3339).")
+    observed_generation: int | None = Field(
+        None, description="Generation of the spec that this speaks of."
+    )
+
+
+class MemoryTerm(Model):
+    """One term of the memory plan."""
+
+    name: str = Field(
+        description="parameters, gradients, optimizer, activations, logits or buffers."
+    )
+    gib: float = Field(alias="giB", description="Size per device (unit: GiB).")
+    reason: str = Field(description="How the size comes about.")
+
+
+class PlanDecision(Model):
+    """One derived setting and why."""
+
+    field: str = Field(description="What was decided, such as zeroStage.")
+    value: str = Field(description="The value.")
+    reason: str = Field(description="Why.")
+
+
+class Plan(Model):
+    """What was decided before training, and why."""
+
+    zero_stage: int = Field(description="ZeRO stage.")
+    micro_sequences: int = Field(description="Sequences per forward pass and device.")
+    accumulation_steps: int = Field(description="Forward passes per optimizer step and device.")
+    activation_checkpointing: str = Field(description="None or Full.")
+    num_devices: int = Field(description="Devices (processes) in all.")
+    total_steps: int | None = Field(
+        None, description="Optimizer steps; known once the data is, for epochs."
+    )
+    total_tokens: int | None = Field(None, description="Input tokens of the whole run.")
+    parameters: int = Field(description="Parameters of the model.")
+    trainable_parameters: int = Field(description="Parameters that are trained.")
+    memory: list[MemoryTerm] = Field(default_factory=list, description="Memory per device by term.")
+    memory_gib: float = Field(
+        alias="memoryGiB", description="Memory per device in all (unit: GiB)."
+    )
+    capacity_gib: float | None = Field(
+        None, alias="capacityGiB", description="Memory that a device has (unit: GiB)."
+    )
+    fits: bool | None = Field(
+        None, description="Whether the plan fits the memory; unknown without a capacity."
+    )
+    flops_per_token: float = Field(description="Floating point operations per trained token.")
+    decisions: list[PlanDecision] = Field(
+        default_factory=list, description="Derived settings with reasons."
+    )
+
+
+class Progress(Model):
+    """Where training stands."""
+
+    step: int = Field(0, description="Optimizer steps done.")
+    total_steps: int = Field(0, description="Optimizer steps in all.")
+    tokens: int = Field(0, description="Input tokens seen.")
+    samples: int = Field(0, description="Sequences consumed.")
+    epoch: float = Field(0, description="Passes over the data.")
+    loss: float | None = Field(None, description="Mean loss per trained token of the last step.")
+    first_loss: float | None = Field(None, description="Loss of the first step.")
+    validation_loss: float | None = Field(None, description="Last validation loss.")
+    learning_rate: float | None = Field(None, description="Learning rate of the last step.")
+    gradient_norm: float | None = Field(
+        None, description="Global norm of the gradient before clipping."
+    )
+    tokens_per_second: float | None = Field(
+        None, description="Input tokens per second, recent average."
+    )
+    mfu: float | None = Field(
+        None, description="Model FLOPs utilisation of the assumed peak (0 to 1)."
+    )
+    percent: float = Field(0, description="Share of the steps done (unit: percent).")
+    eta: str | None = Field(None, description="When training will end (RFC 3339).")
+    eta_seconds: float | None = Field(None, description="Remaining time (unit: seconds).")
+    activity: str | None = Field(
+        None, description="What the trainer does: preflight, build, train, export."
+    )
+    updated_at: str | None = Field(None, description="When this was measured (RFC 3339).")
+
+
+class Hardware(Model):
+    """What the devices of a run do."""
+
+    device: str = Field(description="Kind of device, such as NVIDIA H100 or the CPU's name.")
+    accelerators: int = Field(description="Devices in all.")
+    utilization_percent: float | None = Field(None, description="Mean utilisation (unit: percent).")
+    memory_used_gib: float | None = Field(
+        None, alias="memoryUsedGiB", description="Largest use (unit: GiB)."
+    )
+    memory_total_gib: float | None = Field(
+        None, alias="memoryTotalGiB", description="Per device (unit: GiB)."
+    )
+    power_watts: float | None = Field(None, description="Power of all devices (unit: watts).")
+    temperature_celsius: float | None = Field(
+        None, description="Hottest device (unit: degrees Celsius)."
+    )
+    worst_rank: int | None = Field(None, description="Rank with the lowest utilisation.")
+
+
+class CheckpointRecord(Model):
+    """One checkpoint in the store."""
+
+    step: int = Field(description="Optimizer step.")
+    uri: str = Field(description="Folder of the checkpoint.")
+    size_bytes: int = Field(description="Size of all files (unit: bytes).")
+    saved_at: str = Field(description="When its manifest was written (RFC 3339).")
+    verified: bool = Field(description="Whether sizes and checksums of its files were checked.")
+    loss: float | None = Field(None, description="Training loss at that step.")
+    validation_loss: float | None = Field(None, description="Last validation loss at that step.")
+    save_seconds: float | None = Field(
+        None, description="Time from snapshot to manifest (unit: seconds)."
+    )
+    stall_seconds: float | None = Field(
+        None, description="Time that training stood still (unit: seconds)."
+    )
+
+
+class CheckpointsStatus(Model):
+    """The run's checkpoints."""
+
+    latest: CheckpointRecord | None = Field(None, description="Newest checkpoint.")
+    best: CheckpointRecord | None = Field(None, description="Lowest validation loss.")
+    items: list[CheckpointRecord] = Field(
+        default_factory=list, max_length=10, description="Newest checkpoints, newest first."
+    )
+
+
+class Attempt(Model):
+    """One group of pods from start to end."""
+
+    number: int = Field(description="1 for the first.")
+    job: str = Field(description="Name of its PyTorchJob.")
+    started_at: str = Field(description="When its job was created (RFC 3339).")
+    ended_at: str | None = Field(None, description="When it ended (RFC 3339).")
+    outcome: str | None = Field(None, description="Succeeded, Failed, Suspended or Deadline.")
+    cause: Cause | None = Field(None, description="Why it failed.")
+    pod: str | None = Field(None, description="Pod that fell first.")
+    node: str | None = Field(None, description="Node of that pod.")
+    rank: int | None = Field(None, description="Rank that fell first.")
+    exit_code: int | None = Field(None, description="Exit code of that pod's container.")
+    message: str | None = Field(None, max_length=2048, description="What it said.")
+    resumed_from_step: int | None = Field(
+        None, description="Step of the checkpoint it started from."
+    )
+    last_step: int | None = Field(None, description="Last step it reported.")
+    steps_lost: int | None = Field(None, description="Steps done again because of this end.")
+
+
+class GeneratedSample(Model):
+    """What the model makes of a prompt before and after training."""
+
+    prompt: str = Field(description="The prompt.", max_length=1024)
+    before: str | None = Field(
+        None, max_length=2048, description="Completion before the first step."
+    )
+    after: str | None = Field(
+        None, max_length=2048, description="Completion of the finished model."
+    )
+
+
+class ModelStatus(Model):
+    """The finished model."""
+
+    uri: str = Field(description="Folder that transformers (or peft) loads.")
+    adapter_uri: str | None = Field(None, description="Folder of the adapter, if merged into uri.")
+    size_bytes: int | None = Field(None, description="Size of all files (unit: bytes).")
+    samples: list[GeneratedSample] = Field(
+        default_factory=list, max_length=4, description="Completions of output.samplePrompts."
+    )
+
+
+class RunStatus(Model):
+    """What is known of a run."""
+
+    phase: Phase = Field(Phase.PENDING, description="Summary of the conditions.")
+    reason: str | None = Field(None, description="Why it is in this phase, in CamelCase.")
+    message: str | None = Field(None, description="Why it is in this phase, for people.")
+    observed_generation: int | None = Field(
+        None, description="Generation of the spec that was last acted on."
+    )
+    conditions: list[ConditionStatus] = Field(
+        default_factory=list, max_length=16, description="Conditions by type."
+    )
+    plan: Plan | None = Field(None, description="What was decided, and why.")
+    progress: Progress | None = Field(None, description="Where training stands.")
+    hardware: Hardware | None = Field(None, description="What the devices do.")
+    checkpoints: CheckpointsStatus | None = Field(None, description="The run's checkpoints.")
+    attempts: list[Attempt] = Field(
+        default_factory=list, max_length=10, description="Newest attempts, newest last."
+    )
+    attempt: int = Field(0, description="Number of the current or last attempt.")
+    failures: dict[str, int] = Field(
+        default_factory=dict, description="Failures by cause since the last new checkpoint."
+    )
+    next_attempt_at: str | None = Field(
+        None, description="When the next attempt starts (RFC 3339)."
+    )
+    started_at: str | None = Field(None, description="When the first attempt started (RFC 3339).")
+    finished_at: str | None = Field(None, description="When the run ended (RFC 3339).")
+    model: ModelStatus | None = Field(None, description="The finished model.")

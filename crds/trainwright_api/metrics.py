@@ -204,6 +204,12 @@ RUN_ACCELERATORS = Metric(
     "Accelerators that live attempts hold, by namespace.",
     ("run_namespace",),
 )
+RUN_COST_PER_HOUR = Metric(
+    "trainwright_operator_run_cost_usd_per_hour",
+    "gauge",
+    "Price of what live attempts hold, by namespace and the operator's price table (USD per hour).",
+    ("run_namespace",),
+)
 ATTEMPTS = Metric(
     "trainwright_operator_attempts_total",
     "counter",

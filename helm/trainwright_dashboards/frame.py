@@ -1,0 +1,67 @@
+"""What all four dashboards share: data source, variables, links, time range, tags."""
+
+from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.models import dashboard as model
+from trainwright_api import metrics
+
+from trainwright_dashboards.panels import DATASOURCE
+
+TAG = "trainwright"
+UIDS = {
+    "run": "trainwright-run",
+    "fleet": "trainwright-fleet",
+    "hardware": "trainwright-hardware",
+    "operator": "trainwright-operator",
+}
+RUN_URL = "/d/" + UIDS["run"] + "?var-namespace={namespace}&var-run={run}"
+
+
+def new_dashboard(key: str, title: str, description: str, time_from: str) -> dashboard.Dashboard:
+    """Return an empty dashboard with the shared frame; times are in the browser's zone."""
+    return (
+        dashboard.Dashboard(f"Trainwright / {title}")
+        .uid(UIDS[key])
+        .description(description)
+        .tags([TAG])
+        .refresh("10s")
+        .time(time_from, "now")
+        .timezone("browser")
+        .tooltip(model.DashboardCursorSync.CROSSHAIR)
+        .link(
+            dashboard.DashboardLink("Trainwright")
+            .type(model.DashboardLinkType.DASHBOARDS)
+            .tags([TAG])
+            .as_dropdown(True)
+            .include_vars(True)
+            .keep_time(True)
+        )
+        .with_variable(
+            dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
+        )
+    )
+
+
+def choice(name: str, label: str, query: str, *, multi: bool = True) -> dashboard.QueryVariable:
+    """Return a drop-down filled by a query of label values, with All where several may be chosen."""
+    variable = (
+        dashboard.QueryVariable(name)
+        .label(label)
+        .datasource(DATASOURCE)
+        .query(query)
+        .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(model.VariableSort.ALPHABETICAL_ASC)
+        .multi(multi)
+    )
+    return variable.include_all(True).all_value(".+") if multi else variable
+
+
+def namespace_choice() -> dashboard.QueryVariable:
+    """Return the drop-down of namespaces that have runs."""
+    return choice("namespace", "Namespace", f"label_values({metrics.STEP.name}, namespace)")
+
+
+def run_choice() -> dashboard.QueryVariable:
+    """Return the drop-down of runs in the chosen namespaces; up to five compare well."""
+    return choice(
+        "run", "Runs", f'label_values({metrics.STEP.name}{{namespace=~"$namespace"}}, run)'
+    )

@@ -1,0 +1,98 @@
+"""Dashboard Operator: whether the operator itself keeps up."""
+
+from grafana_foundation_sdk.builders import dashboard, timeseries
+from trainwright_api import metrics as m
+
+from trainwright_dashboards.frame import new_dashboard
+from trainwright_dashboards.panels import Query, Text, line_panel, stat_panel
+from trainwright_dashboards.promql import series
+
+
+def build_operator_dashboard() -> dashboard.Dashboard:
+    """Return the dashboard of the operator's health."""
+    board = new_dashboard(
+        "operator", "Operator", "Whether the operator keeps up with its runs.", "now-1h"
+    )
+    tiles = (
+        (
+            Text("Leader", "Operators that act; anything but 1 is wrong.", "short"),
+            f"sum({series(m.LEADER)})",
+        ),
+        (
+            Text("Queue", "Runs waiting for a reconciliation.", "short"),
+            f"sum({series(m.QUEUE_DEPTH)})",
+        ),
+        (Text("Queue age", "How long the oldest waits.", "s"), f"max({series(m.QUEUE_AGE)})"),
+        (
+            Text("Sweep age", "Time since progress was last collected from all runs.", "s"),
+            f"max({series(m.SWEEP_AGE)})",
+        ),
+        (
+            Text("Loop lag", "Delay of the operator's event loop.", "s"),
+            f"max({series(m.EVENT_LOOP_LAG)})",
+        ),
+        (
+            Text("API errors", "Calls of the API server that failed, per second.", "reqps"),
+            f"sum(rate({series(m.API_CALLS, code='=~4..|5..|error')}[5m])) or vector(0)",
+        ),
+    )
+    board.with_row(dashboard.Row("Now"))
+    for text, expression in tiles:
+        board.with_panel(stat_panel(text, Query(expression, "")).span(4).height(4))
+    board.with_row(dashboard.Row("Work"))
+    for panel in _work_panels():
+        board.with_panel(panel.span(8).height(8))
+    return board
+
+
+def _work_panels() -> list[timeseries.Panel]:
+    bucket = series(m.RECONCILE_SECONDS, "_bucket")
+    return [
+        line_panel(
+            Text("Reconciliations", "Reconciliations per second by kind and outcome.", "ops"),
+            Query(
+                f"sum by (kind, outcome) (rate({series(m.RECONCILE_SECONDS, '_count')}[5m]))",
+                "{{kind}} {{outcome}}",
+            ),
+            minimum=0,
+        ),
+        line_panel(
+            Text(
+                "Reconciliation time",
+                "Seconds of a reconciliation: median and 99th percentile.",
+                "s",
+            ),
+            Query(f"histogram_quantile(0.5, sum by (le) (rate({bucket}[5m])))", "median"),
+            Query(f"histogram_quantile(0.99, sum by (le) (rate({bucket}[5m])))", "99th percentile"),
+            minimum=0,
+        ),
+        line_panel(
+            Text("API calls", "Calls of the API server per second by verb and code.", "reqps"),
+            Query(f"sum by (verb, code) (rate({series(m.API_CALLS)}[5m]))", "{{verb}} {{code}}"),
+            minimum=0,
+        ),
+        line_panel(
+            Text("Queue", "Runs waiting, and age of the oldest.", "short"),
+            Query(f"sum({series(m.QUEUE_DEPTH)})", "waiting"),
+            Query(f"max({series(m.QUEUE_AGE)})", "age in seconds"),
+            minimum=0,
+        ),
+        line_panel(
+            Text("Sweep", "Seconds that collecting progress took, and time since.", "s"),
+            Query(f"max({series(m.SWEEP_SECONDS)})", "duration"),
+            Query(f"max({series(m.SWEEP_AGE)})", "age"),
+            minimum=0,
+        ),
+        line_panel(
+            Text(
+                "Attempts that ended",
+                "Ends of attempts in 10 minutes by outcome and cause.",
+                "short",
+            ),
+            Query(
+                f"sum by (outcome, cause) (increase({series(m.ATTEMPTS)}[10m]))",
+                "{{outcome}} {{cause}}",
+            ),
+            minimum=0,
+        ),
+    ]

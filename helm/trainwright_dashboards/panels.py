@@ -1,0 +1,191 @@
+"""One small builder per kind of panel; size and place are the caller's.
+
+Every panel needs a title, a description and a unit: a panel that does not say what it shows does not
+get built.
+"""
+
+from dataclasses import dataclass
+from string import ascii_uppercase
+
+from grafana_foundation_sdk.builders import (
+    bargauge,
+    common,
+    dashboard,
+    prometheus,
+    stat,
+    table,
+    timeseries,
+)
+from grafana_foundation_sdk.models import dashboard as model
+from grafana_foundation_sdk.models.common import (
+    BigValueColorMode,
+    BigValueGraphMode,
+    LegendDisplayMode,
+    LegendPlacement,
+    StackingMode,
+    VisibilityMode,
+)
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+DATASOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One PromQL expression and the legend of its series (`{{label}}` is replaced)."""
+
+    expression: str
+    legend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a panel says of itself; `unit` is Grafana's id of the unit."""
+
+    title: str
+    description: str
+    unit: str
+
+
+Threshold = tuple[float | None, str]
+
+
+def line_panel(
+    text: Text,
+    *queries: Query,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    decimals: int | None = None,
+    stacked: bool = False,
+) -> timeseries.Panel:
+    """Return lines over time with a legend that shows the last value."""
+    panel = (
+        timeseries.Panel()
+        .title(text.title)
+        .description(text.description)
+        .unit(text.unit)
+        .datasource(DATASOURCE)
+        .line_width(2)
+        .fill_opacity(40 if stacked else 5)
+        .show_points(VisibilityMode.NEVER)
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(LegendDisplayMode.TABLE)
+            .placement(LegendPlacement.BOTTOM)
+            .show_legend(True)
+            .calcs(["lastNotNull"])
+        )
+    )
+    if stacked:
+        panel = panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
+    if minimum is not None:
+        panel = panel.min(minimum)
+    if maximum is not None:
+        panel = panel.max(maximum)
+    if decimals is not None:
+        panel = panel.decimals(decimals)
+    for letter, query in zip(ascii_uppercase, queries, strict=False):
+        panel = panel.with_target(_range_query(query, letter))
+    return panel
+
+
+def stat_panel(
+    text: Text,
+    query: Query,
+    *,
+    thresholds: tuple[Threshold, ...] = (),
+    decimals: int | None = None,
+    sparkline: bool = True,
+) -> stat.Panel:
+    """Return one big number, coloured by thresholds."""
+    panel = (
+        stat.Panel()
+        .title(text.title)
+        .description(text.description)
+        .unit(text.unit)
+        .datasource(DATASOURCE)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .graph_mode(BigValueGraphMode.AREA if sparkline else BigValueGraphMode.NONE)
+        .color_mode(BigValueColorMode.VALUE)
+        .thresholds(_thresholds(thresholds))
+        .with_target(_range_query(query))
+    )
+    return panel if decimals is None else panel.decimals(decimals)
+
+
+def bar_panel(
+    text: Text,
+    query: Query,
+    *,
+    maximum: float | None = None,
+    thresholds: tuple[Threshold, ...] = (),
+) -> bargauge.Panel:
+    """Return horizontal bars, one per series of an instant query."""
+    panel = (
+        bargauge.Panel()
+        .title(text.title)
+        .description(text.description)
+        .unit(text.unit)
+        .datasource(DATASOURCE)
+        .min(0)
+        .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .thresholds(_thresholds(thresholds))
+        .with_target(_instant_query(query, PromQueryFormat.TIME_SERIES))
+    )
+    return panel if maximum is None else panel.max(maximum)
+
+
+def table_panel(
+    text: Text, columns: dict[str, Query], *, join: str, hidden: tuple[str, ...] = ()
+) -> table.Panel:
+    """Return a table that joins instant queries on one label, one column per query."""
+    panel = (
+        table.Panel()
+        .title(text.title)
+        .description(text.description)
+        .unit(text.unit)
+        .datasource(DATASOURCE)
+    )
+    names = {}
+    for letter, (title, query) in zip(ascii_uppercase, columns.items(), strict=False):
+        panel = panel.with_target(_instant_query(query, PromQueryFormat.TABLE, letter))
+        names[f"Value #{letter}"] = title
+    excluded = {"Time": True} | {f"Time {index}": True for index in range(1, len(columns) + 1)}
+    return panel.with_transformation(
+        model.DataTransformerConfig(
+            id_val="joinByField", options={"byField": join, "mode": "outer"}
+        )
+    ).with_transformation(
+        model.DataTransformerConfig(
+            id_val="organize",
+            options={
+                "renameByName": names,
+                "excludeByName": excluded | dict.fromkeys(hidden, True),
+            },
+        )
+    )
+
+
+def _range_query(query: Query, letter: str = "A") -> prometheus.Dataquery:
+    return (
+        prometheus.Dataquery()
+        .ref_id(letter)
+        .expr(query.expression)
+        .legend_format(query.legend)
+        .datasource(DATASOURCE)
+    )
+
+
+def _instant_query(
+    query: Query, format_: PromQueryFormat, letter: str = "A"
+) -> prometheus.Dataquery:
+    return _range_query(query, letter).instant().format(format_)
+
+
+def _thresholds(steps: tuple[Threshold, ...]) -> dashboard.ThresholdsConfig:
+    chosen = steps or ((None, "blue"),)
+    return (
+        dashboard.ThresholdsConfig()
+        .mode(model.ThresholdsMode.ABSOLUTE)
+        .steps([model.Threshold(value=value, color=color) for value, color in chosen])
+    )

@@ -1,0 +1,196 @@
+"""Recording rules and alerts: page for the right thing and nothing else.
+
+Severity `critical` wants somebody now, `warning` today, `info` is for the run's owner. Each alert has
+a summary with values and a runbook of its own below operator/docs/runbooks/.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from trainwright_api import metrics as m
+
+from trainwright_dashboards.promql import series
+
+GOODPUT = "trainwright:goodput:ratio"
+UTILIZATION = "trainwright:device_utilization:ratio"
+WASTED_ACCELERATORS = "trainwright:wasted_devices:count"
+COST_PER_HOUR = "trainwright:cost:usd_per_hour"
+RUNBOOK_BASE = "RUNBOOK_BASE_URL"  # the chart puts its value monitoring.runbookBaseUrl here
+OF_RUN = "namespace, run"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert; `expression` holds for `for_minutes` before it fires."""
+
+    name: str
+    expression: str
+    severity: Literal["critical", "warning", "info"]
+    summary: str
+    description: str
+    for_minutes: float = 0
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def to_rule(self) -> dict[str, Any]:
+        """Return the alert as a Prometheus rule."""
+        return {
+            "alert": self.name,
+            "expr": self.expression,
+            "for": f"{round(self.for_minutes * 60)}s",
+            "labels": {"severity": self.severity} | self.labels,
+            "annotations": {
+                "summary": self.summary,
+                "description": self.description,
+                "runbook_url": f"{RUNBOOK_BASE}/{self.name}.md",
+            },
+        }
+
+
+def build_recording_rules() -> list[dict[str, Any]]:
+    """Return the series that dashboards and alerts share."""
+    step = series(m.STEP_SECONDS, "_sum", part="=total")
+    stall = series(m.STEP_SECONDS, "_sum", part="=checkpoint")
+    busy = f"sum by ({OF_RUN}) (rate({step}[5m])) - sum by ({OF_RUN}) (rate({stall}[5m]))"
+    pods = f"count by ({OF_RUN}) (count by ({OF_RUN}, pod) ({series(m.STEP)}))"
+    gpus = f"avg by ({OF_RUN}) (avg_over_time({series(m.GPU_UTILIZATION)}[5m]))"
+    cpus = f"avg by ({OF_RUN}) (avg_over_time({series(m.CPU_UTILIZATION)}[5m]))"
+    gpu_count = f"count by ({OF_RUN}) ({series(m.GPU_UTILIZATION)})"
+    return [
+        {"record": GOODPUT, "expr": f"clamp(({busy}) / {pods}, 0, 1)"},
+        {"record": UTILIZATION, "expr": f"{gpus} or {cpus}"},
+        {
+            "record": WASTED_ACCELERATORS,
+            "expr": f"({gpu_count} or {pods}) * (1 - clamp_max({UTILIZATION}, 1))",
+        },
+        {
+            "record": COST_PER_HOUR,
+            "expr": f"sum by (run_namespace) ({series(m.RUN_COST_PER_HOUR)})",
+        },
+    ]
+
+
+def build_alerts() -> list[Alert]:
+    """Return all alerts, most urgent first."""
+    return [*_operator_alerts(), *_run_alerts(), *_gpu_alerts()]
+
+
+def _operator_alerts() -> list[Alert]:
+    return [
+        Alert(
+            "TrainwrightOperatorDown",
+            f"absent({m.BUILD_INFO.name})",
+            "critical",
+            "No Trainwright operator reports.",
+            "Runs go on, but nothing restarts them if they fail and their status does not move.",
+            for_minutes=5,
+        ),
+        Alert(
+            "TrainwrightOperatorLagging",
+            f"max({m.QUEUE_AGE.name}) > 60 or max({m.SWEEP_AGE.name}) > 120",
+            "warning",
+            "The operator is {{ $value | humanizeDuration }} behind.",
+            "Reconciliations or the progress sweep are late; restarts are delayed by as much.",
+            for_minutes=5,
+        ),
+    ]
+
+
+def _run_alerts() -> list[Alert]:
+    age = f"time() - max by ({OF_RUN}) ({m.CHECKPOINT_TIMESTAMP.name})"
+    run = "{{ $labels.namespace }}/{{ $labels.run }}"
+    return [
+        Alert(
+            "TrainwrightRunStalled",
+            f"max by ({OF_RUN}) ({m.HEARTBEAT_AGE.name}) > 600",
+            "critical",
+            f"Run {run} has finished no step for {{{{ $value | humanizeDuration }}}}.",
+            "A rank hangs; its devices are held and do nothing.",
+            for_minutes=1,
+        ),
+        Alert(
+            "TrainwrightLossNotFinite",
+            f"max by ({OF_RUN}) ({m.LOSS.name} != {m.LOSS.name}) or "
+            f"max by ({OF_RUN}) (abs({m.LOSS.name}) == +Inf)",
+            "critical",
+            f"The loss of run {run} is not finite.",
+            "Training has diverged; what is computed from here on is lost.",
+        ),
+        Alert(
+            "TrainwrightRestartLoop",
+            f"sum by (cause) (increase({series(m.ATTEMPTS, outcome='=Failed')}[1h])) > 5",
+            "warning",
+            "{{ $value | humanize }} attempts failed within an hour with cause {{ $labels.cause }}.",
+            "Runs restart again and again; the cause is the same each time.",
+            for_minutes=1,
+        ),
+        Alert(
+            "TrainwrightCheckpointTooOld",
+            f"({age}) > 3600",
+            "warning",
+            f"The newest checkpoint of run {run} is {{{{ $value | humanizeDuration }}}} old.",
+            "A failure now would cost that much training.",
+            for_minutes=5,
+        ),
+        Alert(
+            "TrainwrightCheckpointStoreFailing",
+            f"sum by ({OF_RUN}) (increase({m.CHECKPOINT_FAILURES.name}[15m])) > 0",
+            "critical",
+            f"Run {run} could not save {{{{ $value | humanize }}}} checkpoints in 15 minutes.",
+            "The store refuses or loses writes; nothing new is safe.",
+        ),
+        Alert(
+            "TrainwrightUnderutilized",
+            f"{UTILIZATION} < 0.3",
+            "info",
+            f"Devices of run {run} are used {{{{ $value | humanizePercentage }}}} only.",
+            "Look at data wait, stragglers and checkpoint stalls in the Run dashboard.",
+            for_minutes=30,
+        ),
+        Alert(
+            "TrainwrightQuotaStuck",
+            f"sum by (run_namespace) ({series(m.RUNS, phase='=Pending')}) > 0",
+            "warning",
+            "{{ $value }} runs in namespace {{ $labels.run_namespace }} cannot start.",
+            "They wait for quota, nodes or another run for an hour; kubectl describe says which.",
+            for_minutes=60,
+        ),
+    ]
+
+
+def _gpu_alerts() -> list[Alert]:
+    device = "GPU {{ $labels.gpu }} ({{ $labels.uuid }}) on {{ $labels.node }}"
+    bad_reasons = "hw_slowdown|hw_thermal_slowdown|hw_power_brake_slowdown|sw_thermal_slowdown"
+    return [
+        Alert(
+            "TrainwrightGPUXid",
+            f"increase({m.GPU_XID_EVENTS.name}[15m]) > 0",
+            "critical",
+            f"{device} reported Xid {{{{ $labels.xid }}}}.",
+            "The driver saw a fault of the device; the rank on it will fail or has failed.",
+        ),
+        Alert(
+            "TrainwrightGPUMemoryErrors",
+            f"increase({series(m.GPU_ECC_ERRORS, type='=uncorrected')}[15m]) > 0",
+            "critical",
+            f"{device} had {{{{ $value | humanize }}}} uncorrected memory errors.",
+            "Results of this device cannot be trusted; drain the node.",
+        ),
+        Alert(
+            "TrainwrightGPUThrottled",
+            f"max by (namespace, run, node, gpu, uuid, reason) ({series(m.GPU_THROTTLED, reason=f'=~{bad_reasons}')}) == 1",
+            "warning",
+            f"{device} is throttled: {{{{ $labels.reason }}}}.",
+            "One slow device slows the whole group; look at temperature and power.",
+            for_minutes=5,
+        ),
+    ]
+
+
+def build_rule_groups() -> dict[str, Any]:
+    """Return the content of a rule file of Prometheus."""
+    return {
+        "groups": [
+            {"name": "trainwright.recording", "interval": "15s", "rules": build_recording_rules()},
+            {"name": "trainwright.alerts", "rules": [alert.to_rule() for alert in build_alerts()]},
+        ]
+    }

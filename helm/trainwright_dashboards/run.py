@@ -1,0 +1,279 @@
+"""Dashboard Run: one run, or up to five beside each other."""
+
+from grafana_foundation_sdk.builders import dashboard
+from trainwright_api import metrics as m
+
+from trainwright_dashboards.frame import namespace_choice, new_dashboard, run_choice
+from trainwright_dashboards.panels import DATASOURCE, Query, Text, line_panel, stat_panel
+from trainwright_dashboards.promql import by_run, mean_seconds, of_run
+
+LEGEND = "{{namespace}}/{{run}}"
+
+
+def build_run_dashboard() -> dashboard.Dashboard:
+    """Return the dashboard; restarts and checkpoints are annotations on every panel."""
+    board = (
+        new_dashboard(
+            "run", "Run", "Loss, speed, hardware and checkpoints of one or more runs.", "now-30m"
+        )
+        .with_variable(namespace_choice())
+        .with_variable(run_choice())
+        .annotation(
+            _annotation(
+                "Attempt started", f"changes({by_run('count', m.RUN_INFO)}[1m:]) > 0", "red"
+            )
+        )
+        .annotation(
+            _annotation("Checkpoint", f"changes({of_run(m.CHECKPOINT_STEP)}[1m]) > 0", "green")
+        )
+    )
+    _add_summary(board)
+    _add_learning(board)
+    _add_speed(board)
+    _add_devices(board)
+    _add_checkpoints(board)
+    return board
+
+
+def _annotation(name: str, expression: str, color: str) -> dashboard.AnnotationQuery:
+    return (
+        dashboard.AnnotationQuery()
+        .name(name)
+        .datasource(DATASOURCE)
+        .expr(expression)
+        .icon_color(color)
+        .enable(True)
+    )
+
+
+def _add_summary(board: dashboard.Dashboard) -> None:
+    progress = f"{by_run('max', m.STEP)} / {by_run('max', m.TOTAL_STEPS)}"
+    remaining = (
+        f"({by_run('max', m.TOTAL_STEPS)} - {by_run('max', m.STEP)}) * "
+        f"({mean_seconds(m.STEP_SECONDS, 'namespace, run', '5m', part='=total')})"
+    )
+    age = f"time() - {by_run('max', m.CHECKPOINT_TIMESTAMP)}"
+    tiles = (
+        (Text("Progress", "Steps done over steps planned.", "percentunit"), progress, 1),
+        (
+            Text("Time left", "Steps left times the mean seconds of recent steps.", "s"),
+            remaining,
+            0,
+        ),
+        (
+            Text("Loss", "Mean loss per trained token of the last step.", "none"),
+            by_run("max", m.LOSS),
+            3,
+        ),
+        (
+            Text("Tokens per second", "Input tokens per second over all workers.", "short"),
+            by_run("max", m.TOKENS_PER_SECOND),
+            0,
+        ),
+        (
+            Text(
+                "MFU", "Achieved model FLOPs over the assumed peak of the devices.", "percentunit"
+            ),
+            by_run("max", m.MFU),
+            1,
+        ),
+        (
+            Text(
+                "Checkpoint age",
+                "Time since the newest complete checkpoint: what a failure would cost now.",
+                "s",
+            ),
+            age,
+            0,
+        ),
+    )
+    board.with_row(dashboard.Row("Now"))
+    for text, expression, decimals in tiles:
+        board.with_panel(
+            stat_panel(text, Query(expression, LEGEND), decimals=decimals).span(4).height(4)
+        )
+
+
+def _add_learning(board: dashboard.Dashboard) -> None:
+    panels = (
+        line_panel(
+            Text(
+                "Loss",
+                "Mean loss per trained token over all ranks and accumulation steps (nats).",
+                "none",
+            ),
+            Query(by_run("max", m.LOSS), LEGEND),
+            decimals=3,
+        ),
+        line_panel(
+            Text(
+                "Validation loss",
+                "Loss on the held-out data (nats), measured every validation.everySteps.",
+                "none",
+            ),
+            Query(by_run("max", m.VALIDATION_LOSS), LEGEND),
+            decimals=3,
+        ),
+        line_panel(
+            Text("Step", "Optimizer steps done; a drop is a restart from a checkpoint.", "none"),
+            Query(by_run("max", m.STEP), LEGEND),
+            minimum=0,
+        ),
+        line_panel(
+            Text("Learning rate", "Learning rate of the last step.", "sci"),
+            Query(by_run("max", m.LEARNING_RATE), LEGEND),
+            minimum=0,
+        ),
+        line_panel(
+            Text(
+                "Gradient norm", "Global norm before clipping; spikes come before trouble.", "none"
+            ),
+            Query(by_run("max", m.GRADIENT_NORM), LEGEND),
+            minimum=0,
+            decimals=3,
+        ),
+        line_panel(
+            Text(
+                "Trained tokens",
+                "Share of input tokens that the loss counts, and share that is not padding.",
+                "percentunit",
+            ),
+            Query(by_run("avg", m.TRAINED_TOKEN_RATIO), LEGEND + " trained"),
+            Query(by_run("avg", m.PACKING_UTILIZATION), LEGEND + " not padding"),
+            minimum=0,
+            maximum=1,
+        ),
+    )
+    board.with_row(dashboard.Row("Learning"))
+    for panel in panels:
+        board.with_panel(panel.span(8).height(8))
+
+
+def _add_speed(board: dashboard.Dashboard) -> None:
+    parts = mean_seconds(m.STEP_SECONDS, "namespace, run, part", part="!=total")
+    slowest = mean_seconds(m.STEP_SECONDS, "namespace, run, pod", part="=data")
+    panels = (
+        line_panel(
+            Text("Throughput", "Input tokens per second over all workers.", "short"),
+            Query(by_run("max", m.TOKENS_PER_SECOND), LEGEND),
+            minimum=0,
+        ),
+        line_panel(
+            Text(
+                "Step time by part",
+                "Mean seconds of a step: data, forward, backward, optimizer, communication, checkpoint.",
+                "s",
+            ),
+            Query(parts, LEGEND + " {{part}}"),
+            minimum=0,
+            stacked=True,
+        ),
+        line_panel(
+            Text("MFU", "Model FLOPs utilisation: achieved over assumed peak.", "percentunit"),
+            Query(by_run("max", m.MFU), LEGEND),
+            minimum=0,
+        ),
+        line_panel(
+            Text("Data wait by pod", "Mean seconds a step waits for data, per pod.", "s"),
+            Query(slowest, LEGEND + " {{pod}}"),
+            minimum=0,
+        ),
+        line_panel(
+            Text(
+                "Heartbeat age",
+                "Seconds since each rank finished a step; one rank above the others is stuck.",
+                "s",
+            ),
+            Query(of_run(m.HEARTBEAT_AGE), "{{run}} rank {{rank}}"),
+            minimum=0,
+        ),
+        line_panel(
+            Text(
+                "Skipped steps",
+                "Steps skipped in 10 minutes because gradients overflowed.",
+                "short",
+            ),
+            Query(f"sum by (namespace, run) (increase({of_run(m.SKIPPED_STEPS)}[10m]))", LEGEND),
+            minimum=0,
+        ),
+    )
+    board.with_row(dashboard.Row("Speed"))
+    for panel in panels:
+        board.with_panel(panel.span(8).height(8))
+
+
+def _add_devices(board: dashboard.Dashboard) -> None:
+    used = of_run(m.MEMORY_BYTES, state="=allocated")
+    host = f"{of_run(m.HOST_MEMORY_BYTES, state='=used')} / ignoring(state) {of_run(m.HOST_MEMORY_BYTES, state='=limit')}"
+    panels = (
+        line_panel(
+            Text(
+                "Device use",
+                "Time with a kernel running per GPU; on CPU nodes, CPU use over the pod's limit.",
+                "percentunit",
+            ),
+            Query(of_run(m.GPU_UTILIZATION), "{{run}} rank {{rank}} gpu {{gpu}}"),
+            Query(of_run(m.CPU_UTILIZATION), "{{pod}} CPU"),
+            minimum=0,
+        ),
+        line_panel(
+            Text(
+                "Device memory",
+                "Memory allocated per rank; CPU training: memory of the process.",
+                "bytes",
+            ),
+            Query(used, "{{run}} rank {{rank}}"),
+            minimum=0,
+        ),
+        line_panel(
+            Text(
+                "Host memory",
+                "Memory of the pod over its limit; at 1 the kernel kills it.",
+                "percentunit",
+            ),
+            Query(host, "{{pod}}"),
+            minimum=0,
+            maximum=1,
+        ),
+    )
+    board.with_row(dashboard.Row("Devices"))
+    for panel in panels:
+        board.with_panel(panel.span(8).height(8))
+
+
+def _add_checkpoints(board: dashboard.Dashboard) -> None:
+    window = "$__range"
+    panels = (
+        line_panel(
+            Text(
+                "Checkpoint time",
+                "Mean seconds: stall is when training stood still, save is until the manifest.",
+                "s",
+            ),
+            Query(
+                mean_seconds(m.CHECKPOINT_SECONDS, "namespace, run, part", window),
+                LEGEND + " {{part}}",
+            ),
+            minimum=0,
+        ),
+        line_panel(
+            Text("Checkpoint size", "Size of all files of the newest checkpoint.", "bytes"),
+            Query(by_run("max", m.CHECKPOINT_SIZE), LEGEND),
+            minimum=0,
+        ),
+        line_panel(
+            Text(
+                "Checkpoint failures",
+                "Checkpoints that could not be saved, in the chosen time.",
+                "short",
+            ),
+            Query(
+                f"sum by (namespace, run) (increase({of_run(m.CHECKPOINT_FAILURES)}[{window}]))",
+                LEGEND,
+            ),
+            minimum=0,
+        ),
+    )
+    board.with_row(dashboard.Row("Checkpoints"))
+    for panel in panels:
+        board.with_panel(panel.span(8).height(8))

@@ -1,0 +1,230 @@
+/* A small stand-in for NVIDIA's management library, for tests on machines without a GPU.
+ *
+ * It answers the calls that the trainer makes (see nvml.h of the driver for their meaning) from a text
+ * file, named by FAKE_NVML_STATE and read anew at each call, so that a test changes a device while the
+ * trainer runs. Lines: `count N` | `<key> <gpu> <value>` | `fail <function> <code>` | `xid <gpu> <code>`.
+ * Keys: util, memory_used, memory_total, power, temperature, sm_clock, memory_clock, throttle (bit mask),
+ * ecc_corrected, ecc_uncorrected, pcie_rx, pcie_tx, nvlink_rx, nvlink_tx, nvlink_errors, mig.
+ * An xid line is reported once: the test appends further ones.
+ *
+ * Build: cc -shared -fPIC -O1 -Wall -Wextra -o libnvidia-ml.so.1 fake_nvml.c
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, TIMEOUT = 10 };
+enum { MAX_DEVICES = 64 };
+
+typedef struct { int index; } Device;
+typedef struct { unsigned gpu, memory; } Utilization;
+typedef struct { unsigned long long total, free, used; } Memory;
+typedef struct {
+    Device *device;
+    unsigned long long type, data;
+    unsigned gpu_instance, compute_instance;
+} Event;
+typedef struct {
+    unsigned field, scope;
+    long long timestamp, latency;
+    int value_type, status;
+    union { double d; unsigned ui; unsigned long ul; unsigned long long ull; long long sll; } value;
+} FieldValue;
+
+static Device devices[MAX_DEVICES];
+static int reported_xids = 0;
+
+static FILE *open_state(void) {
+    const char *path = getenv("FAKE_NVML_STATE");
+    return fopen(path ? path : "/etc/fake-nvml/state", "r");
+}
+
+/* The last line for a key and device wins. */
+static long long read_value(const char *key, int index, long long otherwise) {
+    FILE *file = open_state();
+    char line[256], name[64];
+    long long gpu, value, found = otherwise;
+    if (!file) return otherwise;
+    while (fgets(line, sizeof line, file)) {
+        if (index < 0 && sscanf(line, "%63s %lld", name, &value) == 2 && !strcmp(name, key))
+            found = value;
+        else if (index >= 0 && sscanf(line, "%63s %lld %lld", name, &gpu, &value) == 3 &&
+                 !strcmp(name, key) && gpu == index)
+            found = value;
+    }
+    fclose(file);
+    return found;
+}
+
+static int failure(const char *function) {
+    FILE *file = open_state();
+    char line[256], name[64];
+    int code, found = SUCCESS;
+    if (!file) return SUCCESS;
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "fail %63s %d", name, &code) == 2 && !strcmp(name, function)) found = code;
+    fclose(file);
+    return found;
+}
+
+#define CHECKED                                  \
+    int code_ = failure(__func__);               \
+    if (code_ != SUCCESS) return code_
+
+int nvmlInit_v2(void) { CHECKED; return SUCCESS; }
+int nvmlInitWithFlags(unsigned flags) { (void)flags; CHECKED; return SUCCESS; }
+int nvmlShutdown(void) { return SUCCESS; }
+
+const char *nvmlErrorString(int code) {
+    return code == NOT_SUPPORTED ? "Not Supported" : code == TIMEOUT ? "Timeout" : "Scripted failure";
+}
+
+int nvmlSystemGetDriverVersion(char *text, unsigned length) {
+    CHECKED;
+    snprintf(text, length, "999.1-fake");
+    return SUCCESS;
+}
+
+int nvmlDeviceGetCount_v2(unsigned *count) {
+    CHECKED;
+    *count = (unsigned)read_value("count", -1, 8);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, Device **device) {
+    CHECKED;
+    if (index >= MAX_DEVICES || index >= (unsigned)read_value("count", -1, 8)) return INVALID_ARGUMENT;
+    devices[index].index = (int)index;
+    *device = &devices[index];
+    return SUCCESS;
+}
+
+int nvmlDeviceGetIndex(Device *device, unsigned *index) { *index = (unsigned)device->index; return SUCCESS; }
+
+int nvmlDeviceGetName(Device *device, char *text, unsigned length) {
+    (void)device;
+    CHECKED;
+    snprintf(text, length, "Fake GPU 80GB");
+    return SUCCESS;
+}
+
+int nvmlDeviceGetUUID(Device *device, char *text, unsigned length) {
+    CHECKED;
+    snprintf(text, length, "GPU-fake-%04d", device->index);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetUtilizationRates(Device *device, Utilization *rates) {
+    CHECKED;
+    rates->gpu = (unsigned)read_value("util", device->index, 90);
+    rates->memory = rates->gpu / 2;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMemoryInfo(Device *device, Memory *memory) {
+    CHECKED;
+    memory->total = (unsigned long long)read_value("memory_total", device->index, 80LL << 30);
+    memory->used = (unsigned long long)read_value("memory_used", device->index, 40LL << 30);
+    memory->free = memory->total - memory->used;
+    return SUCCESS;
+}
+
+#define NUMBER(function, key, otherwise)                         \
+    int function(Device *device, unsigned *value) {              \
+        CHECKED;                                                 \
+        *value = (unsigned)read_value(key, device->index, otherwise); \
+        return SUCCESS;                                          \
+    }
+
+NUMBER(nvmlDeviceGetPowerUsage, "power", 500000) /* milliwatts */
+
+int nvmlDeviceGetTemperature(Device *device, int sensor, unsigned *value) {
+    (void)sensor;
+    CHECKED;
+    *value = (unsigned)read_value("temperature", device->index, 60);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetClockInfo(Device *device, int domain, unsigned *megahertz) {
+    CHECKED;
+    *megahertz = domain == 2 ? (unsigned)read_value("memory_clock", device->index, 2600)
+                             : (unsigned)read_value("sm_clock", device->index, 1900);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetCurrentClocksEventReasons(Device *device, unsigned long long *mask) {
+    CHECKED;
+    *mask = (unsigned long long)read_value("throttle", device->index, 0);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetCurrentClocksThrottleReasons(Device *device, unsigned long long *mask) {
+    return nvmlDeviceGetCurrentClocksEventReasons(device, mask);
+}
+
+int nvmlDeviceGetTotalEccErrors(Device *device, int type, int counter, unsigned long long *count) {
+    (void)counter;
+    CHECKED;
+    *count = (unsigned long long)read_value(type ? "ecc_uncorrected" : "ecc_corrected", device->index, 0);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetPcieThroughput(Device *device, int counter, unsigned *kilobytes) {
+    CHECKED;
+    *kilobytes = (unsigned)read_value(counter ? "pcie_rx" : "pcie_tx", device->index, 1000);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMigMode(Device *device, unsigned *current, unsigned *pending) {
+    CHECKED;
+    *current = *pending = (unsigned)read_value("mig", device->index, 0);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetFieldValues(Device *device, int count, FieldValue *values) {
+    CHECKED;
+    for (int i = 0; i < count; i++) {
+        const char *key = values[i].field == 138   ? "nvlink_tx"
+                          : values[i].field == 139 ? "nvlink_rx"
+                                                   : "nvlink_errors";
+        values[i].status = SUCCESS;
+        values[i].value_type = 3; /* unsigned long long */
+        values[i].value.ull = (unsigned long long)read_value(key, device->index, 0);
+    }
+    return SUCCESS;
+}
+
+int nvmlEventSetCreate(void **set) { CHECKED; *set = devices; return SUCCESS; }
+int nvmlEventSetFree(void *set) { (void)set; return SUCCESS; }
+
+int nvmlDeviceRegisterEvents(Device *device, unsigned long long types, void *set) {
+    (void)device; (void)types; (void)set;
+    CHECKED;
+    return SUCCESS;
+}
+
+/* Reports the next xid line that was not reported yet; polls until the time is over. */
+int nvmlEventSetWait_v2(void *set, Event *event, unsigned timeout_ms) {
+    (void)set;
+    CHECKED;
+    for (unsigned waited = 0;; waited += 50) {
+        FILE *file = open_state();
+        char line[256];
+        int seen = 0, gpu, code;
+        while (file && fgets(line, sizeof line, file)) {
+            if (sscanf(line, "xid %d %d", &gpu, &code) != 2 || seen++ < reported_xids) continue;
+            reported_xids++;
+            fclose(file);
+            memset(event, 0, sizeof *event);
+            devices[gpu].index = gpu;
+            event->device = &devices[gpu];
+            event->type = 8; /* critical Xid error */
+            event->data = (unsigned long long)code;
+            return SUCCESS;
+        }
+        if (file) fclose(file);
+        if (waited >= timeout_ms) return TIMEOUT;
+        nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
+    }
+}

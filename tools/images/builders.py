@@ -1,0 +1,156 @@
+"""buildah, podman or docker: whichever is there and answers, behind one small interface.
+
+buildah as root gets a store of our own below the cache folder and chroot isolation: that works
+in containers and on machines without systemd. The two others use the user's own store.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tools.images.cache import cache_folder
+
+_PREFERENCE = ("buildah", "podman", "docker")
+
+
+class BuildError(Exception):
+    """A command failed, or no builder is there; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Builder:
+    """One of the three programs and the environment it runs with."""
+
+    program: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, *arguments: str) -> str:
+        """Runs the program; returns its standard output, raises BuildError with the log's tail."""
+        return run([self.program, *arguments], self.environment)
+
+    def has_image(self, reference: str) -> bool:
+        """Whether the store holds `reference`."""
+        inspect = [self.program, "inspect", "--type", "image", reference]
+        return succeeds(inspect, self.environment)
+
+    def build(
+        self, dockerfile: Path, context: Path, reference: str, options: Sequence[str]
+    ) -> None:
+        """Builds `dockerfile` and names the result `reference`."""
+        layers = (
+            ["--layers"] if self.program == "buildah" and "--layers=false" not in options else []
+        )
+        self.run("build", *layers, *options, "-f", str(dockerfile), "-t", reference, str(context))
+
+    def export(self, reference: str, archive: Path) -> None:
+        """Writes the image as an archive that containerd imports under the name `reference`."""
+        if self.program == "buildah":
+            self.run("push", "--quiet", reference, f"oci-archive:{archive}:{reference}")
+        elif self.program == "podman":
+            self.run("save", "--quiet", "--format", "oci-archive", "-o", str(archive), reference)
+        else:
+            self.run("save", "-o", str(archive), reference)
+
+    def import_root(self, tarball: Path, reference: str, options: Mapping[str, str]) -> None:
+        """Makes an image of one layer from the tar of a root file system."""
+        if self.program != "buildah":
+            changes = [f"--change={key} {value}" for key, value in options.items()]
+            self.run("import", *changes, str(tarball), reference)
+            return
+        container = self.run("from", "scratch").strip()
+        try:
+            self.run("add", "--quiet", container, str(tarball), "/")
+            flags = [f"--{key.lower()}={value}" for key, value in options.items()]
+            self.run("config", *flags, container)
+            self.run("commit", "--quiet", container, reference)
+        finally:
+            self.run("rm", container)
+
+    def forget_leftovers(self) -> None:
+        """Deletes layers without a name, if the store is ours."""
+        if "CONTAINERS_STORAGE_CONF" in self.environment:
+            self.run("rmi", "--prune")
+
+
+def run(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Standard output of `command`; BuildError with the last lines of its log if it fails."""
+    ended = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    if ended.returncode:
+        tail = "\n".join((ended.stdout + ended.stderr).strip().splitlines()[-25:])
+        shown = " ".join(command)
+        raise BuildError(f"`{shown}` ended with {ended.returncode}:\n{tail}")
+    return ended.stdout
+
+
+def succeeds(command: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether `command` ends with 0; what it prints is of no interest."""
+    ended = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, check=False
+    )
+    return ended.returncode == 0
+
+
+def find_builder(*, may_install: bool = False) -> Builder:
+    """The first of buildah, podman and docker that works; BuildError if none does.
+
+    With `may_install`, buildah comes from Debian's packages when nothing else is there.
+    """
+    for program in _PREFERENCE:
+        if shutil.which(program) and _answers(program):
+            return Builder(program, _private_store() if program == "buildah" else {})
+    if may_install:
+        install_packages("buildah", "runc")
+        return Builder("buildah", _private_store())
+    raise BuildError(
+        "no image builder found: install buildah or podman, or start docker "
+        "(on Debian as root: apt-get install buildah runc)"
+    )
+
+
+def _answers(program: str) -> bool:
+    """docker is often only the client: ask the server."""
+    command = [program, "info"] if program == "docker" else [program, "--version"]
+    return succeeds(command, {})
+
+
+def install_packages(*packages: str) -> None:
+    """Installs Debian packages; BuildError off Debian or without root."""
+    names = " ".join(packages)
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise BuildError(f"{names} needed: as root on Debian, apt-get install {names}")
+    apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=240"]
+    settings = {"DEBIAN_FRONTEND": "noninteractive"}
+    install = [*apt, "install", "--yes", "--no-install-recommends", *packages]
+    try:
+        run(install, settings)
+    except BuildError:
+        run([*apt, "update"], settings)
+        run(install, settings)
+
+
+def _private_store() -> dict[str, str]:
+    """The environment that gives buildah as root a store of our own; as a user, its default."""
+    if os.geteuid() != 0:
+        return {}
+    root = cache_folder() / "images" / "store"
+    scratch = root / "tmp"
+    scratch.mkdir(parents=True, exist_ok=True)
+    settings = root / "storage.conf"
+    text = (
+        "[storage]\n"
+        'driver = "overlay"\n'
+        f'graphroot = "{root / "graph"}"\n'
+        f'runroot = "{root / "run"}"\n'
+    )
+    if not settings.exists() or settings.read_text() != text:
+        settings.write_text(text)
+    return {
+        "BUILDAH_ISOLATION": "chroot",
+        "CONTAINERS_STORAGE_CONF": str(settings),
+        "TMPDIR": str(scratch),
+    }

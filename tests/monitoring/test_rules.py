@@ -1,0 +1,85 @@
+"""Every alert fires when it should and stays quiet when it should not, by `promtool test rules`."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+from trainwright_dashboards.rules import build_alerts, build_rule_groups
+
+from tests.monitoring.alert_cases import CASES, AlertCase, Series
+from tests.monitoring.prometheus import fetch_prometheus
+
+RUNBOOKS = Path("operator/docs/runbooks")
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    cache = Path(os.environ.get("TRAINWRIGHT_CACHE", Path.home() / ".cache" / "trainwright"))
+    return fetch_prometheus(cache) / "promtool"
+
+
+@pytest.fixture
+def rules_file(tmp_path: Path) -> Path:
+    path = tmp_path / "rules.yaml"
+    with path.open("w") as stream:
+        YAML(typ="safe").dump(build_rule_groups(), stream)
+    return path
+
+
+def fired_alerts(promtool: Path, rules_file: Path, case: AlertCase, series: Series) -> str:
+    """Return what promtool says when it is told that nothing fires: the alerts that did."""
+    test = {
+        "rule_files": [str(rules_file)],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [
+                    {"series": name, "values": values} for name, values in series.items()
+                ],
+                "alert_rule_test": [
+                    {"eval_time": f"{case.at}m", "alertname": case.alert, "exp_alerts": []}
+                ],
+            }
+        ],
+    }
+    path = rules_file.with_name("test.yaml")
+    with path.open("w") as stream:
+        YAML(typ="safe").dump(test, stream)
+    done = subprocess.run(
+        [promtool, "test", "rules", str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, 1), done.stderr
+    assert ("SUCCESS" in done.stdout) == (done.returncode == 0), done.stdout + done.stderr
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def test_the_rule_file_is_valid(promtool: Path, rules_file: Path) -> None:
+    subprocess.run([promtool, "check", "rules", str(rules_file)], check=True, capture_output=True)
+
+
+def test_there_is_a_case_for_every_alert() -> None:
+    assert {case.alert for case in CASES} == {alert.name for alert in build_alerts()}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
+def test_alert_fires_with_a_summary(promtool: Path, rules_file: Path, case: AlertCase) -> None:
+    fired = fired_alerts(promtool, rules_file, case, case.firing)
+    assert f'alertname="{case.alert}"' in fired
+    assert 'summary="' in fired
+    assert "%!" not in fired
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
+def test_alert_stays_quiet(promtool: Path, rules_file: Path, case: AlertCase) -> None:
+    assert fired_alerts(promtool, rules_file, case, case.quiet) == ""
+
+
+@pytest.mark.parametrize("alert", build_alerts(), ids=lambda alert: alert.name)
+def test_alert_has_a_runbook(alert) -> None:
+    text = (RUNBOOKS / f"{alert.name}.md").read_text()
+    assert text.startswith(f"# {alert.name}\n")
+    for section in ("## What it means", "## What to look at", "## What to do"):
+        assert section in text

@@ -1,0 +1,44 @@
+"""The errors of the trainer; each carries the cause that decides what the operator does next.
+
+    TrainerError(message, cause)
+    |-- UserError            spec, data or rights: fails at once, the message names the remedy
+    `-- StoreError           a store cannot be reached, is full, or breaks: retried
+        `-- MissingFileError (trainwright_trainer.store) a file is not there
+
+Messages of user errors have the form `spec.path: got X, expected Y; remedy`.
+"""
+
+from trainwright_api.names import Cause
+
+
+class TrainerError(Exception):
+    """An end of the trainer that it can explain."""
+
+    def __init__(self, message: str, cause: Cause = Cause.UNKNOWN) -> None:
+        super().__init__(message)
+        self.message = message
+        self.cause = cause
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the cause when the error travels between ranks."""
+        return (_rebuild, (type(self), self.message, self.cause))
+
+
+class UserError(TrainerError):
+    """The user has to change something; trying again would end alike."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, Cause.USER_ERROR)
+
+
+class StoreError(TrainerError):
+    """A store failed beyond its retries."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, Cause.INFRASTRUCTURE)
+
+
+def _rebuild(kind: type[TrainerError], message: str, cause: Cause) -> TrainerError:
+    error = kind.__new__(kind)
+    TrainerError.__init__(error, message, cause)
+    return error

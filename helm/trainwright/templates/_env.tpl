@@ -1,0 +1,31 @@
+{{- /* The operator's settings; every name stands in trainwright_operator/settings.py too. */ -}}
+{{- define "trainwright.metricsPort" -}}
+8080
+{{- end }}
+
+{{- define "trainwright.env" -}}
+- name: TRAINWRIGHT_LOG_LEVEL
+  value: {{ .Values.logLevel | quote }}
+- name: TRAINWRIGHT_METRICS_PORT
+  value: {{ include "trainwright.metricsPort" . | quote }}
+- name: TRAINWRIGHT_TRAINER_IMAGE
+  value: {{ include "trainwright.image" (list . .Values.trainer.image) | quote }}
+- name: TRAINWRIGHT_TRAINER_IMAGE_PULL_POLICY
+  value: {{ .Values.trainer.image.pullPolicy | quote }}
+{{- with .Values.trainer.imagePullSecrets }}
+- name: TRAINWRIGHT_TRAINER_IMAGE_PULL_SECRETS
+  value: {{ range $i, $secret := . }}{{ if $i }},{{ end }}{{ $secret.name }}{{ end }}
+{{- end }}
+{{- with .Values.trainer.s3Endpoint }}
+- name: TRAINWRIGHT_S3_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.trainer.podDefaults }}
+- name: TRAINWRIGHT_POD_DEFAULTS
+  value: {{ toJson . | quote }}
+{{- end }}
+{{- with .Values.watchNamespaces }}
+- name: TRAINWRIGHT_NAMESPACES
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,53 @@
+"""What Helm renders is valid Kubernetes, and the chart passes Helm's own strict lint."""
+
+import kubernetes_validate
+import pytest
+
+from tests.chart.rendering import (
+    CHART,
+    EVERYTHING,
+    KUBERNETES,
+    Values,
+    helm,
+    parse_objects,
+    render,
+)
+
+_FOREIGN = {"monitoring.coreos.com"}
+_ALL_NAMESPACES = {**EVERYTHING, "watchNamespaces": [], "networkPolicies": {"operator": True}}
+_CONFIGURATIONS: list[Values] = [{}, EVERYTHING, _ALL_NAMESPACES]
+
+
+@pytest.mark.parametrize("values", _CONFIGURATIONS, ids=["default", "everything", "all namespaces"])
+def test_objects_match_the_schemas_of_kubernetes(values: Values) -> None:
+    for found in render(values).objects:
+        if found["apiVersion"].partition("/")[0] not in _FOREIGN:
+            kubernetes_validate.validate(found, KUBERNETES.rpartition(".")[0], strict=True)
+
+
+@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["default", "everything"])
+def test_lint_is_clean(values: Values) -> None:
+    ended = helm("lint", "--strict", str(CHART), "--kube-version", KUBERNETES, values=values)
+    assert ended.returncode == 0, ended.stdout
+    assert "WARNING" not in ended.stdout
+
+
+def test_names_that_yaml_reads_as_something_else_stay_text() -> None:
+    for found in render({"watchNamespaces": ["on", "123"]}).objects:
+        assert isinstance(found["metadata"].get("namespace", ""), str)
+        assert all(isinstance(value, str) for value in found["metadata"]["labels"].values())
+
+
+def test_custom_resources_are_kept_at_uninstall_and_otherwise_as_generated() -> None:
+    files = sorted((CHART / "files" / "crds").glob("*.yaml"))
+    generated = {o["metadata"]["name"]: o for f in files for o in parse_objects(f.read_text())}
+    rendered = render().all("CustomResourceDefinition")
+    assert {found["metadata"]["name"] for found in rendered} == generated.keys()
+    assert len(rendered) == 2
+    for found in rendered:
+        wanted = generated[found["metadata"]["name"]]
+        assert found["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+        assert found["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
+        assert found["spec"] == wanted["spec"]
+        annotations = wanted["metadata"].get("annotations", {})
+        assert annotations.items() <= found["metadata"]["annotations"].items()

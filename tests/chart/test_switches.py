@@ -1,0 +1,231 @@
+"""One test per switch: what it adds, what it changes, and what it leaves alone."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.chart.rendering import (
+    EVERYTHING,
+    FULL_NAME,
+    NAMESPACE,
+    Rendering,
+    RenderError,
+    Values,
+    render,
+)
+
+RUN_PODS = {"matchExpressions": [{"key": "trainwright.dev/run", "operator": "Exists"}]}
+
+
+@pytest.fixture(scope="module")
+def default() -> Rendering:
+    return render()
+
+
+def pod_spec(rendering: Rendering) -> dict[str, Any]:
+    return dict(rendering.only("Deployment")["spec"]["template"]["spec"])
+
+
+def test_default_installs_one_operator_with_account_and_roles(default: Rendering) -> None:
+    kinds = [kind for kind in default.kinds() if kind != "CustomResourceDefinition"]
+    assert kinds == [
+        "ClusterRole",  # the operator's, then edit and view
+        "ClusterRole",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "Deployment",
+        "ServiceAccount",
+    ]
+
+
+def test_default_runs_one_operator_at_a_time(default: Rendering) -> None:
+    spec = default.only("Deployment")["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_default_is_hardened(default: Rendering) -> None:
+    pod, container = pod_spec(default), default.operator_container()
+    assert pod["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 65532,
+        "runAsGroup": 65532,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["resources"]["limits"]["memory"] == "512Mi"
+    assert pod["enableServiceLinks"] is False
+    assert not {"hostNetwork", "hostPID", "hostIPC", "volumes"} & pod.keys()
+
+
+def test_default_probes_ask_the_metrics_port(default: Rendering) -> None:
+    container = default.operator_container()
+    assert [port["name"] for port in container["ports"]] == ["metrics"]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+
+
+def test_selector_matches_pod_template(default: Rendering) -> None:
+    spec = default.only("Deployment")["spec"]
+    labels = spec["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"].items() <= labels.items()
+
+
+IMAGES = [
+    ({}, "localhost/trainwright-operator:0.1.0"),
+    ({"registry": "r.example/t/"}, "r.example/t/trainwright-operator:0.1.0"),
+    ({"registry": ""}, "trainwright-operator:0.1.0"),
+    ({"image": {"repository": "x/y", "tag": "v2"}}, "localhost/x/y:v2"),
+    (
+        {"image": {"tag": "v2", "digest": "sha256:" + "a" * 64}},
+        "localhost/trainwright-operator@sha256:" + "a" * 64,
+    ),
+]
+
+
+@pytest.mark.parametrize(("values", "expected"), IMAGES)
+def test_operator_image(values: Values, expected: str) -> None:
+    assert render(values).operator_container()["image"] == expected
+
+
+def test_trainer_image_follows_the_registry_too() -> None:
+    values = {"registry": "r.example", "trainer": {"image": {"tag": "v3", "pullPolicy": "Always"}}}
+    environment = render(values).environment()
+    assert environment["TRAINWRIGHT_TRAINER_IMAGE"] == "r.example/trainwright-trainer:v3"
+    assert environment["TRAINWRIGHT_TRAINER_IMAGE_PULL_POLICY"] == "Always"
+
+
+def test_trainer_settings_reach_the_operator_as_environment() -> None:
+    environment = render(EVERYTHING).environment()
+    assert environment["TRAINWRIGHT_TRAINER_IMAGE_PULL_SECRETS"] == "pull-a,pull-b"
+    assert environment["TRAINWRIGHT_S3_ENDPOINT"] == "http://minio.storage:9000"
+    assert json.loads(environment["TRAINWRIGHT_POD_DEFAULTS"]) == {"spec": {"hostIPC": True}}
+    assert environment["TRAINWRIGHT_NAMESPACES"] == "team-a,on"
+
+
+def test_settings_without_a_value_are_left_to_the_operator(default: Rendering) -> None:
+    assert default.environment().keys() == {
+        "TRAINWRIGHT_LOG_LEVEL",
+        "TRAINWRIGHT_METRICS_PORT",
+        "TRAINWRIGHT_TRAINER_IMAGE",
+        "TRAINWRIGHT_TRAINER_IMAGE_PULL_POLICY",
+    }
+
+
+def test_extra_env_comes_last_and_pod_settings_reach_the_pod() -> None:
+    rendering = render(EVERYTHING)
+    pod = pod_spec(rendering)
+    assert rendering.operator_container()["env"][-1] == EVERYTHING["extraEnv"][0]
+    for key in ("imagePullSecrets", "priorityClassName", "nodeSelector", "tolerations", "affinity"):
+        assert pod[key] == EVERYTHING[key]
+
+
+def test_service_account_of_ones_own() -> None:
+    rendering = render({"serviceAccount": {"create": False, "name": "mine"}})
+    assert not rendering.all("ServiceAccount")
+    assert pod_spec(rendering)["serviceAccountName"] == "mine"
+    (subject,) = rendering.only("ClusterRoleBinding")["subjects"]
+    assert subject == {"kind": "ServiceAccount", "name": "mine", "namespace": NAMESPACE}
+
+
+def test_service_account_of_ones_own_needs_its_name() -> None:
+    with pytest.raises(RenderError, match=r"serviceAccount\.name: empty"):
+        render({"serviceAccount": {"create": False}})
+
+
+def test_crds_can_be_left_out() -> None:
+    assert not render({"crds": {"install": False}}).all("CustomResourceDefinition")
+
+
+def test_disruption_budget_selects_the_operator(default: Rendering) -> None:
+    budget = render({"podDisruptionBudget": {"enabled": True, "maxUnavailable": 0}}).only(
+        "PodDisruptionBudget"
+    )
+    assert budget["spec"] == {
+        "maxUnavailable": 0,
+        "selector": default.only("Deployment")["spec"]["selector"],
+    }
+
+
+def test_operator_policy_lets_metrics_in_and_api_dns_trainers_out(default: Rendering) -> None:
+    policy = render({"networkPolicies": {"operator": True}}).only("NetworkPolicy")
+    selector = default.only("Deployment")["spec"]["selector"]
+    assert policy["spec"]["podSelector"] == selector
+    assert policy["spec"]["ingress"] == [
+        {"from": [{"namespaceSelector": {}}], "ports": [{"port": "metrics"}]}
+    ]
+    allowed = [[port["port"] for port in rule["ports"]] for rule in policy["spec"]["egress"]]
+    assert allowed == [[53, 53], [443, 6443], [8470]]
+    assert policy["spec"]["egress"][2]["to"] == [{"namespaceSelector": {}, "podSelector": RUN_PODS}]
+
+
+def test_trainer_policy_stands_in_each_namespace_of_runs(default: Rendering) -> None:
+    policies = render({"networkPolicies": {"trainer": True, "trainerNamespaces": ["a", "b"]}}).all(
+        "NetworkPolicy"
+    )
+    assert [policy["metadata"]["namespace"] for policy in policies] == ["a", "b"]
+    operator, metrics, ranks = policies[0]["spec"]["ingress"]
+    assert policies[0]["spec"]["podSelector"] == RUN_PODS
+    assert operator["from"] == [
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}},
+            "podSelector": default.only("Deployment")["spec"]["selector"],
+        }
+    ]
+    assert operator["ports"] == metrics["ports"] == [{"port": 8470}]
+    assert ranks == {"from": [{"podSelector": RUN_PODS}]}
+
+
+def test_trainer_policy_without_namespaces_says_what_to_set() -> None:
+    with pytest.raises(RenderError, match=r"networkPolicies\.trainerNamespaces"):
+        render({"networkPolicies": {"trainer": True}})
+
+
+def test_metrics_can_be_limited_to_some_peers() -> None:
+    policies = render(EVERYTHING).all("NetworkPolicy")
+    assert policies[0]["spec"]["ingress"][0]["from"] == [{"podSelector": {}}]
+
+
+def test_monitors_select_operator_and_trainers() -> None:
+    rendering = render(EVERYTHING)
+    service = rendering.only("Service")
+    monitor, pods = rendering.only("ServiceMonitor"), rendering.only("PodMonitor")
+    selected = monitor["spec"]["selector"]["matchLabels"]
+    assert selected.items() <= service["metadata"]["labels"].items()
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert pods["spec"]["selector"] == RUN_PODS
+    assert pods["spec"]["namespaceSelector"] == {"matchNames": ["team-a", "on"]}
+    (endpoint,) = pods["spec"]["podMetricsEndpoints"]
+    assert endpoint["port"] == "http-trainer"
+    assert {"run", "namespace"} <= {label["targetLabel"] for label in endpoint["relabelings"]}
+
+
+def test_pod_monitor_looks_everywhere_by_default() -> None:
+    monitor = render({"monitoring": {"podMonitor": {"enabled": True}}}).only("PodMonitor")
+    assert monitor["spec"]["namespaceSelector"] == {"any": True}
+
+
+def test_rules_and_dashboards_are_the_generated_files() -> None:
+    rendering = render(EVERYTHING)
+    rule = rendering.only("PrometheusRule")
+    assert "trainwright.alerts" in [group["name"] for group in rule["spec"]["groups"]]
+    dashboards = rendering.all("ConfigMap")
+    assert dashboards
+    for found in dashboards:
+        assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+        ((name, text),) = found["data"].items()
+        assert name.endswith(".json")
+        assert json.loads(text)["panels"]
+
+
+def test_names_follow_the_overrides() -> None:
+    assert render().only("Deployment")["metadata"]["name"] == FULL_NAME
+    named = render({"fullnameOverride": "ops"}).only("Deployment")["metadata"]
+    assert named["name"] == "ops"
+    renamed = render({"nameOverride": "tw"}).only("Deployment")["metadata"]
+    assert renamed["name"] == "tw"  # the release's name says it already
+    assert renamed["labels"]["app.kubernetes.io/name"] == "tw"

@@ -1,0 +1,152 @@
+"""Builds the HTML page of `trainwright report` and of `compare` from resources and histories."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from trainwright_api.history import HistoryRow
+from trainwright_api.quantities import format_bytes, format_duration
+from trainwright_api.resources import Resource
+from trainwright_api.status import RunStatus
+
+from trainwright_cli.report.curves import Curve, draw_curves
+from trainwright_cli.report.timeline import draw_timeline
+
+TEMPLATES = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run as a report shows it: the resource (with status), its history, its spec as YAML."""
+
+    resource: Resource
+    history: Sequence[HistoryRow]
+    manifest: str
+
+    @property
+    def name(self) -> str:
+        """The run's name with its namespace."""
+        return f"{self.resource.metadata.namespace or 'default'}/{self.resource.metadata.name}"
+
+    @property
+    def status(self) -> RunStatus:
+        """The run's status; an empty one before the operator has seen it."""
+        return self.resource.status or RunStatus()
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A titled chart."""
+
+    title: str
+    svg: Markup
+
+
+_FIELDS = (
+    ("Loss by step", "loss", "step"),
+    ("Loss by time", "loss", "time"),
+    ("Validation loss", "validation_loss", "step"),
+    ("Tokens per second", "tokens_per_second", "step"),
+    ("MFU", "mfu", "step"),
+    ("Learning rate", "learning_rate", "step"),
+    ("Gradient norm", "gradient_norm", "step"),
+)
+
+
+def build_page(records: Sequence[RunRecord], *, now: datetime, version: str) -> str:
+    """Return one HTML page without external resources: details of one run, or a comparison."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters |= {"size": format_bytes, "duration": format_duration}
+    return environment.get_template("page.html.j2").render(
+        title=" against ".join(record.name for record in records),
+        records=records,
+        figures=build_figures(records),
+        rows=build_comparison(records),
+        timelines=[Markup(draw_timeline(r.status.attempts, now)) for r in records],  # noqa: S704 - our own SVG, texts escaped
+        measured=[build_plan_rows(record) for record in records],
+        now=now.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=version,
+    )
+
+
+def build_figures(records: Sequence[RunRecord]) -> list[Figure]:
+    """Return one figure per measured quantity, with a curve per run."""
+    figures = []
+    for title, field, x in _FIELDS:
+        curves = [Curve(record.name, _points(record.history, field, x)) for record in records]
+        if any(curve.points for curve in curves):
+            label = "step" if x == "step" else "minutes"
+            svg = draw_curves(curves, x_label=label, y_label=title.split(" by ")[0])
+            figures.append(Figure(title, Markup(svg)))  # noqa: S704 - our own SVG, texts escaped
+    return figures
+
+
+def _points(history: Sequence[HistoryRow], field: str, x: str) -> list[tuple[float, float]]:
+    if not history:
+        return []
+    start = history[0].time
+    return [
+        (row.step if x == "step" else (row.time - start) / 60, value)
+        for row in history
+        if (value := getattr(row, field)) is not None
+    ]
+
+
+def build_comparison(records: Sequence[RunRecord]) -> list[tuple[str, list[str]]]:
+    """Return the rows of the summary table: a label and one text per run."""
+    return [(label, [show(record.status) for record in records]) for label, show in _SUMMARY]
+
+
+def _text(value: Any, form: str = "{}") -> str:
+    return "-" if value is None else form.format(value)
+
+
+def _progress(name: str, form: str = "{}") -> Any:
+    return lambda status: _text(getattr(status.progress, name, None), form)
+
+
+_SUMMARY = (
+    ("Phase", lambda status: str(status.phase)),
+    ("Reason", lambda status: _text(status.reason)),
+    ("Step", lambda s: _text(s.progress and f"{s.progress.step} of {s.progress.total_steps}")),
+    ("Input tokens", _progress("tokens", "{:,}")),
+    ("First loss", _progress("first_loss", "{:.4f}")),
+    ("Loss", _progress("loss", "{:.4f}")),
+    ("Validation loss", _progress("validation_loss", "{:.4f}")),
+    ("Tokens per second", _progress("tokens_per_second", "{:,.0f}")),
+    ("MFU", _progress("mfu", "{:.1%}")),
+    ("Attempts", lambda status: str(status.attempt)),
+    (
+        "Checkpoint",
+        lambda s: _text(s.checkpoints and s.checkpoints.latest and s.checkpoints.latest.step),
+    ),
+    ("Model", lambda status: _text(status.model and status.model.uri)),
+)
+
+
+def build_plan_rows(record: RunRecord) -> list[tuple[str, str, str]]:
+    """Return what was planned against what was measured: label, planned, measured."""
+    status = record.status
+    plan, progress, hardware = status.plan, status.progress, status.hardware
+    if plan is None:
+        return []
+    return [
+        (
+            "Memory per device",
+            f"{plan.memory_gib:.2f} GiB",
+            _text(hardware and hardware.memory_used_gib, "{:.2f} GiB"),
+        ),
+        ("Steps", _text(plan.total_steps), _text(progress and progress.step)),
+        (
+            "Input tokens",
+            _text(plan.total_tokens, "{:,}"),
+            _text(progress and progress.tokens, "{:,}"),
+        ),
+        *((f"{d.field}: {d.value}", d.reason, "") for d in plan.decisions),
+    ]

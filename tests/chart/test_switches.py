@@ -9,8 +9,8 @@ from tests.chart.rendering import (
     EVERYTHING,
     FULL_NAME,
     NAMESPACE,
-    Rendering,
     RenderError,
+    Rendering,
     Values,
     render,
 )

@@ -1,0 +1,200 @@
+"""Installs what the project needs, step by step; a step that is done costs a few milliseconds.
+
+`tools/bootstrap` calls it with a bare Python and nothing installed, so only the standard library is
+used here. Each step is named by a hash of what it installs: an unchanged lock is never installed
+twice, a changed one always is.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tools.machine import PROJECT, cache_folder, find_cluster_obstacle
+
+ENVIRONMENT = PROJECT / ".venv"
+PACKAGE_FOLDERS = ("crds", "helm", "operator", "trainer_image")
+_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+class PreparationError(Exception):
+    """Something could not be installed; the text says what to do."""
+
+
+def main() -> int:
+    """`python -m tools.prepare python|test|demo`; exit code 1 with one clear text."""
+    target = sys.argv[1] if len(sys.argv) > 1 else "python"
+    try:
+        if target != "python":
+            say(describe_machine(target))
+        prepare(target)
+    except PreparationError as problem:
+        say(str(problem))
+        return 1
+    return 0
+
+
+def describe_machine(target: str) -> str:
+    """The first line that a person reads: what will happen on this machine, and for how long."""
+    obstacle = find_cluster_obstacle()
+    if target == "demo":
+        if obstacle:
+            return f"no cluster on this machine ({obstacle}): the demo's manifests run locally"
+        return "the demo runs on a cluster of its own; usually 15 min the first time, then 4 min"
+    if obstacle:
+        return f"no cluster on this machine ({obstacle}): tiers that need one are skipped"
+    return "all tiers run; usually 35 min the first time, then 15 min"
+
+
+def prepare(target: str) -> None:
+    """Make the clone ready for `target`; raises PreparationError."""
+    ensure_debian_packages()
+    ensure_environment(ensure_uv())
+    if target == "python" or find_cluster_obstacle():
+        return
+    if os.environ.get("CLUSTER") == "current":
+        return
+    run_step([sys_python(), "-m", "tests.cluster", "build"])
+    run_step([sys_python(), "-m", "tools.images", "--cached", "operator", "trainer-code"])
+    run_step([sys_python(), "-m", "tools.images", "trainer-venv"])
+
+
+def sys_python() -> str:
+    """The environment's interpreter."""
+    return str(ENVIRONMENT / "bin" / "python")
+
+
+def ensure_debian_packages() -> None:
+    """A C compiler for the tests' libraries and certificates, where apt-get can give them."""
+    wanted = {"gcc": shutil.which("cc") or shutil.which("gcc"), "libc6-dev": _has_c_headers()}
+    wanted["ca-certificates"] = _CERTIFICATES.exists()
+    missing = [package for package, there in wanted.items() if not there]
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        install_debian_packages(missing)
+
+
+def _has_c_headers() -> bool:
+    return Path("/usr/include/stdio.h").exists() or not shutil.which("apt-get")
+
+
+def install_debian_packages(packages: Sequence[str]) -> None:
+    """Install packages by apt-get without starting any service; raises PreparationError."""
+    say(f"installing Debian packages: {' '.join(packages)} (usually 20 s)")
+    apt = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=240"]
+    settings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in ([*apt, "update"], [*apt, "install", "--yes", "--no-install-recommends", *packages]):
+        run(command, settings)
+
+
+def ensure_uv() -> str:
+    """The path of the pinned uv, installed into the cache by pip if it is not there."""
+    lock = PROJECT / "requirements" / "bootstrap.lock"
+    folder = cache_folder() / "uv" / fingerprint(lock)
+    program = folder / "bin" / "uv"
+    if not program.exists():
+        say("installing uv (usually 5 s)")
+        draft = folder.with_name(f"{folder.name}.{os.getpid()}")
+        options = ["--quiet", "--no-deps", "--require-hashes", "--target", str(draft)]
+        run([*find_pip(), "install", *options, "--requirement", str(lock)])
+        move_into_place(draft, folder)
+    return str(program)
+
+
+def find_pip() -> list[str]:
+    """A command that is pip, installed from Debian's packages if there is none."""
+    pip = [sys.executable, "-m", "pip"]
+    if not succeeds([*pip, "--version"]):
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            raise PreparationError(
+                f"{sys.executable} has no pip; install it (Debian: apt-get install python3-pip)"
+            )
+        install_debian_packages(["python3-pip"])
+    return pip
+
+
+def ensure_environment(uv: str) -> None:
+    """`.venv` with everything of requirements/dev.lock and our packages on its path."""
+    lock = PROJECT / "requirements" / "dev.lock"
+    stamp = ENVIRONMENT / "trainwright.stamp"
+    wanted = f"{fingerprint(lock)} {sys.version.split()[0]} {os.path.realpath(sys.executable)}\n"
+    if not (stamp.exists() and stamp.read_text() == wanted):
+        say("installing Python packages into .venv (usually 2 min the first time)")
+        settings = {"UV_SYSTEM_CERTS": "1", **os.environ}
+        base = os.path.realpath(sys.executable)
+        run([uv, "venv", "--quiet", "--clear", "--python", base, str(ENVIRONMENT)], settings)
+        options = ["--quiet", "--no-deps", "--require-hashes", "--compile-bytecode"]
+        target = ["--python", sys_python(), "--requirement", str(lock)]
+        run([uv, "pip", "install", *options, *target], settings)
+        stamp.write_text(wanted)
+    write_package_paths()
+    # Beside the environment's Python the images' and the cluster's builders find it.
+    link = ENVIRONMENT / "bin" / "uv"
+    if not link.exists():
+        link.unlink(missing_ok=True)
+        link.symlink_to(uv)
+
+
+def write_package_paths() -> None:
+    """Put our packages on the environment's path, from this clone."""
+    (folder,) = (ENVIRONMENT / "lib").glob("python*/site-packages")
+    paths = "\n".join(str(PROJECT / name) for name in PACKAGE_FOLDERS) + "\n"
+    target = folder / "_trainwright.pth"
+    if not target.exists() or target.read_text().strip() != paths.strip():
+        target.write_text(paths)
+
+
+def move_into_place(draft: Path, folder: Path) -> None:
+    """Rename a finished folder; who comes second keeps the first one's."""
+    try:
+        draft.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+        shutil.rmtree(draft)
+
+
+def fingerprint(*files: Path) -> str:
+    """Twelve hex digits of the files' content."""
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
+    return digest.hexdigest()[:12]
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def run_step(command: Sequence[str]) -> None:
+    """Run a step that speaks for itself; raises PreparationError if it fails."""
+    if subprocess.run(command, cwd=PROJECT, stdout=subprocess.DEVNULL, check=False).returncode:
+        raise PreparationError(f"`{' '.join(command)}` failed; its message is above")
+
+
+def run(command: Sequence[str], environment: dict[str, str] | None = None) -> None:
+    """Run a command quietly; PreparationError with the end of its output if it fails."""
+    done = subprocess.run(
+        command, env=environment, cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        raise PreparationError(f"`{' '.join(command)}` ended with {done.returncode}:\n{tail}")
+
+
+def succeeds(command: Sequence[str]) -> bool:
+    """Whether a command ends with 0; what it prints is of no interest."""
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def timed(action: Callable[[], None]) -> float:
+    """Seconds that an action took."""
+    started = time.monotonic()
+    action()
+    return time.monotonic() - started
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,7 +1,8 @@
 """Memory of one device by term: parameters, gradients, optimizer, activations, logits, buffers.
 
 Called by `plan` for each layout that it tries. The terms are added up as if all were there at once,
-which is the case with gradient accumulation and slightly too much without. Sources of the formulas:
+which is the case with gradient accumulation and slightly too much without. The optimizer is taken to
+be a fused one, which needs no room of its own in the step. Sources of the formulas:
 ZeRO's partitions from DeepSpeed 0.19's stage_1_and_2.py and stage3.py; what autograd keeps was
 measured per family with saved-tensor hooks (see `families`); recomputation after Korthikanti et al.,
 arXiv:2205.05198. "Constants" below were measured on Linux with torch 2.15 and transformers 5.23.
@@ -154,7 +155,10 @@ def layer_activation_bytes_per_token(run: Run, model: ModelFacts) -> float:
     if model.hidden_dropout:
         kept += family.dropout_elements_per_hidden * size * model.hidden_size
     if run.data.packing is Packing.ISOLATED and not attention:
-        kept += size * length  # the block-diagonal mask, in the activations' number format
+        # Fused attention keeps the block-diagonal mask in the activations' number format, and with a
+        # mask transformers repeats keys and values for every query head.
+        repeated = 2 * (model.num_heads - model.num_kv_heads) * model.head_dim
+        kept += size * (length + repeated)
     return kept
 
 

@@ -10,8 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools.machine import PROJECT, cache_folder, find_cluster_obstacle
@@ -86,7 +85,10 @@ def install_debian_packages(packages: Sequence[str]) -> None:
     say(f"installing Debian packages: {' '.join(packages)} (usually 20 s)")
     apt = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=240"]
     settings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in ([*apt, "update"], [*apt, "install", "--yes", "--no-install-recommends", *packages]):
+    for command in (
+        [*apt, "update"],
+        [*apt, "install", "--yes", "--no-install-recommends", *packages],
+    ):
         run(command, settings)
 
 
@@ -170,7 +172,7 @@ def say(text: str) -> None:
 
 def run_step(command: Sequence[str]) -> None:
     """Run a step that speaks for itself; raises PreparationError if it fails."""
-    if subprocess.run(command, cwd=PROJECT, stdout=subprocess.DEVNULL, check=False).returncode:
+    if subprocess.run(command, cwd=PROJECT, stdout=sys.stderr, check=False).returncode:
         raise PreparationError(f"`{' '.join(command)}` failed; its message is above")
 
 
@@ -187,13 +189,6 @@ def run(command: Sequence[str], environment: dict[str, str] | None = None) -> No
 def succeeds(command: Sequence[str]) -> bool:
     """Whether a command ends with 0; what it prints is of no interest."""
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-def timed(action: Callable[[], None]) -> float:
-    """Seconds that an action took."""
-    started = time.monotonic()
-    action()
-    return time.monotonic() - started
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Builds one image and hands it on: as an archive in the cache, in a folder, or pushed.
 
 `build_archive` is for clusters that have no registry: the archive's name holds a hash of all that
-went in, and its image is called `localhost/REPOSITORY:HASH`. `build_image` is for registries.
+went in, and its image is called `localhost/REPOSITORY:dev-HASH`. `build_image` is for registries.
 """
 
 import os
@@ -42,7 +42,7 @@ def build_archive(name: str, base: str = STAND_IN) -> Built:
     """
     spec = IMAGES[name]
     version = spec.version(_base_version(base))
-    reference = f"localhost/{spec.repository}:{version}"
+    reference = f"localhost/{spec.repository}:dev-{version}"  # never read as a number
     archive = cache_folder() / "images" / f"{spec.repository}-{version}.tar"
 
     def write(draft: Path) -> None:

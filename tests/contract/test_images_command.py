@@ -1,0 +1,90 @@
+"""`python -m tools.images` as people use it: build, write, push; and what it says when it cannot."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.contract.registry import running_registry
+from tools.images.cache import PROJECT
+
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="building images as here needs root on Linux"
+)
+
+
+def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tools.images", *arguments],
+        env={**os.environ, **environment},
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@needs_root
+@pytest.mark.timeout(600)
+def test_push_puts_the_image_into_the_registry(tmp_path: Path) -> None:
+    with running_registry(tmp_path) as registry:
+        trust = tmp_path / "registries.conf"
+        trust.write_text(f'[[registry]]\nlocation = "{registry}"\ninsecure = true\n')
+        ended = run_command(
+            *("trainer-code", "--base-image", "stand-in"),
+            *("--registry", f"{registry}/team", "--tag", "v1", "--push"),
+            CONTAINERS_REGISTRIES_CONF=str(trust),
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout == f"trainer-code {registry}/team/trainwright-trainer-code:v1\n"
+        tags = f"http://{registry}/v2/team/trainwright-trainer-code/tags/list"
+        with urllib.request.urlopen(tags) as answer:
+            assert json.load(answer)["tags"] == ["v1"]
+
+
+@needs_root
+@pytest.mark.timeout(600)
+def test_archive_is_built_once_and_then_costs_nothing() -> None:
+    first = run_command("trainer-code", "--cached")
+    assert first.returncode == 0, first.stderr
+    name, reference, archive = first.stdout.split()
+    assert name == "trainer-code"
+    assert reference.startswith("localhost/trainwright-trainer-code:")
+    before = Path(archive).stat().st_ino
+    # Nothing is called any more, no builder either.
+    second = run_command("trainer-code", "--cached", PATH="/nowhere")
+    assert (second.stdout, second.stderr) == (first.stdout, "")
+    assert Path(archive).stat().st_ino == before
+
+
+@needs_root
+@pytest.mark.timeout(600)
+def test_archive_folder_gets_a_file_per_image(tmp_path: Path) -> None:
+    ended = run_command("trainer-code", "--base-image", "stand-in", "--archive", str(tmp_path))
+    assert ended.returncode == 0, ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["trainwright-trainer-code.tar"]
+
+
+def test_without_a_builder_it_says_what_to_install() -> None:
+    ended = run_command("operator", PATH="/nowhere")
+    assert ended.returncode == 1
+    assert "no image builder found: install buildah or podman" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_push_without_a_registry_is_refused() -> None:
+    ended = run_command("operator", "--push")
+    assert (ended.returncode, ended.stderr) == (1, "images: --push needs --registry\n")
+
+
+@needs_root
+@pytest.mark.timeout(600)
+def test_failed_build_shows_the_builders_last_lines() -> None:
+    ended = run_command("trainer-code", "--base-image", "localhost/no-such-image:1")
+    assert ended.returncode == 1
+    assert "no-such-image" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,63 @@
+"""What the cluster builds once and keeps: binaries, images, rendered manifests.
+
+Everything lies in one folder outside the work tree, in entries named by the hash of what they
+are made from. An entry appears whole or not at all, also when two builders race or one is killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+Report = Callable[[str], None]
+
+
+def cache_folder() -> Path:
+    """The folder of everything that is built or downloaded: $TRAINWRIGHT_CACHE or its default."""
+    named = os.environ.get("TRAINWRIGHT_CACHE")
+    if named:
+        return Path(named).absolute()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "trainwright"
+
+
+def build_key(*parts: str | bytes) -> str:
+    """16 hexadecimal digits that change when any of the parts does."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        digest.update(f"{len(data)}:".encode() + data)
+    return digest.hexdigest()[:16]
+
+
+def make_once(entry: Path, build: Callable[[Path], None]) -> Path:
+    """Return `entry`, calling `build(temporary path)` first if it is not there yet."""
+    if entry.exists():
+        return entry
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(entry.with_name(f".{entry.name}.lock")):
+        if not entry.exists():
+            temporary = entry.with_name(f".{entry.name}.partial")
+            _remove(temporary)
+            build(temporary)
+            temporary.rename(entry)
+    return entry
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

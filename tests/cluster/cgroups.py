@@ -1,0 +1,69 @@
+"""The cluster's directory in every cgroup hierarchy, both of version 1 and of version 2.
+
+The kubelets want their `cgroupRoot` to exist; pods leave directories behind when they are killed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from tests.cluster.errors import NotReadyError
+from tests.cluster.spec import Layout
+
+CGROUPS = Path("/sys/fs/cgroup")
+_INHERITED = ("cpuset.cpus", "cpuset.mems")
+_CONTROLLERS = "+cpu +cpuset +memory +pids +io"
+
+
+def list_hierarchies() -> list[Path]:
+    """Version 1: one folder per controller (and `unified`); version 2: the mount itself."""
+    if (CGROUPS / "cgroup.controllers").exists():
+        return [CGROUPS]
+    return sorted(path for path in CGROUPS.iterdir() if path.is_dir() and not path.is_symlink())
+
+
+def create_cgroups(layout: Layout, nodes: Sequence[str]) -> None:
+    """Make <cluster>/<node> everywhere, usable for pods."""
+    for hierarchy in list_hierarchies():
+        for node in nodes:
+            _create(hierarchy / layout.cgroup)
+            _create(hierarchy / layout.cgroup / node)
+
+
+def delete_cgroups(layout: Layout, deadline_seconds: float = 3) -> None:
+    """Remove the cluster's directories, bottom-up; their processes must have ended."""
+    end = time.monotonic() + deadline_seconds
+    for hierarchy in list_hierarchies():
+        top = hierarchy / layout.cgroup
+        while top.exists():
+            _remove_tree(top)
+            if top.exists() and time.monotonic() > end:
+                raise NotReadyError(f"{top}: still holds processes")
+
+
+def _create(folder: Path) -> None:
+    _enable_controllers(folder.parent)
+    folder.mkdir(exist_ok=True)
+    for name in _INHERITED:
+        # A new version-1 cpuset is empty, and refuses every process until it is filled.
+        if (folder / name).exists() and not (folder / name).read_text().strip():
+            with suppress(PermissionError):
+                (folder / name).write_text((folder.parent / name).read_text())
+
+
+def _enable_controllers(folder: Path) -> None:
+    if (folder / "cgroup.subtree_control").exists():
+        available = (folder / "cgroup.controllers").read_text().split()
+        wanted = [name for name in _CONTROLLERS.split() if name[1:] in available]
+        (folder / "cgroup.subtree_control").write_text(" ".join(wanted))
+
+
+def _remove_tree(top: Path) -> None:
+    for folder, _, _ in os.walk(top, topdown=False):
+        # Busy until the kernel has buried the last process: the caller tries again.
+        with suppress(FileNotFoundError, OSError):
+            Path(folder).rmdir()

@@ -1,0 +1,3 @@
+module trainwright.dev/tests/cluster/toolbox
+
+go 1.26.0

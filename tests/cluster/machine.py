@@ -1,0 +1,59 @@
+"""Whether this machine can run the cluster, and everything it must have before the first start."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+
+from tests.cluster.binaries import (
+    HELM,
+    HELM_UNITTEST,
+    KUBERNETES,
+    TOOLBOX,
+    TRAINING_OPERATOR,
+    ensure_binaries,
+)
+from tests.cluster.cache import Report
+from tests.cluster.cgroups import CGROUPS
+from tests.cluster.errors import UnsupportedMachineError
+from tests.cluster.images import ensure_images
+from tests.cluster.kubeflow import ensure_manifests
+from tests.cluster.packages import ensure_system_packages
+from tests.cluster.spec import ClusterSpec
+
+
+def check_machine() -> None:
+    """Raise UnsupportedMachineError unless namespaces and cgroups can be made here."""
+    system = platform.system()
+    if system != "Linux":
+        raise UnsupportedMachineError(f"the embedded cluster needs Linux; this is {system}")
+    if os.geteuid() != 0:
+        raise UnsupportedMachineError(
+            "the embedded cluster needs root (network namespaces, mounts, cgroups); "
+            f"this is user {os.geteuid()}"
+        )
+    if not os.access(CGROUPS, os.W_OK):
+        raise UnsupportedMachineError(f"the embedded cluster needs writable cgroups at {CGROUPS}")
+
+
+def ensure_parts(spec: ClusterSpec, report: Report = print) -> None:
+    """Have what this cluster is made from; takes milliseconds when everything is there."""
+    ensure_system_packages(report)
+    ensure_binaries(TOOLBOX, report)
+    ensure_binaries(KUBERNETES, report)
+    ensure_manifests(report)
+    if not spec.control_plane_only:
+        ensure_images(report)
+
+
+def build_everything(report: Report = print) -> None:
+    """Install and build all that clusters and chart tests need, on a machine that has none of it."""
+    started = time.monotonic()
+    check_machine()
+    ensure_system_packages(report)
+    for module in (TOOLBOX, KUBERNETES, TRAINING_OPERATOR, HELM, HELM_UNITTEST):
+        ensure_binaries(module, report)
+    ensure_manifests(report)
+    ensure_images(report)
+    report(f"everything for the cluster is there ({time.monotonic() - started:.1f} s)")

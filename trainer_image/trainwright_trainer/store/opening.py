@@ -33,9 +33,7 @@ def open_store(location: Location, settings: Settings, *, field: str) -> Store:
     return S3Store(location, field, place, credentials)
 
 
-def _open_claim(
-    location: Location, claim: str, path: str, settings: Settings, field: str
-) -> Store:
+def _open_claim(location: Location, claim: str, path: str, settings: Settings, field: str) -> Store:
     mount = settings.volumes_folder / claim
     store = FolderStore(location.uri, field, mount / path)
     if not mount.is_dir():

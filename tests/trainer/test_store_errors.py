@@ -1,0 +1,242 @@
+"""Every way in which a store can be wrong gives one sentence with field, value and remedy."""
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+import sys
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from trainwright_api.data import Location
+from trainwright_api.names import Cause
+from trainwright_trainer.errors import TrainerError, UserError
+from trainwright_trainer.settings import Settings
+from trainwright_trainer.store import open_store
+from trainwright_trainer.store import s3 as s3_module
+from trainwright_trainer.store.folder import UNFINISHED_PREFIX, FolderStore
+
+from tests.trainer.s3_server import S3Server, running_s3_server, s3_server, settings
+
+__all__ = ["s3_server", "settings"]
+
+FIELD = "spec.checkpoints.store"
+
+
+@pytest.fixture(autouse=True)
+def _short_outages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_module, "OUTAGE_PAUSES_SECONDS", (0.1,))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def first_error(location: Location, settings: Settings) -> TrainerError:
+    """Return the error of opening the store or of checking whether it can be written."""
+    with pytest.raises(TrainerError) as caught:
+        open_store(location, settings, field=FIELD).check_writable()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        (
+            "checkpoints",
+            f"{FIELD}.uri: got checkpoints, expected s3://bucket/path, .*; write one of these",
+        ),
+        ("gs://bucket/x", f"{FIELD}.uri: got gs://bucket/x, expected s3://bucket/path, .*"),
+        ("s3:///x", f"{FIELD}.uri: got s3:///x, expected s3://bucket/path; name the bucket"),
+        (
+            "file://x/y",
+            f"{FIELD}.uri: got file://x/y, expected an absolute path; write file:///path .*",
+        ),
+        (
+            "pvc://claim/../../etc",
+            f"{FIELD}.uri: got pvc://claim/../../etc, expected a path without ..; .*",
+        ),
+        ("hf://name", f"{FIELD}.uri: got hf://name, expected hf://organization/name .*"),
+        (
+            "pvc://other/x",
+            f"{FIELD}.uri: got pvc://other/x, expected the claim other mounted at .*/other; "
+            "name a PersistentVolumeClaim of the run's namespace .*",
+        ),
+        (
+            "hf://organization/name",
+            f"{FIELD}.uri: got hf://organization/name, expected a store that can be written; "
+            "use s3:// or pvc://; hf:// is only read",
+        ),
+        (
+            "s3://bucket/x",
+            f"{FIELD}.credentialsSecret: got no credentials, expected a Secret with AWS_ACCESS_KEY_ID "
+            "and AWS_SECRET_ACCESS_KEY; name it here .*",
+        ),
+    ],
+)
+def test_wrong_uris(settings: Settings, uri: str, message: str) -> None:
+    error = first_error(Location(uri=uri), settings)
+    assert re.fullmatch(message, str(error)), str(error)
+    assert error.cause is Cause.USER_ERROR
+
+
+@pytest.mark.parametrize(
+    ("uri", "secret", "message"),
+    [
+        (
+            "s3://missing-bucket/x/",
+            "s3",
+            f"{FIELD}.uri: got s3://missing-bucket/x/, expected a bucket that exists; "
+            "create missing-bucket or name another",
+        ),
+        (
+            "s3://there/x/",
+            "wrong",
+            f"{FIELD}.credentialsSecret: got credentials that s3://there/x/ at http://.* refuses "
+            r"\(SignatureDoesNotMatch\), expected the secret key that belongs to the access key; "
+            "correct the Secret that it names",
+        ),
+    ],
+)
+def test_wrong_buckets_and_secrets(
+    s3_server: S3Server, settings: Settings, uri: str, secret: str, message: str
+) -> None:
+    s3_server.bucket("there")
+    error = first_error(s3_server.location(uri, secret), settings)
+    assert re.fullmatch(message, str(error)), str(error)
+    assert isinstance(error, UserError)
+    assert "not-the-secret-key" not in str(error)
+
+
+def test_a_wrong_endpoint_is_the_users_to_mend(settings: Settings) -> None:
+    location = Location(uri="s3://bucket/x", endpoint="no-url", credentials_secret="s3")
+    error = first_error(location, settings)
+    assert str(error) == (
+        f"{FIELD}.endpoint: got no-url, expected a URL such as https://s3.example.com; correct it"
+    )
+    assert error.cause is Cause.USER_ERROR
+
+
+def test_a_silent_endpoint_is_retried_then_an_infrastructure_failure(settings: Settings) -> None:
+    location = Location(uri="s3://b/x", endpoint="http://127.0.0.1:9", credentials_secret="s3")
+    error = first_error(location, settings)
+    assert str(error).startswith(
+        f"{FIELD}.endpoint: got http://127.0.0.1:9, expected a server that answers"
+    )
+    assert error.cause is Cause.INFRASTRUCTURE
+
+
+def test_an_outage_is_ridden_out(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_s3_server(tmp_path / "s3") as server:
+        server.bucket("b")
+        location = server.location("s3://b/x/")
+        store = open_store(location, settings, field=FIELD)
+        store.write_bytes("f", b"content")
+    pauses: list[float] = []
+
+    def restart(pause: float) -> None:
+        pauses.append(pause)
+        if len(pauses) == 1:
+            port = location.endpoint.rpartition(":")[2] if location.endpoint else ""
+            servers.append(running_s3_server(tmp_path / "s3", port=int(port)))
+            servers[0].__enter__()
+
+    servers: list[AbstractContextManager[S3Server]] = []
+    monkeypatch.setattr(s3_module, "_pause", restart)
+    try:
+        assert store.read_bytes("f") == b"content"
+    finally:
+        for server in servers:
+            server.__exit__(None, None, None)
+    assert pauses == [0.1]
+
+
+def test_the_endpoint_comes_from_the_location_then_the_secret(
+    s3_server: S3Server, settings: Settings
+) -> None:
+    s3_server.bucket("there")
+    (settings.credentials_folder / "s3" / "AWS_ENDPOINT_URL").write_text(s3_server.endpoint)
+    open_store(
+        Location(uri="s3://there/", credentials_secret="s3"), settings, field=FIELD
+    ).check_writable()
+    (settings.credentials_folder / "s3" / "AWS_ENDPOINT_URL").write_text("http://127.0.0.1:9")
+    open_store(s3_server.location("s3://there/"), settings, field=FIELD).check_writable()
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "cause"),
+    [
+        (
+            errno.ENOSPC,
+            "expected free space; enlarge the volume or delete files",
+            Cause.INFRASTRUCTURE,
+        ),
+        (
+            errno.EDQUOT,
+            "expected free space; enlarge the volume or delete files",
+            Cause.INFRASTRUCTURE,
+        ),
+        (errno.EROFS, "expected access to it; give the container's user access", Cause.USER_ERROR),
+        (errno.EACCES, "expected access to it; give the container's user access", Cause.USER_ERROR),
+        (errno.EIO, "Input/output error", Cause.INFRASTRUCTURE),
+    ],
+)
+def test_errors_of_file_systems(tmp_path: Path, code: int, expected: str, cause: Cause) -> None:
+    store = FolderStore("pvc://claim/x", FIELD, tmp_path)
+
+    def fail(_: Path) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with pytest.raises(TrainerError, match=expected) as caught:
+        store._write("f", fail)
+    assert caught.value.cause is cause
+    assert str(caught.value).startswith(f"{FIELD}.uri: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+needs_mounts = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounting needs root on Linux"
+)
+
+
+@needs_mounts
+@pytest.mark.parametrize(
+    ("options", "prepare", "expected"),
+    [
+        ("size=64k", "head -c 100k /dev/zero > {0}/filler", "expected free space"),
+        ("ro", "true", "expected access to it"),
+    ],
+)
+def test_a_full_and_a_read_only_volume(
+    tmp_path: Path, options: str, prepare: str, expected: str
+) -> None:
+    program = (
+        "import sys, pathlib\n"
+        "from trainwright_trainer.store.folder import FolderStore\n"
+        "FolderStore('pvc://claim/x', 'spec.checkpoints.store', pathlib.Path(sys.argv[1])).check_writable()\n"
+    )
+    script = (
+        f"mount -t tmpfs -o {options} none {tmp_path} && {{ {prepare.format(tmp_path)}; "
+        f'exec "$1" -c "$2" {tmp_path}; }} 2>&1'
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert expected in done.stdout.splitlines()[-1]
+    assert "spec.checkpoints.store.uri: got pvc://claim/x" in done.stdout.splitlines()[-1]
+
+
+def test_a_writer_killed_in_the_middle_leaves_nothing_visible(tmp_path: Path) -> None:
+    store = FolderStore("file:///x", FIELD, tmp_path)
+    store.write_bytes("step/whole", b"x")
+    (tmp_path / "step" / f"{UNFINISHED_PREFIX}1").write_bytes(b"half")
+    assert [file.path for file in store.list_files()] == ["step/whole"]
+    store.delete_unfinished("step")
+    assert [path.name for path in (tmp_path / "step").iterdir()] == ["whole"]

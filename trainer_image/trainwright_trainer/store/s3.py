@@ -1,0 +1,205 @@
+"""A store in a bucket of S3 or of anything that speaks its protocol.
+
+botocore retries single requests within about a second and s3transfer moves large files in parts;
+longer outages are ridden out here, and errors are translated in `s3_errors`. Payloads are signed,
+so the server refuses a part that did not arrive as it was sent.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Iterable
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
+from uuid import uuid4
+
+import boto3
+from boto3.exceptions import Boto3Error
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from trainwright_api.data import Location
+
+from trainwright_trainer.store.base import FileInfo, Store
+from trainwright_trainer.store.credentials import Credentials
+from trainwright_trainer.store.places import Place
+from trainwright_trainer.store.s3_errors import is_missing, is_transient, translate
+from trainwright_trainer.store.s3_stream import ObjectStream
+
+ResultT = TypeVar("ResultT")
+
+MEBIBYTE = 2**20
+OUTAGE_PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
+DEFAULT_REGION = "us-east-1"
+STREAM_BUFFER_BYTES = MEBIBYTE
+DELETE_BATCH = 1000  # objects that one request deletes at most
+TRANSFER = TransferConfig(
+    multipart_threshold=16 * MEBIBYTE,
+    multipart_chunksize=16 * MEBIBYTE,
+    max_concurrency=4,
+)
+
+
+class S3Store(Store):
+    """Objects below a prefix of a bucket, or the one object that the prefix is."""
+
+    def __init__(
+        self, location: Location, field: str, place: Place, credentials: Credentials
+    ) -> None:
+        super().__init__(location.uri, field)
+        self._bucket = place.container
+        self._root = place.path
+        self._is_folder = location.uri.endswith("/") or not place.path
+        self._endpoint = location.endpoint or credentials.endpoint
+        self._client = self._call("", lambda: self._build_client(location, credentials))
+
+    def list_files(self, prefix: str = "") -> list[FileInfo]:
+        """See Store."""
+        return self._call(prefix, lambda: self._list(prefix))
+
+    def read_bytes(self, path: str = "") -> bytes:
+        """See Store."""
+        with self.open(path) as stream:
+            return stream.read()
+
+    def open(self, path: str = "") -> BinaryIO:
+        """See Store."""
+        where = {"Bucket": self._bucket, "Key": self._key(path)}
+        head = self._call(path, lambda: self._client.head_object(**where))
+
+        def fetch(start: int) -> Any:
+            return self._call(
+                path, lambda: self._client.get_object(**where, Range=f"bytes={start}-")["Body"]
+            )
+
+        stream = ObjectStream(fetch, head["ContentLength"], self.uri_of(path))
+        return cast(BinaryIO, BufferedReader(stream, STREAM_BUFFER_BYTES))
+
+    def write_bytes(self, path: str, content: bytes) -> None:
+        """See Store."""
+        key = self._key(path)
+        self._call(
+            path, lambda: self._client.put_object(Bucket=self._bucket, Key=key, Body=content)
+        )
+
+    def download(self, path: str, local: Path) -> None:
+        """See Store."""
+        key = self._key(path)
+        local.parent.mkdir(parents=True, exist_ok=True)
+        self._call(
+            path,
+            lambda: self._client.download_file(self._bucket, key, str(local), Config=TRANSFER),
+        )
+
+    def upload(self, local: Path, path: str) -> None:
+        """See Store."""
+        key = self._key(path)
+        self._call(
+            path, lambda: self._client.upload_file(str(local), self._bucket, key, Config=TRANSFER)
+        )
+
+    def delete(self, paths: Iterable[str]) -> None:
+        """See Store."""
+        keys = [{"Key": self._key(path)} for path in paths]
+        for start in range(0, len(keys), DELETE_BATCH):
+            batch = keys[start : start + DELETE_BATCH]
+            self._call("", lambda batch=batch: self._delete(batch))  # type: ignore[misc]
+
+    def delete_unfinished(self, prefix: str = "") -> None:
+        """See Store. Aborts multipart uploads that nobody will complete."""
+        self._call(prefix, lambda: self._abort_uploads(prefix))
+
+    def check_writable(self) -> None:
+        """See Store."""
+        probe = f".trainwright-probe-{uuid4().hex}"
+        self.write_bytes(probe, b"trainwright")
+        self.delete([probe])
+
+    def _build_client(self, location: Location, credentials: Credentials) -> Any:
+        config = Config(
+            retries={"mode": "standard", "max_attempts": 6},
+            connect_timeout=10,
+            read_timeout=60,
+            max_pool_connections=16,
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={
+                "payload_signing_enabled": True,
+                "addressing_style": "path" if self._endpoint else "auto",
+            },
+        )
+        region = location.region or credentials.region or _session().region_name or DEFAULT_REGION
+        return _session().client(
+            "s3",
+            endpoint_url=self._endpoint,
+            region_name=region,
+            config=config,
+            aws_access_key_id=credentials.access_key_id,
+            aws_secret_access_key=credentials.secret_access_key,
+            aws_session_token=credentials.session_token,
+        )
+
+    def _call(self, path: str, operation: Callable[[], ResultT]) -> ResultT:
+        """Run a request, again while the server is away, and translate its errors."""
+        for pause in (*OUTAGE_PAUSES_SECONDS, None):
+            try:
+                return operation()
+            except (BotoCoreError, ClientError, Boto3Error, ValueError) as error:
+                if pause is None or not is_transient(error):
+                    raise translate(error, self, path, self._endpoint, self._bucket) from error
+            _pause(pause)
+        raise AssertionError("unreachable")
+
+    def _list(self, prefix: str) -> list[FileInfo]:
+        key = self._key(prefix)
+        is_folder = prefix.endswith("/") or (not prefix and self._is_folder)
+        found = [] if is_folder else self._list_object(key, prefix)
+        folder = f"{key.rstrip('/')}/" if key else ""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=folder
+        )
+        for page in pages:
+            found += [self._info(e) for e in page.get("Contents", []) if e["Key"][-1] != "/"]
+        return sorted(found, key=lambda info: info.path)
+
+    def _list_object(self, key: str, path: str) -> list[FileInfo]:
+        try:
+            head = self._client.head_object(Bucket=self._bucket, Key=key)
+        except ClientError as error:
+            if is_missing(error):
+                return []  # a folder, nothing at all, or no bucket: listing tells
+            raise
+        return [FileInfo(path, head["ContentLength"], head.get("ETag", "").strip('"'))]
+
+    def _delete(self, keys: list[dict[str, str]]) -> None:
+        answer = self._client.delete_objects(
+            Bucket=self._bucket, Delete={"Objects": keys, "Quiet": True}
+        )
+        for error in answer.get("Errors", []):
+            raise ClientError({"Error": error}, "DeleteObjects")
+
+    def _abort_uploads(self, prefix: str) -> None:
+        pages = self._client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self._bucket, Prefix=self._key(prefix)
+        )
+        for upload in (entry for page in pages for entry in page.get("Uploads", [])):
+            self._client.abort_multipart_upload(
+                Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+            )
+
+    def _key(self, path: str) -> str:
+        return f"{self._root}/{path}".strip("/") if path else self._root
+
+    def _info(self, entry: dict[str, Any]) -> FileInfo:
+        path = entry["Key"][len(self._root) :].lstrip("/")
+        return FileInfo(path, entry["Size"], entry.get("ETag", "").strip('"'))
+
+
+def _pause(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@functools.cache
+def _session() -> Any:
+    """One session for all stores: reading the service's description takes half a second."""
+    return boto3.session.Session()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.registry import running_registry
+from tools.images.builders import private_store
 from tools.images.cache import PROJECT
 
 needs_root = pytest.mark.skipif(
@@ -20,7 +21,7 @@ needs_root = pytest.mark.skipif(
 def run_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tools.images", *arguments],
-        env={**os.environ, **environment},
+        env={**os.environ, **private_store(), **environment},
         cwd=PROJECT,
         capture_output=True,
         text=True,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.images.builders import Builder, find_builder
+from tools.images.builders import Builder, empty_private_store_if_large, find_builder
 from tools.images.cache import PROJECT, cache_folder, locked, publish, say, temporary_folder
 from tools.images.specs import IMAGES, ImageSpec
 from tools.images.stand_in import STAND_IN, ensure_stand_in_image, stand_in_version
@@ -46,7 +46,7 @@ def build_archive(name: str, base: str = STAND_IN) -> Built:
     archive = cache_folder() / "images" / f"{spec.repository}-{version}.tar"
 
     def write(draft: Path) -> None:
-        builder = find_builder(may_install=True)
+        builder = find_builder(may_install=True, private=True)
         _build(builder, spec, base, reference)
         builder.export(reference, draft)
 
@@ -83,6 +83,7 @@ def _build(builder: Builder, spec: ImageSpec, base: str | None, reference: str) 
     if spec.target:
         options.append(f"--target={spec.target}")
     with locked(cache_folder() / "images" / "store"), _secrets() as secrets:
+        empty_private_store_if_large(builder)
         if base:
             image = ensure_stand_in_image(builder) if base == STAND_IN else base
             options.append(f"--build-arg=BASE_IMAGE={image}")

@@ -1,7 +1,6 @@
 """buildah, podman or docker: whichever is there and answers, behind one small interface.
 
-buildah as root gets a store of our own below the cache folder and chroot isolation: that works
-in containers and on machines without systemd. The two others use the user's own store.
+buildah gets chroot isolation unless told otherwise: it works in containers and without systemd.
 """
 
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from tools.images.cache import cache_folder
 
 _PREFERENCE = ("buildah", "podman", "docker")
+_LARGE_STORE_KIB = 4 << 20
 
 
 class BuildError(Exception):
@@ -70,8 +70,8 @@ class Builder:
             self.run("rm", container)
 
     def forget_leftovers(self) -> None:
-        """Deletes layers without a name, if the store is ours."""
-        if "CONTAINERS_STORAGE_CONF" in self.environment:
+        """Deletes what large builds leave: layers without a name."""
+        if self.program == "buildah":
             self.run("rmi", "--prune")
 
 
@@ -95,21 +95,25 @@ def succeeds(command: Sequence[str], environment: Mapping[str, str]) -> bool:
     return ended.returncode == 0
 
 
-def find_builder(*, may_install: bool = False) -> Builder:
+def find_builder(*, may_install: bool = False, private: bool = False) -> Builder:
     """The first of buildah, podman and docker that works; BuildError if none does.
 
-    With `may_install`, buildah comes from Debian's packages when nothing else is there.
+    With `may_install`, buildah comes from Debian's packages when nothing else is there. With
+    `private`, buildah as root uses a store of our own in the cache folder, not the user's.
     """
-    for program in _PREFERENCE:
-        if shutil.which(program) and _answers(program):
-            return Builder(program, _private_store() if program == "buildah" else {})
-    if may_install:
+    program = next((name for name in _PREFERENCE if shutil.which(name) and _answers(name)), "")
+    if not program and may_install:
         install_packages("buildah", "runc")
-        return Builder("buildah", _private_store())
-    raise BuildError(
-        "no image builder found: install buildah or podman, or start docker "
-        "(on Debian as root: apt-get install buildah runc)"
-    )
+        program = "buildah"
+    if not program:
+        raise BuildError(
+            "no image builder found: install buildah or podman, or start docker "
+            "(on Debian as root: apt-get install buildah runc)"
+        )
+    if program != "buildah":
+        return Builder(program)
+    isolation = {"BUILDAH_ISOLATION": os.environ.get("BUILDAH_ISOLATION", "chroot")}
+    return Builder(program, {**isolation, **(private_store() if private else {})})
 
 
 def _answers(program: str) -> bool:
@@ -133,8 +137,8 @@ def install_packages(*packages: str) -> None:
         run(install, settings)
 
 
-def _private_store() -> dict[str, str]:
-    """The environment that gives buildah as root a store of our own; as a user, its default."""
+def private_store() -> dict[str, str]:
+    """The environment that gives buildah as root a store in the cache; it never exceeds some GiB."""
     if os.geteuid() != 0:
         return {}
     root = cache_folder() / "images" / "store"
@@ -149,8 +153,14 @@ def _private_store() -> dict[str, str]:
     )
     if not settings.exists() or settings.read_text() != text:
         settings.write_text(text)
-    return {
-        "BUILDAH_ISOLATION": "chroot",
-        "CONTAINERS_STORAGE_CONF": str(settings),
-        "TMPDIR": str(scratch),
-    }
+    return {"CONTAINERS_STORAGE_CONF": str(settings), "TMPDIR": str(scratch)}
+
+
+def empty_private_store_if_large(builder: Builder) -> None:
+    """Deletes all images of the private store when old layers have made it large; 1 s."""
+    settings = builder.environment.get("CONTAINERS_STORAGE_CONF")
+    if not settings:
+        return
+    used = run(["du", "-sxk", str(Path(settings).parent / "graph")], {})
+    if int(used.split()[0]) > _LARGE_STORE_KIB:
+        builder.run("rmi", "--all", "--force")

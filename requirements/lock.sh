@@ -9,3 +9,8 @@ compile=(uv pip compile --quiet --universal --generate-hashes --no-emit-index-ur
 for extra in operator trainer cli dashboards; do
   "${compile[@]}" "$@" --extra "$extra" -c requirements/dev.lock -o "requirements/$extra.lock"
 done
+# Standing alone: the installer itself, and the data of the demo.
+for name in bootstrap demo; do
+  uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-deps \
+    --python-version 3.11 "$@" "requirements/$name.in" -o "requirements/$name.lock"
+done

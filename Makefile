@@ -1,0 +1,54 @@
+# `make help` lists what there is. Every target first installs what it needs (tools/bootstrap); when that
+# is there already, it costs under a second.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+TIERS := check unit trainer chart apiserver e2e docs
+
+.PHONY: help
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z][a-z -]*:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  One tier of the tests: make $(TIERS:%=% |)" | sed 's/ |$$//'
+
+.PHONY: demo
+demo: ## Train two real models on a real Kubernetes cluster on this machine (or CLUSTER=current REGISTRY=...)
+	@tools/bootstrap demo
+	@$(PYTHON) -m demo
+
+.PHONY: demo-down
+demo-down: ## Take the demo's cluster down; nothing of it stays
+	@tools/bootstrap python
+	@$(PYTHON) -m demo down
+
+.PHONY: test
+test: ## Run all tests, tier by tier, and say how long each took
+	@tools/bootstrap test
+	@$(PYTHON) -m tools.tiers
+
+.PHONY: $(TIERS)
+$(TIERS):
+	@tools/bootstrap $(if $(filter chart apiserver e2e docs,$@),test,python)
+	@$(PYTHON) -m tools.tiers $@
+
+.PHONY: generate
+generate: ## Write all generated files: CRDs, reference, chart files, dashboards
+	@tools/bootstrap python
+	@$(PYTHON) -m trainwright_api.generate
+	@$(PYTHON) -m trainwright_dashboards.generate
+	@$(PYTHON) -m tools.chart
+	@.venv/bin/ruff format --quiet $(wildcard crds helm operator trainer_image tools demo tests)
+
+.PHONY: bench
+bench: ## Measure the trainer against a plain PyTorch loop, side by side on this machine
+	@tools/bootstrap python
+	@$(PYTHON) -m pytest -q -s tests/bench
+
+.PHONY: images
+images: ## Build both container images; with REGISTRY=registry.example/team also push them
+	@tools/bootstrap python
+	@$(PYTHON) -m tools.images all $(if $(REGISTRY),--registry $(REGISTRY) --push) $(if $(BASE_IMAGE),--base-image $(BASE_IMAGE))
+
+.PHONY: clean
+clean: ## Delete what was made inside this folder; the cache outside it stays
+	rm -rf .venv out dist build .mypy_cache .ruff_cache .pytest_cache .coverage htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,53 @@
+"""The command: `python -m demo [run|down]`, told the rest by its environment (`demo.settings`).
+
+Exit code 0 when both runs succeeded; 1 with the reason otherwise; 130 after Ctrl+C.
+"""
+
+import sys
+
+from demo import local, story
+from demo.console import Console
+from demo.errors import DemoError
+from demo.settings import CLUSTER_NAME, Settings, read_settings
+from tests.cluster import ClusterError, down
+from tools.images.builders import BuildError
+from tools.machine import find_cluster_obstacle
+
+
+def main(arguments: list[str]) -> int:
+    """Run the demo where it can run, or take its cluster down."""
+    console = Console()
+    try:
+        if arguments == ["down"]:
+            return take_down(console)
+        return run(read_settings(), console)
+    except (DemoError, BuildError, ClusterError) as problem:
+        console.fail(str(problem))
+        return 1
+    except KeyboardInterrupt:
+        console.fail("stopped; what runs on the cluster goes on (`make demo-down` ends it)")
+        return 130
+
+
+def run(settings: Settings, console: Console) -> int:
+    """The demo on the cluster that the settings name, or without one."""
+    if settings.current:
+        return story.run_on_current_cluster(settings, console)
+    if find_cluster_obstacle():
+        return local.run_locally(settings, console)
+    return story.run_on_embedded_cluster(settings, console)
+
+
+def take_down(console: Console) -> int:
+    """End the embedded cluster; nothing of it stays."""
+    obstacle = find_cluster_obstacle()
+    if obstacle:
+        console.say(f"nothing to take down: no cluster runs on this machine ({obstacle})")
+        return 0
+    was_there = down(CLUSTER_NAME)
+    console.say("the demo's cluster is gone" if was_there else "the demo's cluster was not there")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main([word for word in sys.argv[1:] if word != "run"]))

@@ -1,0 +1,123 @@
+"""Installs the product the way a user does: Helm, a Secret, data in buckets."""
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from trainwright_api import names
+
+from demo.errors import DemoError
+from demo.place import Place, Store
+from tests.cluster.binaries import HELM, ensure_binaries
+from tools.machine import PROJECT
+
+SYSTEM_NAMESPACE = "trainwright-system"
+SECRET = "s3"  # noqa: S105 - the Secret's name, which the examples use
+BUCKETS = ("datasets", "models", "checkpoints")
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Both images below one registry, as NAME:TAG."""
+
+    registry: str
+    operator: str
+    trainer: str
+
+    def values(self) -> list[str]:
+        """The chart's values for them, as `helm --set` takes them."""
+        values = [f"registry={self.registry}"]
+        for prefix, image in (("image", self.operator), ("trainer.image", self.trainer)):
+            repository, _, tag = image.rpartition(":")
+            values += [f"{prefix}.repository={repository}", f"{prefix}.tag={tag}"]
+        return values
+
+
+def install_chart(place: Place, images: Images, *more_values: str) -> str:
+    """Install or upgrade the chart and wait until the operator is ready; Helm's notes.
+
+    Raises DemoError with Helm's words.
+    """
+    helm = str(ensure_binaries(HELM) / "helm")
+    command = [helm, "upgrade", "--install", "trainwright", str(PROJECT / "helm" / "trainwright")]
+    command += [
+        "--namespace",
+        SYSTEM_NAMESPACE,
+        "--create-namespace",
+        "--wait",
+        "--timeout",
+        "180s",
+    ]
+    for value in (*images.values(), *more_values):
+        command += ["--set", value]
+    done = subprocess.run(
+        command,
+        env={**os.environ, **place.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise DemoError(f"helm: {done.stderr.strip()}")
+    return done.stdout
+
+
+def apply_secret(place: Place) -> None:
+    """The Secret with the store's address and keys, as the examples name it."""
+    store = place.store
+    entries = {
+        names.SECRET_ACCESS_KEY_ID: store.access_key,
+        names.SECRET_SECRET_ACCESS_KEY: store.secret_key,
+        names.SECRET_ENDPOINT_URL: store.endpoint_of_pods,
+        names.SECRET_REGION: store.region,
+    }
+    place.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": SECRET},
+            "stringData": {key: value for key, value in entries.items() if value},
+        }
+    )
+
+
+def upload_folder(store: Store, folder: Path) -> int:
+    """Bring a folder's subfolders into the buckets of their names; the number of files.
+
+    With one bucket for all, the subfolders become prefixes in it. Raises DemoError.
+    """
+    client = boto3.client(
+        "s3",
+        endpoint_url=store.endpoint or None,
+        aws_access_key_id=store.access_key,
+        aws_secret_access_key=store.secret_key,
+        region_name=store.region,
+        config=Config(
+            s3={"addressing_style": "path"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    try:
+        for bucket in [store.bucket] if store.bucket else BUCKETS:
+            _ensure_bucket(client, bucket)
+        for file in files:
+            bucket, _, key = file.relative_to(folder).as_posix().partition("/")
+            if store.bucket:
+                bucket, key = store.bucket, f"{bucket}/{key}"
+            client.upload_file(str(file), bucket, key)
+    except (BotoCoreError, ClientError) as problem:
+        raise DemoError(f"S3 store {store.endpoint or 'AWS'}: {problem}") from problem
+    return len(files)
+
+
+def _ensure_bucket(client: "boto3.client", bucket: str) -> None:
+    try:
+        client.head_bucket(Bucket=bucket)
+    except ClientError:
+        client.create_bucket(Bucket=bucket)

@@ -1,0 +1,67 @@
+"""What the environment tells the demo; the only place where it is read.
+
+`make demo NAME=value` puts these names there.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from demo.errors import DemoError
+
+CLUSTER_NAME = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The choices of one call."""
+
+    current: bool = False
+    """CLUSTER=current: use the cluster that kubectl points at."""
+    registry: str = ""
+    """REGISTRY: where images are pushed to, and where that cluster pulls them from."""
+    operator_image: str = ""
+    """OPERATOR_IMAGE, NAME:TAG below the registry: is there already, is neither built nor pushed."""
+    trainer_image: str = ""
+    """TRAINER_IMAGE, likewise."""
+    namespace: str = "default"
+    """NAMESPACE of the two runs."""
+    s3_endpoint: str = ""
+    """AWS_ENDPOINT_URL: the S3 store as this machine reaches it; empty: AWS."""
+    s3_endpoint_of_pods: str = ""
+    """S3_ENDPOINT: the same store as pods reach it; default: as this machine does."""
+    access_key: str = ""
+    """AWS_ACCESS_KEY_ID."""
+    secret_key: str = ""
+    """AWS_SECRET_ACCESS_KEY."""
+    region: str = "us-east-1"
+    """AWS_REGION."""
+    bucket: str = ""
+    """S3_BUCKET: one bucket for all; default: the buckets datasets, models and checkpoints."""
+    kills: bool = True
+    """DEMO_KILL=0: do not kill a worker on the way."""
+    is_agreed: bool = False
+    """YES=1: do not ask before touching the current cluster."""
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of this call; raises DemoError for a value that means nothing."""
+    cluster = environment.get("CLUSTER", "")
+    if cluster not in ("", "current"):
+        raise DemoError(f"CLUSTER: got {cluster!r}, expected `current` or nothing")
+    endpoint = environment.get("AWS_ENDPOINT_URL", "")
+    return Settings(
+        current=cluster == "current",
+        registry=environment.get("REGISTRY", "").rstrip("/"),
+        operator_image=environment.get("OPERATOR_IMAGE", ""),
+        trainer_image=environment.get("TRAINER_IMAGE", ""),
+        namespace=environment.get("NAMESPACE") or "default",
+        s3_endpoint=endpoint,
+        s3_endpoint_of_pods=environment.get("S3_ENDPOINT") or endpoint,
+        access_key=environment.get("AWS_ACCESS_KEY_ID", ""),
+        secret_key=environment.get("AWS_SECRET_ACCESS_KEY", ""),
+        region=environment.get("AWS_REGION") or "us-east-1",
+        bucket=environment.get("S3_BUCKET", ""),
+        kills=environment.get("DEMO_KILL", "1") != "0",
+        is_agreed=environment.get("YES", "") not in ("", "0"),
+    )

@@ -1,0 +1,184 @@
+"""The demo from start to end on a cluster; the embedded and the current one differ only at the start."""
+
+import subprocess
+import sys
+
+from trainwright_api.names import FINE_TUNE_JOB, TRAINING_RUN, Phase
+
+from demo import manifests
+from demo.console import Console
+from demo.data import ensure_data
+from demo.errors import DemoError
+from demo.follow import follow_run
+from demo.install import Images, apply_secret, install_chart, upload_folder
+from demo.interrupt import kill_worker_after_checkpoint
+from demo.place import JSON, Place, Store
+from demo.settings import CLUSTER_NAME, Settings
+from demo.summary import describe_run, describe_times
+from tests.cluster import Cluster, ClusterSpec, Mount
+from tests.cluster.s3 import REGION
+from tests.cluster.start import find_kubectl
+from tools.images import build_archive, ensure_trainer_venv
+from tools.images.build import build_image
+
+PRETRAINING_SECONDS = 1500.0
+FINE_TUNING_SECONDS = 1200.0
+NODES = 2
+
+
+def run_on_embedded_cluster(settings: Settings, console: Console) -> int:
+    """The demo on a cluster of its own, which stays until `make demo-down`."""
+    with console.stage("Build or find the images"):
+        operator, trainer = build_archive("operator"), build_archive("trainer-code")
+        environment = ensure_trainer_venv()
+        console.say(f"operator {operator.reference}, trainer {trainer.reference}")
+    with console.stage("Start a Kubernetes cluster"):
+        mount = Mount(str(environment), "/opt/venv")
+        spec = ClusterSpec(name=CLUSTER_NAME, nodes=NODES, mounts=(mount,))
+        cluster = Cluster.up(spec, console.say)
+        console.say("it runs already" if cluster.is_reused else "it runs")
+        for image in (operator, trainer):
+            if image.archive:
+                cluster.load_image(image.archive)
+        console.say("images loaded onto the nodes")
+    tags = {image.name: image.reference.removeprefix("localhost/") for image in (operator, trainer)}
+    images = Images("localhost", tags["operator"], tags["trainer-code"])
+    next_steps = (
+        f"The cluster stays: export KUBECONFIG={cluster.kubeconfig}\n"
+        "  kubectl get trainwright\n"
+        f"  kubectl describe trainingrun {manifests.PRETRAINING}\n"
+        "  make demo-down"
+    )
+    return run_story(
+        embedded_place(cluster, settings.namespace), images, settings, console, next_steps
+    )
+
+
+def embedded_place(cluster: Cluster, namespace: str) -> Place:
+    """The embedded cluster as a place."""
+    store = Store(
+        endpoint=f"http://127.0.0.1:{cluster.state.s3_port}",
+        endpoint_of_pods=cluster.inner_s3_endpoint,
+        access_key=cluster.state.access_key,
+        secret_key=cluster.state.secret_key,
+        region=REGION,
+    )
+    environment = {"KUBECONFIG": str(cluster.kubeconfig)}
+    return Place(f"the embedded cluster {cluster.name!r}", namespace, store, environment)
+
+
+def run_on_current_cluster(settings: Settings, console: Console) -> int:
+    """The demo on the cluster that kubectl points at, after asking."""
+    context = current_context()
+    check_current_settings(settings)
+    store = Store(
+        settings.s3_endpoint,
+        settings.s3_endpoint_of_pods,
+        settings.access_key,
+        settings.secret_key,
+        settings.region,
+        settings.bucket,
+    )
+    console.say(f"cluster: kubectl's context {context!r}, namespace {settings.namespace!r}")
+    console.say(f"store: {store.endpoint or 'AWS'}, images: {settings.registry}")
+    if not (settings.is_agreed or ask("Install Trainwright there and run the demo?")):
+        raise DemoError("nothing was touched")
+    with console.stage("Build and push the images"):
+        images = push_images(settings, console)
+    place = Place(f"context {context!r}", settings.namespace, store)
+    next_steps = (
+        "Your cluster keeps the chart and both runs:\n"
+        f"  kubectl -n {settings.namespace} get trainwright\n"
+        f"  kubectl -n {settings.namespace} delete trainingrun/{manifests.PRETRAINING} "
+        f"finetunejob/{manifests.FINE_TUNING}\n"
+        "  helm -n trainwright-system uninstall trainwright"
+    )
+    return run_story(place, images, settings, console, next_steps)
+
+
+def current_context() -> str:
+    """The name of kubectl's context; raises DemoError if there is none."""
+    done = subprocess.run(
+        [find_kubectl(), "config", "current-context"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise DemoError("CLUSTER=current: kubectl has no current context; set KUBECONFIG")
+    return done.stdout.strip()
+
+
+def check_current_settings(settings: Settings) -> None:
+    """Raise DemoError for what the demo cannot guess on a foreign cluster."""
+    if not settings.registry:
+        raise DemoError("REGISTRY: not given; name one that your nodes pull from")
+    if not (settings.access_key and settings.secret_key):
+        raise DemoError(
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: not given; the demo needs an S3 store that "
+            "pods and this machine reach (AWS_ENDPOINT_URL if it is not AWS, S3_BUCKET for one of yours)"
+        )
+
+
+def ask(question: str) -> bool:
+    """Whether the person says yes; without a terminal nobody can."""
+    if not sys.stdin.isatty():
+        raise DemoError("nobody to ask whether to touch this cluster; say YES=1")
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def push_images(settings: Settings, console: Console) -> Images:
+    """Both images in the registry: those that are there already, or built and pushed now."""
+    names = []
+    for image, given in (
+        ("operator", settings.operator_image),
+        ("trainer", settings.trainer_image),
+    ):
+        if not given:
+            given = f"trainwright-{image}:demo"
+            build_image(image, None, f"{settings.registry}/{given}", push=True)
+        console.say(f"{image}: {settings.registry}/{given}")
+        names.append(given)
+    return Images(settings.registry, *names)
+
+
+def run_story(
+    place: Place, images: Images, settings: Settings, console: Console, next_steps: str
+) -> int:
+    """Install, prepare, pretrain with a killed worker, fine-tune, sum up."""
+    with console.stage("Install the chart"):
+        install_chart(place, images)
+        console.say("the operator is ready")
+    with console.stage("Bring data and model into the store"):
+        count = upload_folder(place.store, ensure_data())
+        apply_secret(place)
+        console.say(f"{count} files: standard library, dialogues, SmolLM2-135M-Instruct")
+    precision = manifests.read_precision()
+    console.say(f"this CPU trains fastest in {precision}")
+    runs = []
+    with console.stage("Pretrain a language model on Python's standard library"):
+        runs.append(
+            _run(place, console, TRAINING_RUN, manifests.PRETRAINING, precision, settings.kills)
+        )
+    with console.stage("Fine-tune SmolLM2-135M-Instruct on dialogues"):
+        runs.append(_run(place, console, FINE_TUNE_JOB, manifests.FINE_TUNING, precision, False))
+    console.show("\n" + place.kubectl("get", "trainwright", "-n", place.namespace))
+    for run in runs:
+        console.show(describe_run(run) + "\n")
+    console.show(describe_times(console.seconds_of_stage, console.seconds()))
+    console.show(f"\n{next_steps}")
+    return 0
+
+
+def _run(place: Place, console: Console, kind: str, name: str, precision: str, kills: bool) -> JSON:
+    """Apply an example afresh and follow it to its success; raises DemoError otherwise."""
+    manifest = manifests.with_precision(manifests.read_example(name), precision)
+    manifest = manifests.with_bucket(manifest, place.store.bucket)
+    place.kubectl("delete", kind, name, "-n", place.namespace, "--ignore-not-found", "--wait")
+    place.apply(manifest)
+    console.say(f"applied crds/examples/{name}.yaml")
+    pretraining = kind == TRAINING_RUN
+    deadline = PRETRAINING_SECONDS if pretraining else FINE_TUNING_SECONDS
+    watcher = kill_worker_after_checkpoint(place, console, name) if kills else lambda status: None
+    run = follow_run(place, console, kind, name, deadline_seconds=deadline, on_status=watcher)
+    status = run["status"]
+    if status["phase"] != Phase.SUCCEEDED:
+        raise DemoError(f"{kind}/{name} failed: {status.get('reason')}: {status.get('message')}")
+    return run

@@ -6,7 +6,6 @@ the second waits for the first and finds it done.
 
 import fcntl
 import hashlib
-import os
 import shutil
 import sys
 import tempfile
@@ -15,17 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[2]
+from tools.machine import PROJECT, cache_folder
+
+__all__ = ["PROJECT", "cache_folder", "fingerprint", "publish", "say"]
 _KEPT_VERSIONS = 4
-
-
-def cache_folder() -> Path:
-    """`$TRAINWRIGHT_CACHE`, by default `trainwright` in the user's cache folder."""
-    own = os.environ.get("TRAINWRIGHT_CACHE")
-    if own:
-        return Path(own).expanduser().resolve()
-    user = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(user).expanduser().resolve() / "trainwright"
 
 
 def fingerprint(paths: Iterable[Path], *texts: str) -> str:

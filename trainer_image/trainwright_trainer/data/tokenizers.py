@@ -1,13 +1,40 @@
-"""Tokenizers: loaded from a folder, or trained from the run's own data and kept with the run."""
+"""Tokenizers: loaded from a folder, or trained from the run's own data and kept with the run.
 
+A trained tokenizer is part of the run: it is stored beside the checkpoints once, and every later
+attempt loads that one, so that token ids never change under a model.
+"""
+
+import hashlib
+import json
+import logging
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from trainwright_api.data import TokenizerAlgorithm, TrainedTokenizer
 from trainwright_api.run import Run
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from trainwright_trainer.data.encoding import clean
+from trainwright_trainer.data.permutation import combine
+from trainwright_trainer.data.reading import SourceReader
+from trainwright_trainer.data.sources import Source, open_sources
+from trainwright_trainer.data.splitting import is_held_out, position_hash
+from trainwright_trainer.errors import TrainerError, UserError
 from trainwright_trainer.groups import Group
 from trainwright_trainer.settings import Settings
-from trainwright_trainer.store import Store
+from trainwright_trainer.store import MissingFileError, Store
+
+TRAINING_TEXT_BYTES = 64 * 2**20  # the most text that a tokenizer is trained on
+TOKENIZER_FOLDER = "tokenizer"
+COMPLETE_FILE = "complete.json"  # written last; names the files with their SHA-256
+BEGIN, END, PADDING, UNKNOWN = "<|begin|>", "<|end|>", "<|padding|>", "<|unknown|>"
+SPECIAL_TOKENS = [BEGIN, END, PADDING, UNKNOWN]
+_SAMPLING = 3  # keeps the choice of documents apart from other uses of their hash
+
+logger = logging.getLogger(__name__)
 
 
 def load_tokenizer(
@@ -16,14 +43,56 @@ def load_tokenizer(
     """Load a tokenizer of transformers from a local folder (or from a GGUF file in it).
 
     `field` is the path of the folder's location in the spec. Raises UserError if there is none, or
-    one without an end-of-text token.
+    one without an end-of-text token. No code from the folder is run.
     """
-    raise NotImplementedError
+    arguments = {"gguf_file": gguf_file} if gguf_file else {}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False, **arguments
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise UserError(
+            f"{field}.uri: got a folder without a tokenizer that transformers loads "
+            f"({_first_line(error)}), expected tokenizer.json and tokenizer_config.json; add them"
+        ) from error
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise UserError(
+            f"{field}.uri: got {type(tokenizer).__name__}, which is no fast tokenizer, expected one "
+            "with tokenizer.json; convert it with transformers and save it again"
+        )
+    if tokenizer.eos_token_id is None:
+        raise UserError(
+            f"{field}.uri: got a tokenizer without an end-of-text token, expected eos_token in its "
+            "tokenizer_config.json; add it there"
+        )
+    return tokenizer
 
 
 def train_tokenizer(run: Run, settings: Settings) -> PreTrainedTokenizerFast:
-    """Train a tokenizer from the run's data; the same data gives the same tokenizer."""
-    raise NotImplementedError
+    """Train a tokenizer from the run's data; the same data gives the same tokenizer.
+
+    It learns from at most TRAINING_TEXT_BYTES of text: all of it, or documents chosen by the hash
+    of their position, from each source in proportion to its size. Held-out documents are not seen.
+    """
+    spec = run.tokenizer.train or TrainedTokenizer()
+    sources = open_sources(run, settings)
+    tokenizer, trainer = _build_untrained(spec)
+    tokenizer.train_from_iterator(_training_texts(run, sources), trainer)
+    size = tokenizer.get_vocab_size()
+    if size < spec.vocabulary_size:
+        logger.warning(
+            "the data gave a vocabulary of %d entries, not %d: too little text",
+            size,
+            spec.vocabulary_size,
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=BEGIN,
+        eos_token=END,
+        pad_token=PADDING,
+        unk_token=UNKNOWN,
+        clean_up_tokenization_spaces=False,
+    )
 
 
 def obtain_trained_tokenizer(
@@ -32,6 +101,107 @@ def obtain_trained_tokenizer(
     """Return the tokenizer that belongs to the run; collective over all ranks.
 
     Rank 0 loads it from `tokenizer/` in the run's folder, or trains it and stores it there; the
-    others load what rank 0 stored. `store` is the run's folder.
+    others load what rank 0 stored. `store` is the run's folder. Raises the same error on all ranks.
     """
-    raise NotImplementedError
+    failure: TrainerError | None = None
+    if group.rank == 0:
+        try:
+            if _read_complete(store, run) is None:
+                _store_tokenizer(train_tokenizer(run, settings), run, store)
+        except TrainerError as error:
+            failure = error
+    failure = group.broadcast(failure)
+    if failure is not None:
+        raise failure
+    return _load_stored(store, run)
+
+
+def _build_untrained(spec: TrainedTokenizer) -> tuple[Tokenizer, trainers.Trainer]:
+    """A byte-level tokenizer (it can spell any text) and the trainer of its algorithm."""
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    shared = {
+        "vocab_size": spec.vocabulary_size,
+        "special_tokens": SPECIAL_TOKENS,
+        "initial_alphabet": sorted(alphabet),
+        "show_progress": False,
+    }
+    if spec.algorithm is TokenizerAlgorithm.BPE:
+        tokenizer = Tokenizer(models.BPE())
+        trainer: trainers.Trainer = trainers.BpeTrainer(min_frequency=2, **shared)
+    else:
+        tokenizer = Tokenizer(models.Unigram())
+        trainer = trainers.UnigramTrainer(unk_token=UNKNOWN, **shared)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    begin = SPECIAL_TOKENS.index(BEGIN)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BEGIN} $A",
+        pair=f"{BEGIN} $A $B",
+        special_tokens=[(BEGIN, begin)],
+    )
+    return tokenizer, trainer
+
+
+def _training_texts(run: Run, sources: list[Source]) -> Iterator[str]:
+    total = sum(source.size_bytes for source in sources)
+    fraction = run.data.validation.fraction if run.data.validation else 0.0
+    for source in sources:
+        budget = TRAINING_TEXT_BYTES * source.size_bytes // total
+        # Compressed files hold more text than their size says: the budget stops them, not the rate.
+        rate = min(1.0, TRAINING_TEXT_BYTES / total)
+        for piece in SourceReader(source).texts():
+            position = np.array(position_hash(source.uri_of(piece.file), piece.row), np.uint64)
+            if is_held_out(position, fraction) or combine(_SAMPLING, position) > rate * 2**64:
+                continue
+            yield clean(piece.text)
+            budget -= len(piece.text.encode("utf-8", "replace"))
+            if budget <= 0:
+                break
+
+
+def _store_tokenizer(tokenizer: PreTrainedTokenizerFast, run: Run, store: Store) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        hashes = {}
+        for path in sorted(Path(folder).iterdir()):
+            content = path.read_bytes()
+            store.write_bytes(f"{TOKENIZER_FOLDER}/{path.name}", content)
+            hashes[path.name] = hashlib.sha256(content).hexdigest()
+    complete = {"files": hashes, "trainedAs": _trained_as(run)}
+    store.write_bytes(f"{TOKENIZER_FOLDER}/{COMPLETE_FILE}", json.dumps(complete).encode())
+
+
+def _trained_as(run: Run) -> dict[str, object]:
+    spec = run.tokenizer.train or TrainedTokenizer()
+    return {"algorithm": spec.algorithm, "vocabularySize": spec.vocabulary_size}
+
+
+def _read_complete(store: Store, run: Run) -> dict[str, str] | None:
+    """Return the files of the stored tokenizer; None if there is none, or one of another spec."""
+    try:
+        complete = json.loads(store.read_bytes(f"{TOKENIZER_FOLDER}/{COMPLETE_FILE}"))
+    except (MissingFileError, ValueError):
+        return None
+    if complete.get("trainedAs") != _trained_as(run):
+        return None
+    files: dict[str, str] = complete["files"]
+    return files
+
+
+def _load_stored(store: Store, run: Run) -> PreTrainedTokenizerFast:
+    files = _read_complete(store, run) or {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, sha256 in files.items():
+            content = store.read_bytes(f"{TOKENIZER_FOLDER}/{name}")
+            if hashlib.sha256(content).hexdigest() != sha256:
+                raise UserError(
+                    f"{store.field}.uri: got {store.uri_of(f'{TOKENIZER_FOLDER}/{name}')} whose "
+                    "SHA-256 is not that of the tokenizer that was trained, expected it unchanged; "
+                    "restore the file, or delete the run's folder to start anew"
+                )
+            (Path(folder) / name).write_bytes(content)
+        return load_tokenizer(Path(folder), field=store.field)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -1,0 +1,72 @@
+"""Work that one process per node does and all its processes use: folders built once on scratch.
+
+The first process to come takes a lock of the file system and builds; the others sleep in the
+kernel until it is done. If the builder dies, its lock goes with it and the next one builds.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainwright_api.quantities import format_bytes
+
+from trainwright_trainer.errors import StoreError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
+    """Return `folder`, made by `build(temporary folder)` if it is not there yet.
+
+    The folder appears whole or not at all. Raises what `build` raises; StoreError if scratch is
+    full.
+    """
+    if folder.is_dir():
+        return folder
+    with scratch_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with locked(folder.with_name(f"{folder.name}.lock")):
+            if not folder.is_dir():
+                unfinished = folder.with_name(f"{folder.name}.unfinished")
+                shutil.rmtree(unfinished, ignore_errors=True)
+                unfinished.mkdir()
+                build(unfinished)
+                unfinished.rename(folder)
+    return folder
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file among the processes of this node; waits without spinning."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def scratch_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk below the block into a StoreError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise full_scratch_error(path) from error
+        raise
+
+
+def full_scratch_error(path: Path) -> StoreError:
+    """Build the error for a scratch folder without space."""
+    where = next((parent for parent in (path, *path.parents) if parent.exists()), Path("/"))
+    usage = shutil.disk_usage(where)
+    return StoreError(
+        f"spec.workers.resources.ephemeral-storage: got {format_bytes(usage.free)} free of "
+        f"{format_bytes(usage.total)} on the node's scratch space, expected room for tokenized data "
+        "and a checkpoint; request more, or mount a larger volume at /scratch through podOverrides"
+    )

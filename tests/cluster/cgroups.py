@@ -34,15 +34,28 @@ def create_cgroups(layout: Layout, nodes: Sequence[str]) -> None:
             _create(hierarchy / layout.cgroup / node)
 
 
-def delete_cgroups(layout: Layout, deadline_seconds: float = 3) -> None:
-    """Remove the cluster's directories, bottom-up; their processes must have ended."""
-    end = time.monotonic() + deadline_seconds
+def renew_cgroups(layout: Layout, node: str) -> None:
+    """Forget the pods of a node that has lost its power, as a machine does when it boots."""
     for hierarchy in list_hierarchies():
-        top = hierarchy / layout.cgroup
-        while top.exists():
-            _remove_tree(top)
-            if top.exists() and time.monotonic() > end:
-                raise NotReadyError(f"{top}: still holds processes")
+        _delete(hierarchy / layout.cgroup / node)
+    create_cgroups(layout, [node])
+
+
+def delete_cgroups(layout: Layout) -> None:
+    """Remove the cluster's directories; their processes must have ended."""
+    for hierarchy in list_hierarchies():
+        _delete(hierarchy / layout.cgroup)
+
+
+def _delete(top: Path, deadline_seconds: float = 3) -> None:
+    end = time.monotonic() + deadline_seconds
+    while top.exists():
+        for folder, _, _ in os.walk(top, topdown=False):
+            # Busy until the kernel has buried the last process: the next round tries again.
+            with suppress(OSError):
+                Path(folder).rmdir()
+        if top.exists() and time.monotonic() > end:
+            raise NotReadyError(f"{top}: still holds processes")
 
 
 def _create(folder: Path) -> None:
@@ -60,10 +73,3 @@ def _enable_controllers(folder: Path) -> None:
         available = (folder / "cgroup.controllers").read_text().split()
         wanted = [name for name in _CONTROLLERS.split() if name[1:] in available]
         (folder / "cgroup.subtree_control").write_text(" ".join(wanted))
-
-
-def _remove_tree(top: Path) -> None:
-    for folder, _, _ in os.walk(top, topdown=False):
-        # Busy until the kernel has buried the last process: the caller tries again.
-        with suppress(FileNotFoundError, OSError):
-            Path(folder).rmdir()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cluster.binaries import KUBERNETES, TOOLBOX, binary
+from tests.cluster.cgroups import renew_cgroups
 from tests.cluster.netns import inside
 from tests.cluster.node_config import (
     CONTAINERD_SOCKET,
@@ -118,6 +119,7 @@ class Node:
         if pid:
             run_tool(["kill", "-9", str(pid)])
         wait_until(f"{self.name} is off", lambda: not init.is_alive(), 5)
+        renew_cgroups(self.layout, self.name)
 
     def load_image(self, archive: Path) -> None:
         """Import an OCI or Docker archive into its containerd."""

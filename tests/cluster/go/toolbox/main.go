@@ -4,6 +4,7 @@
 //	toolbox resolve HOST    wait until HOST has an address (the init container of a PyTorchJob's workers)
 //	toolbox serve ADDR TEXT answer every HTTP request with TEXT
 //	toolbox fetch URL       print what URL answers, once it does
+//	toolbox print FILE      print a file
 package main
 
 import (
@@ -31,8 +32,10 @@ func main() {
 		err = serve(arguments[1], arguments[2])
 	case arguments[0] == "fetch" && len(arguments) > 2:
 		fetch(arguments[1])
+	case arguments[0] == "print" && len(arguments) > 2:
+		err = printFile(arguments[1])
 	default:
-		err = fmt.Errorf("usage: toolbox pause | resolve HOST | serve ADDRESS TEXT | fetch URL")
+		err = fmt.Errorf("usage: toolbox pause | resolve HOST | serve ADDRESS TEXT | fetch URL | print FILE")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -82,7 +85,17 @@ func fetch(url string) {
 			io.Copy(os.Stdout, response.Body)
 			return
 		}
+		if err == nil {
+			err = fmt.Errorf("%s: %s", url, response.Status)
+			response.Body.Close()
+		}
 		fmt.Fprintln(os.Stderr, err)
 		time.Sleep(retryInterval)
 	}
+}
+
+func printFile(path string) error {
+	text, err := os.ReadFile(path)
+	os.Stdout.Write(text)
+	return err
 }

@@ -62,6 +62,16 @@ def _merge(target: Manifest, fields: Manifest) -> None:
             target[key] = value
 
 
+def with_steps(manifest: Manifest, num_steps: int | None) -> Manifest:
+    """A copy with a budget of so many steps and two checkpoints on the way; None changes nothing."""
+    if num_steps is None:
+        return manifest
+    changed = copy.deepcopy(manifest)
+    changed["spec"]["budget"] = {"steps": num_steps}
+    changed["spec"]["checkpoints"]["everySteps"] = max(1, num_steps // 3)
+    return changed
+
+
 def with_bucket(manifest: Manifest, bucket: str) -> Manifest:
     """A copy in which every s3://NAME/... reads s3://bucket/NAME/..., unchanged for an empty bucket."""
     changed: Manifest = _replace_uris(manifest, "s3://", f"s3://{bucket}/" if bucket else "s3://")

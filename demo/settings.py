@@ -40,6 +40,8 @@ class Settings:
     """S3_BUCKET: one bucket for all; default: the buckets datasets, models and checkpoints."""
     kills: bool = True
     """DEMO_KILL=0: do not kill a worker on the way."""
+    num_steps: int | None = None
+    """DEMO_STEPS: optimizer steps of each run, for a quick look; default: the examples' own budgets."""
     is_agreed: bool = False
     """YES=1: do not ask before touching the current cluster."""
 
@@ -62,6 +64,13 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         secret_key=environment.get("AWS_SECRET_ACCESS_KEY", ""),
         region=environment.get("AWS_REGION") or "us-east-1",
         bucket=environment.get("S3_BUCKET", ""),
+        num_steps=_read_steps(environment.get("DEMO_STEPS", "")),
         kills=environment.get("DEMO_KILL", "1") != "0",
         is_agreed=environment.get("YES", "") not in ("", "0"),
     )
+
+
+def _read_steps(text: str) -> int | None:
+    if text and not (text.isdecimal() and int(text) > 0):
+        raise DemoError(f"DEMO_STEPS: got {text!r}, expected a number of steps such as 20")
+    return int(text) if text else None

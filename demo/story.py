@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 
 from trainwright_api.names import FINE_TUNE_JOB, TRAINING_RUN, Phase
 
@@ -21,8 +22,7 @@ from tests.cluster.start import find_kubectl
 from tools.images import build_archive, ensure_trainer_venv
 from tools.images.build import build_image
 
-PRETRAINING_SECONDS = 1500.0
-FINE_TUNING_SECONDS = 1200.0
+DEADLINE_SECONDS = {TRAINING_RUN: 1500.0, FINE_TUNE_JOB: 1200.0}
 NODES = 2
 
 
@@ -35,7 +35,7 @@ def run_on_embedded_cluster(settings: Settings, console: Console) -> int:
     with console.stage("Start a Kubernetes cluster"):
         mount = Mount(str(environment), "/opt/venv")
         spec = ClusterSpec(name=CLUSTER_NAME, nodes=NODES, mounts=(mount,))
-        cluster = Cluster.up(spec, console.say)
+        cluster = Cluster.up(spec, console.show)
         console.say("it runs already" if cluster.is_reused else "it runs")
         for image in (operator, trainer):
             if image.archive:
@@ -150,15 +150,14 @@ def run_story(
         count = upload_folder(place.store, ensure_data())
         apply_secret(place)
         console.say(f"{count} files: standard library, dialogues, SmolLM2-135M-Instruct")
-    precision = manifests.read_precision()
-    console.say(f"this CPU trains fastest in {precision}")
     runs = []
     with console.stage("Pretrain a language model on Python's standard library"):
-        runs.append(
-            _run(place, console, TRAINING_RUN, manifests.PRETRAINING, precision, settings.kills)
-        )
+        example = example_for(manifests.PRETRAINING, place, settings)
+        watcher = kill_worker_after_checkpoint(place, console, manifests.PRETRAINING)
+        runs.append(run_example(place, console, example, watcher if settings.kills else ignore))
     with console.stage("Fine-tune SmolLM2-135M-Instruct on dialogues"):
-        runs.append(_run(place, console, FINE_TUNE_JOB, manifests.FINE_TUNING, precision, False))
+        example = example_for(manifests.FINE_TUNING, place, settings)
+        runs.append(run_example(place, console, example, ignore))
     console.show("\n" + place.kubectl("get", "trainwright", "-n", place.namespace))
     for run in runs:
         console.show(describe_run(run) + "\n")
@@ -167,17 +166,29 @@ def run_story(
     return 0
 
 
-def _run(place: Place, console: Console, kind: str, name: str, precision: str, kills: bool) -> JSON:
+def ignore(status: JSON) -> None:
+    """Do nothing on a new status."""
+
+
+def example_for(name: str, place: Place, settings: Settings) -> JSON:
+    """An example, fitted to this CPU, store and hurry."""
+    manifest = manifests.with_precision(manifests.read_example(name), manifests.read_precision())
+    manifest = manifests.with_steps(manifest, settings.num_steps)
+    return manifests.with_bucket(manifest, place.store.bucket)
+
+
+def run_example(
+    place: Place, console: Console, manifest: JSON, on_status: Callable[[JSON], None]
+) -> JSON:
     """Apply an example afresh and follow it to its success; raises DemoError otherwise."""
-    manifest = manifests.with_precision(manifests.read_example(name), precision)
-    manifest = manifests.with_bucket(manifest, place.store.bucket)
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
     place.kubectl("delete", kind, name, "-n", place.namespace, "--ignore-not-found", "--wait")
     place.apply(manifest)
-    console.say(f"applied crds/examples/{name}.yaml")
-    pretraining = kind == TRAINING_RUN
-    deadline = PRETRAINING_SECONDS if pretraining else FINE_TUNING_SECONDS
-    watcher = kill_worker_after_checkpoint(place, console, name) if kills else lambda status: None
-    run = follow_run(place, console, kind, name, deadline_seconds=deadline, on_status=watcher)
+    precision = manifest["spec"]["precision"]
+    console.say(f"applied crds/examples/{name}.yaml with {precision}, the fastest on this CPU")
+    run = follow_run(
+        place, console, kind, name, deadline_seconds=DEADLINE_SECONDS[kind], on_status=on_status
+    )
     status = run["status"]
     if status["phase"] != Phase.SUCCEEDED:
         raise DemoError(f"{kind}/{name} failed: {status.get('reason')}: {status.get('message')}")

@@ -1,0 +1,105 @@
+"""A run that cannot start says why within 30 seconds, and starts once the obstacle is gone."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from trainwright_api.names import Phase
+
+from demo.install import apply_secret
+from demo.place import JSON, Place
+from tests.e2e.builders import STORE, training_run
+from tests.e2e.world import World, describe_status, wait_for_phase, wait_for_status
+
+pytestmark = pytest.mark.timeout(300)
+
+SAID_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run with an obstacle, and the words that name it."""
+
+    run: JSON
+    words: tuple[str, ...]
+
+
+CASES = {
+    "needs-gpus": Case(
+        training_run("needs-gpus", workers={"accelerator": "nvidia.com/gpu"}), ("nvidia.com/gpu",)
+    ),
+    "needs-memory": Case(
+        training_run("needs-memory", workers={"resources": {"memory": "4000Gi"}}), ("memory",)
+    ),
+    "no-image": Case(
+        training_run("no-image", workers={"image": "localhost/no-such-image:1"}),
+        ("localhost/no-such-image:1",),
+    ),
+    "no-secret": Case(
+        training_run("no-secret", checkpoints={"store": {"credentialsSecret": "not-there"}}),
+        ("not-there",),
+    ),
+    "no-claim": Case(
+        training_run("no-claim", checkpoints={"store": {"uri": "pvc://no-claim/runs/"}}),
+        ("no-claim",),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def started(world: World) -> Iterator[Place]:
+    place = world.make_namespace("test_cannot_start")
+    apply_secret(place)
+    place.apply(*(case.run for case in CASES.values()))
+    yield place
+    place.kubectl("delete", "namespace", place.namespace, "--wait=false")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_obstacle_is_named_in_the_status(started: Place, name: str) -> None:
+    case = CASES[name]
+    status = wait_for_status(
+        started,
+        case.run,
+        f"says {case.words}",
+        lambda s: all(word in (s.get("message") or "") for word in case.words),
+        SAID_SECONDS,
+    )
+    assert status["phase"] in (Phase.PENDING, Phase.STARTING), describe_status(status)
+
+
+def test_a_full_quota_is_named_and_the_run_starts_once_there_is_room(
+    world: World, place: Place
+) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small"},
+        "spec": {"hard": {"pods": "1"}},
+    }
+    run = training_run("squeezed", steps=5)
+    place.apply(quota, run)
+    wait_for_status(
+        place, run, "says quota", lambda s: "quota" in (s.get("message") or ""), SAID_SECONDS
+    )
+
+    patch = json.dumps({"spec": {"hard": {"pods": "10"}}})
+    place.kubectl("patch", "quota", "small", "-n", place.namespace, "--type=merge", "-p", patch)
+
+    wait_for_phase(place, run, Phase.SUCCEEDED, 180)
+
+
+def test_a_missing_secret_may_come_later(place: Place) -> None:
+    run = training_run(
+        "patient", steps=5, checkpoints={"store": {**STORE, "credentialsSecret": "late"}}
+    )
+    place.apply(run)
+    wait_for_status(
+        place, run, "says so", lambda s: "late" in (s.get("message") or ""), SAID_SECONDS
+    )
+
+    secret = place.get("secret", "s3")
+    place.apply({**secret, "metadata": {"name": "late"}})
+
+    wait_for_phase(place, run, Phase.SUCCEEDED, 240)

@@ -1,0 +1,107 @@
+"""`make demo CLUSTER=current` with the embedded cluster standing in: both examples, a worker killed.
+
+The budget is cut to a few steps; everything else is the demo as a user sees it.
+"""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from demo.manifests import FINE_TUNING, PRETRAINING
+from demo.place import JSON, Place
+from tests.e2e.world import World
+from tools.machine import PROJECT
+
+STEPS = 12
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def run_demo(world: World, namespace: str, **more: str) -> "subprocess.CompletedProcess[str]":
+    environment = {
+        **os.environ,
+        **world.cluster.environment(),
+        "S3_ENDPOINT": world.cluster.inner_s3_endpoint,
+        "CLUSTER": "current",
+        "REGISTRY": world.images.registry,
+        "OPERATOR_IMAGE": world.images.operator,
+        "TRAINER_IMAGE": world.images.trainer,
+        "NAMESPACE": namespace,
+        "DEMO_STEPS": str(STEPS),
+        **more,
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "demo"],
+        cwd=PROJECT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def story(world: World) -> tuple[Place, str]:
+    """The namespace in which the demo has run, and what it printed."""
+    place = world.make_namespace("test_demo")
+    done = run_demo(world, place.namespace, YES="1")
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place, done.stdout
+
+
+def status_of(place: Place, kind: str, name: str) -> JSON:
+    status: JSON = place.get_run(kind, name)["status"]
+    return status
+
+
+def test_demo_asks_before_it_touches_the_current_cluster(world: World) -> None:
+    done = run_demo(world, "untouched")
+    assert done.returncode == 1
+    assert "admin@" in done.stdout or "context" in done.stdout
+    assert "YES=1" in done.stdout
+
+
+def test_both_examples_succeed(story: tuple[Place, str]) -> None:
+    place, _ = story
+    for kind, name in (("TrainingRun", PRETRAINING), ("FineTuneJob", FINE_TUNING)):
+        status = status_of(place, kind, name)
+        assert status["phase"] == "Succeeded"
+        assert status["progress"]["step"] == STEPS
+        assert status["progress"]["loss"] < status["progress"]["firstLoss"]
+
+
+def test_killed_worker_costs_only_the_steps_since_the_checkpoint(story: tuple[Place, str]) -> None:
+    place, _ = story
+    first, second = status_of(place, "TrainingRun", PRETRAINING)["attempts"]
+    assert first["outcome"] == "Failed"
+    assert second["outcome"] == "Succeeded"
+    assert second["resumedFromStep"] % (STEPS // 3) == 0
+    assert second["resumedFromStep"] > 0
+    assert first["stepsLost"] < STEPS // 3 * 2
+
+
+def test_every_model_answers_its_prompts_before_and_after(story: tuple[Place, str]) -> None:
+    place, _ = story
+    for kind, name in (("TrainingRun", PRETRAINING), ("FineTuneJob", FINE_TUNING)):
+        samples = status_of(place, kind, name)["model"]["samples"]
+        assert len(samples) == 2
+        assert all(sample["before"] and sample["after"] for sample in samples)
+        assert any(sample["before"] != sample["after"] for sample in samples)
+
+
+def test_the_end_tells_what_to_type_next(story: tuple[Place, str]) -> None:
+    _, output = story
+    for expected in (
+        "PHASE",
+        "Succeeded",
+        "loss ",
+        "checkpoint s3://",
+        "before",
+        "after",
+        "kubectl",
+    ):
+        assert expected in output

@@ -18,7 +18,7 @@ from tests.cluster.errors import UnsupportedMachineError
 CNI_PLUGINS = Path("/usr/lib/cni")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-# A program of each package; what it is for stands in the cluster's architecture, not here.
+# A program of each package, by which its presence is known.
 PROGRAM_OF_PACKAGE = {
     "etcd-server": "etcd",
     "containerd": "containerd",
@@ -40,7 +40,7 @@ def find_missing_packages() -> list[str]:
     return [
         package
         for package, program in PROGRAM_OF_PACKAGE.items()
-        if not _is_there(package, program)
+        if not _is_there(program)
     ]
 
 
@@ -77,7 +77,7 @@ def services_forbidden() -> Iterator[None]:
             _POLICY.chmod(mode)
 
 
-def _is_there(package: str, program: str) -> bool:
+def _is_there(program: str) -> bool:
     if program.startswith("/"):
         return Path(program).exists()
     return shutil.which(program, path=SYSTEM_PATH) is not None

@@ -1,0 +1,86 @@
+"""What can be asked of a cluster, and what is refused with a clear sentence."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.cluster import describe_difference
+from tests.cluster.errors import ClusterError
+from tests.cluster.gpus import build_gpu_patch
+from tests.cluster.node_config import build_runtime_spec
+from tests.cluster.spec import MAX_NODES, ClusterSpec, Mount, node_address, pod_range
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "Upper"}, "--name: got 'Upper'"),
+        ({"name": "../etc"}, "--name"),
+        ({"name": ""}, "--name"),
+        ({"name": "a" * 33}, "--name"),
+        ({"nodes": 0}, "--nodes: got 0, expected 1 to 20"),
+        ({"nodes": 21}, "--nodes: got 21"),
+        ({"gpus_per_node": -1}, "--gpus-per-node: got -1"),
+    ],
+)
+def test_bad_spec_is_refused_by_name_and_value(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ClusterError, match=message.replace("(", r"\(")):
+        ClusterSpec(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["", "/tmp", "tmp:/x", "/tmp:x", "/tmp:/usr", "/no/such:/x"])
+def test_bad_mount_is_refused(text: str) -> None:
+    with pytest.raises(ClusterError, match="--mount"):
+        Mount.parse(text)
+
+
+def test_mount_is_read(tmp_path: Path) -> None:
+    assert Mount.parse(f"{tmp_path}:/opt/venv") == Mount(str(tmp_path), "/opt/venv")
+
+
+def test_spec_survives_the_state_file() -> None:
+    spec = ClusterSpec("a", 3, 8, (Mount("/tmp", "/x"),), buckets=("one",), node_grace_seconds=40)
+    assert ClusterSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+def test_difference_names_what_differs_and_the_way_out() -> None:
+    said = describe_difference(ClusterSpec("a", 1), ClusterSpec("a", 2))
+    assert "nodes=1 (asked: 2)" in said
+    assert "down --name a" in said
+    assert "gpus" not in said
+
+
+def test_addresses_of_nodes_and_pods_are_disjoint() -> None:
+    names = [f"node-{i}" for i in range(1, MAX_NODES + 1)]
+    node_networks = {node_address(name).rpartition(".")[0] for name in names}
+    pod_networks = {pod_range(name).removesuffix(".0/24") for name in names}
+    assert len(pod_networks) == len({node_address(name) for name in names}) == MAX_NODES
+    assert not node_networks & pod_networks
+
+
+def test_runtime_spec_gets_read_only_mounts_and_loses_limits() -> None:
+    base = {"process": {"rlimits": [1], "args": ["x"]}, "mounts": [{"destination": "/proc"}]}
+    spec = build_runtime_spec(base, [Mount("/a", "/b")])
+    assert spec["process"] == {"args": ["x"]}
+    assert [mount["destination"] for mount in spec["mounts"]] == ["/proc", "/b"]
+    assert "ro" in spec["mounts"][1]["options"]
+    assert len(base["mounts"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("capacity", "allocatable", "patch"),
+    [
+        ({}, {}, None),
+        ({"cpu": "2"}, {"cpu": "2"}, "needed"),
+        ({"nvidia.com/gpu": "4"}, {"nvidia.com/gpu": "0"}, "needed"),
+        ({"nvidia.com/gpu": "4"}, {"nvidia.com/gpu": "4"}, None),
+    ],
+)
+def test_gpus_are_patched_where_they_lack(
+    capacity: dict[str, str], allocatable: dict[str, str], patch: str | None
+) -> None:
+    node = {"status": {"capacity": capacity, "allocatable": allocatable}}
+    gpus = {"nvidia.com/gpu": "4"}
+    expected = {"capacity": gpus, "allocatable": gpus} if patch else None
+    assert build_gpu_patch(node, 4) == expected

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
-TIERS := check unit trainer chart apiserver e2e docs
+TIERS := check unit trainer chart apiserver e2e
 
 .PHONY: help
 help: ## Show this list
@@ -27,7 +27,7 @@ test: ## Run all tests, tier by tier, and say how long each took
 
 .PHONY: $(TIERS)
 $(TIERS):
-	@tools/bootstrap $(if $(filter chart apiserver e2e docs,$@),test,python)
+	@tools/bootstrap $(if $(filter chart apiserver e2e,$@),test,python)
 	@$(PYTHON) -m tools.tiers $@
 
 .PHONY: generate
@@ -36,6 +36,7 @@ generate: ## Write all generated files: CRDs, reference, chart files, dashboards
 	@$(PYTHON) -m trainwright_api.generate
 	@$(PYTHON) -m trainwright_dashboards.generate
 	@$(PYTHON) -m tools.chart
+	@$(PYTHON) -m tools.docs
 	@.venv/bin/ruff format --quiet $(wildcard crds helm operator trainer_image tools demo tests)
 
 .PHONY: bench

@@ -68,6 +68,7 @@ CHECKS = (
     Check("generated: CRDs and reference", module("trainwright_api.generate", "--check")),
     Check("generated: chart", module("tools.chart", "--check")),
     Check("generated: dashboards", module("trainwright_dashboards.generate", "--check")),
+    Check("generated: examples in pages", module("tools.docs", "--check")),
     Check("YAML", tool("yamllint", "--strict", *YAML)),
     Check("Dockerfiles", tool("hadolint", "operator/Dockerfile", "trainer_image/Dockerfile")),
 )

@@ -16,6 +16,7 @@ from pathlib import Path
 from tools.machine import PROJECT, cache_folder, find_cluster_obstacle
 
 ENVIRONMENT = PROJECT / ".venv"
+COMMANDS = ("trainwright", "kubectl-trainwright")
 PACKAGE_FOLDERS = ("crds", "helm", "operator", "trainer_image")
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -141,12 +142,19 @@ def ensure_environment(uv: str) -> None:
 
 
 def write_package_paths() -> None:
-    """Put our packages on the environment's path, from this clone."""
+    """Put our packages and commands on the environment's paths, from this clone."""
     (folder,) = (ENVIRONMENT / "lib").glob("python*/site-packages")
     paths = "\n".join(str(PROJECT / name) for name in PACKAGE_FOLDERS) + "\n"
     target = folder / "_trainwright.pth"
     if not target.exists() or target.read_text().strip() != paths.strip():
         target.write_text(paths)
+    for name in COMMANDS:
+        command = ENVIRONMENT / "bin" / name
+        if not command.exists():
+            command.write_text(
+                f"#!{sys_python()}\nfrom trainwright_cli.__main__ import main\n\nmain()\n"
+            )
+            command.chmod(0o755)
 
 
 def move_into_place(draft: Path, folder: Path) -> None:

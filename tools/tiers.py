@@ -42,12 +42,11 @@ def pytest_tier(name: str, *arguments: str, needs_cluster: bool = False) -> Tier
 
 TIERS = (
     Tier("check", ("-m", "tools.check")),
-    pytest_tier("unit", "tests/unit", "tests/contract", "tests/monitoring"),
+    pytest_tier("unit", "tests/unit", "tests/contract", "tests/monitoring", "tests/docs"),
     pytest_tier("trainer", "tests/trainer"),
     pytest_tier("chart", "tests/chart"),
     pytest_tier("apiserver", "tests/apiserver", needs_cluster=True),
     pytest_tier("e2e", "tests/e2e", needs_cluster=True),
-    pytest_tier("docs", "tests/docs"),
 )
 
 

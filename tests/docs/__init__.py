@@ -1,0 +1,1 @@
+"""Every command in the docs is run by a test."""

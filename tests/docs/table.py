@@ -1,0 +1,60 @@
+"""How each command of the docs is run: as it stands on a cluster, or by the test named here.
+
+`RUN` commands are run by tests/e2e/test_docs.py in this order, with KUBECONFIG pointing at a cluster
+where the chart is installed. `WATCHED` ones never end by themselves: they must print, then are ended.
+"""
+
+RUN = (
+    "trainwright validate -f crds/examples/stdlib-gpt.yaml",
+    "trainwright plan -f crds/examples/stdlib-gpt.yaml",
+    "kubectl create secret generic s3 --from-literal=AWS_ACCESS_KEY_ID=... "
+    "--from-literal=AWS_SECRET_ACCESS_KEY=... "
+    "--from-literal=AWS_ENDPOINT_URL=http://minio.storage:9000",
+    "kubectl apply -f crds/examples/stdlib-gpt.yaml",
+    "kubectl get trainingruns --watch",
+    "kubectl get trainwright -o wide",
+    "kubectl describe trainingrun stdlib-gpt",
+    "trainwright logs trainingrun/stdlib-gpt",
+    "kubectl apply -f crds/examples/smollm2-chat.yaml",
+    "trainwright watch finetunejob/smollm2-chat",
+    "trainwright checkpoints finetunejob/smollm2-chat",
+    "kubectl -n trainwright-system logs deployment/trainwright",
+)
+WATCHED = frozenset(
+    {
+        "kubectl get trainingruns --watch",
+        "trainwright watch finetunejob/smollm2-chat",
+    }
+)
+# What stands for a value that only the reader knows.
+PLACEHOLDERS = {
+    "AWS_ACCESS_KEY_ID=...": "AWS_ACCESS_KEY_ID={access_key}",
+    "AWS_SECRET_ACCESS_KEY=...": "AWS_SECRET_ACCESS_KEY={secret_key}",
+    "http://minio.storage:9000": "{endpoint}",
+}
+
+# Too long, or too destructive, to be run once more as they stand: what runs them.
+_CHART = "tests/e2e/test_chart.py::"
+RUN_BY = {
+    "make demo": "tests/e2e/test_demo.py::test_both_examples_succeed",
+    "make test": "tests/docs/test_commands.py::test_make_runs_what_the_docs_say",
+    "make check": "tests/docs/test_commands.py::test_make_runs_what_the_docs_say",
+    "make unit": "tests/docs/test_commands.py::test_make_runs_what_the_docs_say",
+    "make images REGISTRY=registry.example/team": "tests/contract/test_images_command.py",
+    "python -m tools.images all --archive out/images": "tests/contract/test_images_command.py",
+    "helm install trainwright helm/trainwright --namespace trainwright-system --create-namespace "
+    "--set registry=registry.example/team --wait": _CHART
+    + "test_install_makes_a_hardened_operator_ready",
+    "helm upgrade trainwright helm/trainwright --namespace trainwright-system "
+    "--reset-then-reuse-values --wait": _CHART
+    + "test_upgrade_brings_settings_and_crds_up_to_date_and_keeps_runs",
+    "helm uninstall trainwright --namespace trainwright-system": _CHART
+    + "test_uninstall_keeps_runs_and_crds",
+    "kubectl delete crd trainingruns.trainwright.dev finetunejobs.trainwright.dev": _CHART
+    + "test_uninstall_keeps_runs_and_crds",
+    "helm package helm/trainwright --destination out": _CHART,
+    "pip install '.[cli]'": "tests/docs/test_commands.py::test_the_wheel_has_all_packages_and_commands",
+    ".venv/bin/python -m tests.cluster up --name play --nodes 2": "tests/e2e/test_cluster.py",
+    ".venv/bin/python -m tests.cluster env --name play": "tests/e2e/test_cluster.py",
+    ".venv/bin/python -m tests.cluster down --name play": "tests/e2e/test_cluster.py",
+}

@@ -1,0 +1,58 @@
+"""Runs the docs' commands, in their order, on a cluster where the chart is installed."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo.place import Place
+from tests.docs.table import PLACEHOLDERS, RUN, WATCHED
+from tests.e2e.world import World
+from tools.machine import PROJECT
+
+pytestmark = pytest.mark.timeout(300)
+
+WATCH_SECONDS = 4
+
+
+@pytest.fixture(scope="module")
+def reader(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A reader's shell: kubectl's context in a fresh namespace, the commands on PATH."""
+    place = world.make_namespace("test_docs")
+    kubeconfig = tmp_path_factory.mktemp("reader") / "kubeconfig"
+    kubeconfig.write_bytes(Path(place.environment["KUBECONFIG"]).read_bytes())
+    path = f"{PROJECT / '.venv' / 'bin'}:{os.environ['PATH']}"
+    environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "PATH": path}
+    namespace = ["kubectl", "config", "set-context", "--current", f"--namespace={place.namespace}"]
+    subprocess.run(namespace, env=environment, check=True, capture_output=True)
+    yield environment
+    place.kubectl("delete", "namespace", place.namespace, "--wait=false")
+
+
+def fill_in(command: str, place: Place) -> str:
+    """The command with what only the reader knows."""
+    for shown, value in PLACEHOLDERS.items():
+        store = place.store
+        filled = value.format(
+            access_key=store.access_key,
+            secret_key=store.secret_key,
+            endpoint=store.endpoint_of_pods,
+        )
+        command = command.replace(shown, filled)
+    return command
+
+
+@pytest.mark.parametrize("command", RUN)
+def test_command_of_the_docs_runs(world: World, reader: dict[str, str], command: str) -> None:
+    words = shlex.split(fill_in(command, world.place))
+    if command in WATCHED:
+        words = ["timeout", "--signal=INT", str(WATCH_SECONDS), *words]
+    done = subprocess.run(
+        words, cwd=PROJECT, env=reader, capture_output=True, text=True, check=False
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == (124 if command in WATCHED else 0), said
+    assert done.stdout.strip(), said

@@ -4,10 +4,11 @@
 """
 
 from enum import StrEnum
+from typing import ClassVar
 
 from pydantic import Field
 
-from trainwright_api.base import Model
+from trainwright_api.base import Model, Rule
 
 
 class TextFormat(StrEnum):
@@ -42,6 +43,21 @@ class TokenizerAlgorithm(StrEnum):
 
 class Location(Model):
     """A place in a store, with what is needed to reach it."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.uri.matches('^s3://[a-z0-9][a-z0-9.-]+(/.*)?$') || self.uri.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/.*)?$') || self.uri.matches('^file:///.+$') || self.uri.matches('^hf://[^/]+/[^/]+(/.*)?$')",
+            "expected s3://bucket/prefix, pvc://claim/path, file:///path or hf://organization/name",
+            message_expression="'got ' + self.uri + ', expected s3://bucket/prefix, pvc://claim/path, file:///path or hf://organization/name'",
+            field_path=".uri",
+        ),
+        Rule(
+            "!has(self.endpoint) || self.endpoint.matches('^https?://[^ ]+$')",
+            "expected a URL such as https://minio.storage:9000",
+            message_expression="'got ' + self.endpoint + ', expected a URL such as https://minio.storage:9000'",
+            field_path=".endpoint",
+        ),
+    )
 
     uri: str = Field(
         description="Where: s3://bucket/prefix/, pvc://claim/path/, file:///path/ (in the container) or "
@@ -132,6 +148,13 @@ class TrainedTokenizer(Model):
 
 class Tokenizer(Model):
     """The tokenizer of a run: given by uri, or trained from the data."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!(has(self.location) && has(self.train))",
+            "got both location and train, expected at most one; remove one of them",
+        ),
+    )
 
     location: Location | None = Field(
         None, description="A folder with a tokenizer of transformers."

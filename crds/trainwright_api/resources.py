@@ -1,11 +1,11 @@
 """The two kinds that users write: TrainingRun and FineTuneJob."""
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from trainwright_api.base import Model
+from trainwright_api.base import Model, Rule
 from trainwright_api.checkpoints import Checkpoints, RunReference
 from trainwright_api.data import FineTuningData, Location, Tokenizer, TrainingData
 from trainwright_api.status import RunStatus
@@ -30,6 +30,13 @@ class Objective(StrEnum):
 class PretrainedModel(Model):
     """The model of a pretraining run: a new one by architecture and config, or weights to continue from."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "[has(self.architecture), has(self.weights), has(self.run)].filter(x, x).size() == 1",
+            "got none or several of architecture, weights and run, expected exactly one; architecture makes a new model, the others continue one",
+        ),
+    )
+
     architecture: str | None = Field(
         None,
         max_length=64,
@@ -38,7 +45,7 @@ class PretrainedModel(Model):
     config: dict[str, Any] = Field(
         default_factory=dict,
         description="Fields of the architecture's transformers config; the vocabulary size is set from the "
-        "tokenizer.",
+        "tokenizer. With weights or run: fields that replace those of the loaded config.",
     )
     weights: Location | None = Field(
         None, description="Weights to continue pretraining from: a folder that transformers loads."
@@ -50,6 +57,24 @@ class PretrainedModel(Model):
 
 class BaseModelSource(Model):
     """What a fine-tuning job starts from: exactly one of uri, run."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "[has(self.uri), has(self.run)].filter(x, x).size() == 1",
+            "got none or both of uri and run, expected exactly one; keep the one you mean",
+        ),
+        Rule(
+            "!has(self.uri) || self.uri.matches('^(s3|pvc|hf)://[^/].*$') || self.uri.matches('^file:///.+$')",
+            "expected s3://bucket/prefix, pvc://claim/path, file:///path or hf://organization/name",
+            message_expression="'got ' + self.uri + ', expected s3://bucket/prefix, pvc://claim/path, file:///path or hf://organization/name'",
+            field_path=".uri",
+        ),
+        Rule(
+            "!has(self.ggufFile) || has(self.uri)",
+            "got ggufFile with run, expected it with uri only; a finished model is no GGUF",
+            field_path=".ggufFile",
+        ),
+    )
 
     uri: str | None = Field(
         None,
@@ -95,6 +120,13 @@ class SFT(Model):
 class Method(Model):
     """The fine-tuning method: exactly one block."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "has(self.sft)",
+            "got no method, expected exactly one block; write sft: {} for supervised fine-tuning",
+        ),
+    )
+
     sft: SFT | None = Field(None, description="Supervised fine-tuning on given answers.")
 
 
@@ -131,6 +163,15 @@ class Adapter(Model):
 class Output(Model):
     """Where the finished model goes."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.uri) || self.uri.matches('^(s3|pvc)://[^/].*$')",
+            "expected s3://bucket/prefix or pvc://claim/path",
+            message_expression="'got ' + self.uri + ', expected s3://bucket/prefix or pvc://claim/path'",
+            field_path=".uri",
+        ),
+    )
+
     uri: str | None = Field(
         None,
         max_length=1024,
@@ -153,6 +194,75 @@ class Output(Model):
 
 class RunSpec(Model):
     """What both kinds share."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.precision == 'FP32' || type(self.parallelism.zeroStage) == string || self.parallelism.zeroStage >= 1",
+            "got 0 with BF16 or FP16, expected 1 to 3 or Auto: DeepSpeed's first optimizer step is wrong at stage 0 in mixed precision; use 1",
+            field_path=".parallelism.zeroStage",
+        ),
+        Rule(
+            "self.batch.globalSequences % self.workers.nodes * (self.workers.accelerator != 'None' ? self.workers.acceleratorsPerNode : has(self.workers.processesPerNode) ? self.workers.processesPerNode : 1) == 0",
+            "expected a multiple of the number of processes (nodes times processes per node)",
+            field_path=".batch.globalSequences",
+        ),
+        Rule(
+            "type(self.batch.microSequences) == string || self.batch.globalSequences % (self.batch.microSequences * (self.workers.nodes * (self.workers.accelerator != 'None' ? self.workers.acceleratorsPerNode : has(self.workers.processesPerNode) ? self.workers.processesPerNode : 1))) == 0",
+            "expected a number whose product with the number of processes divides globalSequences; use Auto",
+            message_expression="'got ' + string(self.batch.microSequences) + ', expected a number whose product with the number of processes divides globalSequences; use Auto'",
+            field_path=".batch.microSequences",
+        ),
+        Rule(
+            "self.budget == oldSelf.budget",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".budget",
+        ),
+        Rule(
+            "self.batch == oldSelf.batch",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".batch",
+        ),
+        Rule(
+            "self.optimizer == oldSelf.optimizer",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".optimizer",
+        ),
+        Rule(
+            "self.schedule == oldSelf.schedule",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".schedule",
+        ),
+        Rule(
+            "self.precision == oldSelf.precision",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".precision",
+        ),
+        Rule(
+            "self.parallelism == oldSelf.parallelism",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".parallelism",
+        ),
+        Rule(
+            "self.activationCheckpointing == oldSelf.activationCheckpointing",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".activationCheckpointing",
+        ),
+        Rule(
+            "self.workers == oldSelf.workers",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".workers",
+        ),
+        Rule(
+            "self.output == oldSelf.output",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".output",
+        ),
+        Rule(
+            "self.seed == oldSelf.seed",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".seed",
+        ),
+    )
 
     budget: Budget = Field(description="How long to train: exactly one of steps, tokens, epochs.")
     batch: Batch = Field(default_factory=Batch, description="Sizes of the batch.")
@@ -202,6 +312,35 @@ class RunSpec(Model):
 class TrainingRunSpec(RunSpec):
     """Pretraining or continued pretraining."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        *RunSpec.RULES,
+        Rule(
+            "!has(self.model.architecture) || has(self.tokenizer.location) || has(self.tokenizer.train)",
+            "got a new model without a tokenizer, expected tokenizer.location or tokenizer.train; write tokenizer: {train: {}} to train one from the data",
+            field_path=".tokenizer",
+        ),
+        Rule(
+            "self.objective == oldSelf.objective",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".objective",
+        ),
+        Rule(
+            "self.model == oldSelf.model",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".model",
+        ),
+        Rule(
+            "self.tokenizer == oldSelf.tokenizer",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".tokenizer",
+        ),
+        Rule(
+            "self.data == oldSelf.data",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".data",
+        ),
+    )
+
     objective: Objective = Field(
         Objective.CAUSAL_LM,
         description="What is learned: CausalLM predicts the next token. Default CausalLM.",
@@ -217,6 +356,35 @@ class TrainingRunSpec(RunSpec):
 class FineTuneJobSpec(RunSpec):
     """Fine-tuning of an existing model."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        *RunSpec.RULES,
+        Rule(
+            "!self.output.merge || self.adapter.type != 'None'",
+            "got true without an adapter, expected it with adapter.type LoRA only; remove it",
+            field_path=".output.merge",
+        ),
+        Rule(
+            "self.baseModel == oldSelf.baseModel",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".baseModel",
+        ),
+        Rule(
+            "self.method == oldSelf.method",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".method",
+        ),
+        Rule(
+            "self.adapter == oldSelf.adapter",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".adapter",
+        ),
+        Rule(
+            "self.data == oldSelf.data",
+            "may not change after admission; create a new run, with checkpoints.resumeFrom to go on from this one",
+            field_path=".data",
+        ),
+    )
+
     base_model: BaseModelSource = Field(
         description="The model to start from: exactly one of uri, run."
     )
@@ -225,6 +393,14 @@ class FineTuneJobSpec(RunSpec):
         default_factory=Adapter, description="Adapter to train instead of all weights."
     )
     data: FineTuningData = Field(description="The records to train on.")
+
+
+# Names of children are <name>-<attempt>, and Kubeflow wants them to be DNS-1035 labels.
+NAME_RULE = Rule(
+    "self.metadata.name.size() <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+    "metadata.name: expected at most 50 lower-case letters, digits and dashes that start with a letter",
+    message_expression="'metadata.name: got ' + self.metadata.name + ', expected at most 50 lower-case letters, digits and dashes that start with a letter'",
+)
 
 
 class ObjectMeta(Model):
@@ -245,6 +421,8 @@ class ObjectMeta(Model):
 class TrainingRun(Model):
     """A pretraining run of one model on a group of pods, with checkpoints and progress in its status."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (NAME_RULE,)
+
     api_version: Literal["trainwright.dev/v1alpha1"] = "trainwright.dev/v1alpha1"
     kind: Literal["TrainingRun"] = "TrainingRun"
     metadata: ObjectMeta
@@ -254,6 +432,8 @@ class TrainingRun(Model):
 
 class FineTuneJob(Model):
     """A fine-tuning job of one base model on a group of pods, with checkpoints and progress in its status."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (NAME_RULE,)
 
     api_version: Literal["trainwright.dev/v1alpha1"] = "trainwright.dev/v1alpha1"
     kind: Literal["FineTuneJob"] = "FineTuneJob"

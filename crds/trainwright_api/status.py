@@ -99,6 +99,17 @@ class Progress(Model):
         None, description="What the trainer does: preflight, build, train, export."
     )
     updated_at: str | None = Field(None, description="When this was measured (RFC 3339).")
+    step_text: str | None = Field(
+        None, description="step/totalSteps, as kubectl shows it; filled by the operator."
+    )
+    loss_text: str | None = Field(
+        None, description="Loss with four digits; filled by the operator."
+    )
+    tokens_per_second_text: str | None = Field(None, description="Rounded; filled by the operator.")
+    mfu_text: str | None = Field(None, description="In percent; filled by the operator.")
+    eta_text: str | None = Field(
+        None, description="Time left, such as 3m20s; filled by the operator."
+    )
 
 
 class Hardware(Model):
@@ -118,6 +129,7 @@ class Hardware(Model):
         None, description="Hottest device (unit: degrees Celsius)."
     )
     worst_rank: int | None = Field(None, description="Rank with the lowest utilisation.")
+    summary: str | None = Field(None, description="One line for kubectl; filled by the operator.")
 
 
 class CheckpointRecord(Model):

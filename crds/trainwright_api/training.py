@@ -5,11 +5,11 @@ prints each with its reason.
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from trainwright_api.base import Model
+from trainwright_api.base import Model, Rule
 
 IntOrAuto = int | Literal["Auto"]
 ZeroStage = Annotated[IntOrAuto, Field(union_mode="left_to_right")]
@@ -56,6 +56,19 @@ class ActivationCheckpointing(StrEnum):
 class Budget(Model):
     """How long to train: exactly one of steps, tokens, epochs."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "[has(self.steps), has(self.tokens), has(self.epochs)].filter(x, x).size() == 1",
+            "got none or several of steps, tokens and epochs, expected exactly one; keep the one you mean",
+        ),
+        Rule(
+            "!has(self.tokens) || (type(self.tokens) == string ? self.tokens.matches('^[0-9]+([.][0-9]+)?[kMBT]?$') : self.tokens > 0)",
+            "expected a count above zero such as 400k, 1.5B or 20000000",
+            message_expression="'got ' + string(self.tokens) + ', expected a count above zero such as 400k, 1.5B or 20000000'",
+            field_path=".tokens",
+        ),
+    )
+
     steps: int | None = Field(None, ge=1, description="Number of optimizer steps.")
     tokens: int | str | None = Field(
         None,
@@ -72,6 +85,15 @@ class Budget(Model):
 class Batch(Model):
     """Sizes of the batch; gradient accumulation is derived from them and never asked."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "type(self.microSequences) == string ? self.microSequences == 'Auto' : self.microSequences >= 1",
+            "expected Auto or a number from 1",
+            message_expression="'got ' + string(self.microSequences) + ', expected Auto or a number from 1'",
+            field_path=".microSequences",
+        ),
+    )
+
     global_sequences: int = Field(
         32,
         ge=1,
@@ -86,6 +108,14 @@ class Batch(Model):
 
 class Optimizer(Model):
     """The optimizer and its constants."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.betas.all(beta, beta >= 0.0 && beta < 1.0)",
+            "expected two numbers in [0, 1) such as [0.9, 0.95]",
+            field_path=".betas",
+        ),
+    )
 
     type: OptimizerType = Field(
         OptimizerType.ADAMW,
@@ -116,6 +146,13 @@ class Optimizer(Model):
 class Schedule(Model):
     """The learning rate over the run: warm-up, then the shape."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!(has(self.warmupSteps) && has(self.warmupFraction))",
+            "got both warmupSteps and warmupFraction, expected at most one; remove one of them",
+        ),
+    )
+
     type: ScheduleType = Field(
         ScheduleType.COSINE, description="Shape after the warm-up. Default Cosine."
     )
@@ -141,6 +178,25 @@ class Schedule(Model):
 
 class Parallelism(Model):
     """How model state is spread over the accelerators."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "type(self.zeroStage) == string ? self.zeroStage == 'Auto' : self.zeroStage >= 0 && self.zeroStage <= 3",
+            "expected one of Auto, 0, 1, 2, 3; use 3 to shard parameters",
+            message_expression="'got ' + string(self.zeroStage) + ', expected one of Auto, 0, 1, 2, 3; use 3 to shard parameters'",
+            field_path=".zeroStage",
+        ),
+        Rule(
+            "self.offloadParameters == 'None' || type(self.zeroStage) == string || self.zeroStage == 3",
+            "got CPU with a zeroStage below 3, expected zeroStage 3 or Auto; only stage 3 shards parameters",
+            field_path=".offloadParameters",
+        ),
+        Rule(
+            "self.offloadOptimizer == 'None' || type(self.zeroStage) == string || self.zeroStage >= 1",
+            "got CPU with zeroStage 0, expected zeroStage 1 to 3 or Auto; stage 0 has no sharded optimizer to move",
+            field_path=".offloadOptimizer",
+        ),
+    )
 
     zero_stage: IntOrAuto = Field(
         "Auto",

@@ -4,11 +4,11 @@
 the API stays small and nothing that Kubernetes offers is out of reach.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from trainwright_api.base import Model
+from trainwright_api.base import Model, Rule
 
 
 class EnvironmentVariable(Model):
@@ -39,6 +39,35 @@ class Toleration(Model):
 class Workers(Model):
     """The pods of the run, one per node, all alike."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.accelerator == 'None' || self.accelerator.matches('^[a-z0-9.-]+/[A-Za-z0-9._-]+$')",
+            "expected None or an extended resource such as nvidia.com/gpu",
+            message_expression="'got ' + self.accelerator + ', expected None or an extended resource such as nvidia.com/gpu'",
+            field_path=".accelerator",
+        ),
+        Rule(
+            "!has(self.processesPerNode) || self.accelerator == 'None'",
+            "got processesPerNode together with an accelerator, expected it for CPU training only; remove it or set accelerator to None",
+            field_path=".processesPerNode",
+        ),
+        Rule(
+            "!has(self.acceleratorMemoryGiB) || self.accelerator != 'None'",
+            "got acceleratorMemoryGiB without an accelerator, expected resources.memory for CPU training; remove it",
+            field_path=".acceleratorMemoryGiB",
+        ),
+        Rule(
+            "self.resources.all(name, type(self.resources[name]) == int || self.resources[name].matches('^[0-9]+([.][0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$'))",
+            "expected Kubernetes quantities such as 500m, 2 or 3Gi",
+            field_path=".resources",
+        ),
+        Rule(
+            "self.accelerator == 'None' || !(self.accelerator in self.resources)",
+            "got the accelerator in resources, expected acceleratorsPerNode to say how many; remove it from resources",
+            field_path=".resources",
+        ),
+    )
+
     nodes: int = Field(1, ge=1, le=4096, description="Number of pods, one per node. Default 1.")
     accelerator: str = Field(
         "nvidia.com/gpu",
@@ -55,6 +84,7 @@ class Workers(Model):
     )
     resources: dict[str, int | str] = Field(
         default_factory=dict,
+        max_length=16,
         description="Requests and limits of each pod as Kubernetes quantities, such as {cpu: 8, memory: 64Gi}; "
         "accelerators are added by acceleratorsPerNode.",
     )

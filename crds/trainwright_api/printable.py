@@ -1,0 +1,37 @@
+"""The short texts that `kubectl get` and the CLI show of a progress and of the hardware.
+
+A printer column shows a value as it stands, so numbers that people read are rounded here, once.
+Called by the operator before it writes a status, and by the CLI for local runs.
+"""
+
+from trainwright_api.quantities import format_duration
+from trainwright_api.status import Hardware, Progress
+
+
+def printable_progress(progress: Progress) -> Progress:
+    """Return the progress with its texts filled in."""
+    rate, mfu, eta = progress.tokens_per_second, progress.mfu, progress.eta_seconds
+    return progress.model_copy(
+        update={
+            "step_text": f"{progress.step}/{progress.total_steps}"
+            if progress.total_steps
+            else None,
+            "loss_text": None if progress.loss is None else f"{progress.loss:.4f}",
+            "tokens_per_second_text": None if rate is None else f"{rate:.0f}",
+            "mfu_text": None if mfu is None else f"{mfu:.1%}",
+            "eta_text": None if eta is None else format_duration(eta),
+        }
+    )
+
+
+def printable_hardware(hardware: Hardware) -> Hardware:
+    """Return the hardware with its one-line summary: devices, use, memory, power."""
+    parts = [f"{hardware.accelerators}x {hardware.device}"]
+    if hardware.utilization_percent is not None:
+        parts.append(f"{hardware.utilization_percent:.0f}%")
+    if hardware.memory_used_gib is not None:
+        total = "" if hardware.memory_total_gib is None else f"/{hardware.memory_total_gib:.0f}"
+        parts.append(f"{hardware.memory_used_gib:.1f}{total}GiB")
+    if hardware.power_watts is not None:
+        parts.append(f"{hardware.power_watts:.0f}W")
+    return hardware.model_copy(update={"summary": " ".join(parts)})

@@ -19,6 +19,7 @@ RUN = (
     "trainwright watch finetunejob/smollm2-chat",
     "trainwright checkpoints finetunejob/smollm2-chat",
     "kubectl -n trainwright-system logs deployment/trainwright",
+    "helm package helm/trainwright --destination out",
 )
 WATCHED = frozenset(
     {
@@ -49,12 +50,11 @@ RUN_BY = {
     "--reset-then-reuse-values --wait": _CHART
     + "test_upgrade_brings_settings_and_crds_up_to_date_and_keeps_runs",
     "helm uninstall trainwright --namespace trainwright-system": _CHART
-    + "test_uninstall_keeps_runs_and_crds",
+    + "test_uninstall_leaves_definitions_and_runs",
     "kubectl delete crd trainingruns.trainwright.dev finetunejobs.trainwright.dev": _CHART
-    + "test_uninstall_keeps_runs_and_crds",
-    "helm package helm/trainwright --destination out": _CHART,
+    + "test_runs_can_be_deleted_after_uninstall",
     "pip install '.[cli]'": "tests/docs/test_commands.py::test_the_wheel_has_all_packages_and_commands",
-    ".venv/bin/python -m tests.cluster up --name play --nodes 2": "tests/e2e/test_cluster.py",
-    ".venv/bin/python -m tests.cluster env --name play": "tests/e2e/test_cluster.py",
-    ".venv/bin/python -m tests.cluster down --name play": "tests/e2e/test_cluster.py",
+    ".venv/bin/python -m tests.cluster up --name play --nodes 2": "tests/e2e/test_cluster_life.py",
+    ".venv/bin/python -m tests.cluster env --name play": "tests/e2e/test_cluster_life.py",
+    ".venv/bin/python -m tests.cluster down --name play": "tests/e2e/test_cluster_life.py",
 }

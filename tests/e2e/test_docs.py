@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from demo.place import Place
+from tests.cluster.binaries import HELM, ensure_binaries
 from tests.docs.table import PLACEHOLDERS, RUN, WATCHED
 from tests.e2e.world import World
 from tools.machine import PROJECT
@@ -24,7 +25,8 @@ def reader(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
     place = world.make_namespace("test_docs")
     kubeconfig = tmp_path_factory.mktemp("reader") / "kubeconfig"
     kubeconfig.write_bytes(Path(place.environment["KUBECONFIG"]).read_bytes())
-    path = f"{PROJECT / '.venv' / 'bin'}:{os.environ['PATH']}"
+    folders = [PROJECT / ".venv" / "bin", ensure_binaries(HELM), os.environ["PATH"]]
+    path = ":".join(str(folder) for folder in folders)
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "PATH": path}
     namespace = ["kubectl", "config", "set-context", "--current", f"--namespace={place.namespace}"]
     subprocess.run(namespace, env=environment, check=True, capture_output=True)

@@ -6,12 +6,14 @@ A suspended run stands for a user's work: nothing of the chart's life may harm i
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.cluster import Cluster, ClusterSpec, KubectlError
 from tests.cluster.binaries import HELM, ensure_binaries
@@ -68,12 +70,21 @@ class Installation:
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
-    def install(self, *settings: str) -> str:
+    def install(self, *settings: str, chart: Path = CHART) -> str:
         """Installs or upgrades and waits until the operator is ready; returns the notes."""
         image = f"image.repository=trainwright-operator,image.tag={self._image.tag}"
         chosen = [part for setting in (image, *settings) for part in ("--set", setting)]
-        command = ("upgrade", "--install", "trainwright", str(CHART), "--create-namespace")
+        command = ("upgrade", "--install", "trainwright", str(chart), "--create-namespace")
         return self.helm(*command, *chosen, "--wait", "--timeout", "120s")
+
+    def uninstall(self) -> None:
+        """Uninstalls and waits until the pod is gone."""
+        self.helm("uninstall", "trainwright", "--wait", "--cascade", "foreground")
+
+    def columns(self) -> list[Any]:
+        """The columns that `kubectl get trainingruns` shows."""
+        (version,) = self.get("crd", "trainingruns.trainwright.dev")["spec"]["versions"]
+        return list(version.get("additionalPrinterColumns", []))
 
     def get(self, *what: str) -> dict[str, Any]:
         return dict(json.loads(self.cluster.kubectl("get", *what, "-o", "json")))
@@ -128,34 +139,42 @@ def test_edit_role_of_a_namespace_includes_runs(installation: Installation) -> N
         kubectl(*can, "-n", "kube-system")
 
 
-def test_upgrade_brings_settings_and_crds_up_to_date_and_keeps_runs(
-    installation: Installation,
+def write_older_chart(folder: Path) -> Path:
+    """The chart as a release might have been that knew no columns."""
+    older = folder / "trainwright"
+    shutil.copytree(CHART, older)
+    file = older / "files" / "crds" / "trainwright.dev_trainingruns.yaml"
+    yaml = YAML()
+    definition = yaml.load(file)
+    for version in definition["spec"]["versions"]:
+        del version["additionalPrinterColumns"]
+    yaml.dump(definition, file)
+    return older
+
+
+def test_upgrade_brings_definitions_and_settings_up_to_date_and_keeps_runs(
+    installation: Installation, tmp_path: Path
 ) -> None:
-    kubectl = installation.cluster.kubectl
-    kubectl("apply", "-f", "-", stdin=json.dumps(RUN))
+    installation.install(chart=write_older_chart(tmp_path))
+    assert not installation.columns()
+    installation.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(RUN))
     uid = installation.get("trainingrun", "kept")["metadata"]["uid"]
-    # An older release knew fewer columns.
-    path = "/spec/versions/0/additionalPrinterColumns"
-    patch = json.dumps([{"op": "replace", "path": path, "value": []}])
-    kubectl("patch", "crd", "trainingruns.trainwright.dev", "--type=json", "-p", patch)
     before = installation.operator_pod()["metadata"]["uid"]
 
     installation.install("logLevel=DEBUG")
 
+    assert installation.columns()
     assert installation.operator_pod()["metadata"]["uid"] != before
-    (version,) = installation.get("crd", "trainingruns.trainwright.dev")["spec"]["versions"]
-    assert version["additionalPrinterColumns"]
     assert installation.get("trainingrun", "kept")["metadata"]["uid"] == uid
 
 
-def test_uninstall_leaves_definitions_and_runs(installation: Installation) -> None:
+def test_uninstall_leaves_definitions_and_runs_and_nothing_else(installation: Installation) -> None:
     uid = installation.get("trainingrun", "kept")["metadata"]["uid"]
-    installation.helm("uninstall", "trainwright", "--wait")
-    left = installation.get("all,serviceaccounts,roles,rolebindings", "-n", NAMESPACE)["items"]
-    ours = [item for item in left if item["metadata"]["name"].startswith("trainwright")]
-    assert not ours
-    roles = installation.names("clusterroles,clusterrolebindings")
-    assert not [name for name in roles if "trainwright" in name]
+    installation.uninstall()
+    kinds = "all,serviceaccounts,roles,rolebindings,configmaps,networkpolicies"
+    names = installation.names(kinds, "-n", NAMESPACE)
+    names |= installation.names("clusterroles,clusterrolebindings")
+    assert not [name for name in names if "trainwright" in name]
     assert installation.names("crds") >= CRDS
     assert installation.get("trainingrun", "kept")["metadata"]["uid"] == uid
 
@@ -169,6 +188,6 @@ def test_installing_again_takes_over_what_was_left(installation: Installation) -
 
 
 def test_runs_can_be_deleted_after_uninstall(installation: Installation) -> None:
-    installation.helm("uninstall", "trainwright", "--wait")
+    installation.uninstall()
     installation.cluster.kubectl("delete", "trainingrun", "kept", "--timeout=10s")
     assert not installation.names("trainingruns")

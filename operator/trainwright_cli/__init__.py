@@ -1,1 +1,10 @@
-"""To be written."""
+"""The command `trainwright`, also as `kubectl trainwright`.
+
+app        which commands there are; loads one only when it is called
+commands/  one file per command: options in, output out, nothing else
+manifests, resolving        files -> checked resources -> resolved runs
+cluster, runs               the only access to Kubernetes, and what it returns
+output, tables, live        how things are shown
+local/     training on this machine
+report/    the HTML report
+"""

@@ -1,0 +1,48 @@
+"""The entry point of `trainwright` and `kubectl trainwright`: errors in, exit codes out."""
+
+import sys
+import traceback
+from pathlib import Path
+
+import click
+
+from trainwright_cli.app import app
+from trainwright_cli.errors import ExitCode
+from trainwright_cli.settings import read_settings
+
+PLUGIN_PROGRAM = "kubectl-trainwright"
+
+
+def main() -> None:
+    """Run the command line and end the process; never shows a traceback unless asked for."""
+    sys.exit(run(sys.argv))
+
+
+def run(argv: list[str]) -> int:
+    """Run one command line and return its exit code."""
+    program = Path(argv[0]).name
+    name = "kubectl trainwright" if program == PLUGIN_PROGRAM else "trainwright"
+    try:
+        code = app.main(argv[1:], prog_name=name, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+        return ExitCode.OK
+    except Exception as error:  # the edge: whatever is left is a defect of ours
+        if read_settings().is_debug:
+            traceback.print_exc()
+        name = type(error).__name__
+        click.echo(
+            f"error: unexpected {name}: {error}; set TRAINWRIGHT_DEBUG=1 to see where", err=True
+        )
+        return ExitCode.FAILED
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+if __name__ == "__main__":
+    main()

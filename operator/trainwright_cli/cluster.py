@@ -1,0 +1,216 @@
+"""The CLI's only access to Kubernetes: runs, their pods, their logs.
+
+The client is imported when a cluster is really asked (it takes a second). Its errors become the
+CLI's: no answer or no right -> UnreachableError, nothing there -> NotFoundError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from trainwright_api.names import (
+    FINE_TUNE_JOB,
+    GROUP,
+    LABEL_ATTEMPT,
+    LABEL_KIND,
+    LABEL_REPLICA_INDEX,
+    LABEL_REPLICA_TYPE,
+    LABEL_RUN,
+    PLURALS,
+    TRAINER_CONTAINER,
+    TRAINING_RUN,
+    VERSION,
+)
+
+from trainwright_cli.errors import CliError, NotFoundError, UnreachableError
+from trainwright_cli.options import Target
+from trainwright_cli.runs import RunName, RunView, parse_run
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+KINDS = (TRAINING_RUN, FINE_TUNE_JOB)
+_CONNECT_SECONDS, _READ_SECONDS = 5, 30
+_TIMEOUT = (_CONNECT_SECONDS, _READ_SECONDS)
+_INSTALL_HINT = "install it: helm install trainwright helm/trainwright"
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """One pod of a run; `node_rank` 0 is the master."""
+
+    name: str
+    attempt: int
+    node_rank: int
+    phase: str
+
+
+class Cluster:
+    """Runs of one namespace, or of all, with the user's own rights."""
+
+    def __init__(self, api: ApiClient, namespace: str) -> None:
+        from kubernetes import client
+
+        self.namespace = namespace
+        self._objects = client.CustomObjectsApi(api)
+        self._core = client.CoreV1Api(api)
+
+    @classmethod
+    def connect(cls, target: Target) -> Cluster:
+        """Return the cluster that kubectl would talk to. Raises UnreachableError without a kubeconfig."""
+        from kubernetes import client, config
+        from kubernetes.config.config_exception import ConfigException
+
+        settings = client.Configuration()
+        settings.retries = False
+        try:
+            contexts, active = config.list_kube_config_contexts(target.kubeconfig)
+            api = config.new_client_from_config(
+                target.kubeconfig, target.context, client_configuration=settings
+            )
+        except (ConfigException, OSError) as error:
+            raise UnreachableError(
+                f"no cluster: {_one_line(error)}; set KUBECONFIG, or --kubeconfig and --context"
+            ) from error
+        chosen = next((c for c in contexts if c["name"] == target.context), active)
+        return cls(api, target.namespace or chosen["context"].get("namespace") or "default")
+
+    def fetch_runs(self, *, all_namespaces: bool = False) -> list[RunView]:
+        """Return all runs of both kinds, by namespace, then newest first."""
+        views: list[RunView] = []
+        for kind in KINDS:
+            with _translated(
+                f"list {PLURALS[kind]}", f"the cluster has no {kind}s; {_INSTALL_HINT}"
+            ):
+                if all_namespaces:
+                    answer = self._objects.list_cluster_custom_object(
+                        GROUP, VERSION, PLURALS[kind], _request_timeout=_TIMEOUT
+                    )
+                else:
+                    answer = self._objects.list_namespaced_custom_object(
+                        GROUP, VERSION, self.namespace, PLURALS[kind], _request_timeout=_TIMEOUT
+                    )
+            views += [parse_run({"kind": kind} | item) for item in answer["items"]]
+        newest_first = sorted(views, key=lambda view: str(view.created_at), reverse=True)
+        return sorted(newest_first, key=lambda view: view.namespace)
+
+    def fetch_run(self, wanted: RunName) -> RunView:
+        """Return one run. Raises NotFoundError if there is none, CliError if both kinds have one."""
+        found = [view for kind in wanted.kinds if (view := self._fetch(kind, wanted.name))]
+        if not found:
+            kinds = " or ".join(wanted.kinds)
+            raise NotFoundError(
+                f"no {kinds} {wanted.name} in namespace {self.namespace}; see `trainwright status -A`"
+            )
+        if len(found) > 1:
+            raise CliError(
+                f"{wanted.name} is a TrainingRun and a FineTuneJob; say tr/{wanted.name} or "
+                f"ftj/{wanted.name}"
+            )
+        return found[0]
+
+    def apply_suspend(self, view: RunView, *, suspend: bool) -> None:
+        """Set spec.suspend of a run."""
+        with _translated(f"change {view.title}", f"{view.title} is gone"):
+            self._objects.patch_namespaced_custom_object(
+                GROUP,
+                VERSION,
+                view.namespace,
+                PLURALS[view.kind],
+                view.name,
+                {"spec": {"suspend": suspend}},
+                _request_timeout=_TIMEOUT,
+            )
+
+    def fetch_pods(self, view: RunView) -> list[PodView]:
+        """Return the run's pods that still exist, by attempt and rank."""
+        selector = f"{LABEL_RUN}={view.name},{LABEL_KIND}={view.kind}"
+        with _translated("list pods", "the namespace is gone"):
+            answer = self._core.list_namespaced_pod(
+                view.namespace, label_selector=selector, _request_timeout=_TIMEOUT
+            )
+        pods = [_pod_view(pod) for pod in answer.items]
+        return sorted(pods, key=lambda pod: (pod.attempt, pod.node_rank))
+
+    def stream_log(
+        self, namespace: str, pod: str, *, follow: bool, tail_lines: int | None
+    ) -> Iterator[str]:
+        """Yield the lines of the trainer's log. Raises NotFoundError if the pod has none (yet)."""
+        with _translated(f"read the log of {pod}", f"pod {pod} is gone; see `trainwright status`"):
+            response = self._core.read_namespaced_pod_log(
+                pod,
+                namespace,
+                container=TRAINER_CONTAINER,
+                follow=follow,
+                tail_lines=tail_lines,
+                _preload_content=False,
+                _request_timeout=(_CONNECT_SECONDS, None) if follow else _TIMEOUT,
+            )
+            rest = b""
+            for chunk in response.stream():
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode("utf-8", "replace") for line in lines)
+            if rest:
+                yield rest.decode("utf-8", "replace")
+
+    def _fetch(self, kind: str, name: str) -> RunView | None:
+        try:
+            with _translated(f"get {kind}/{name}", "absent"):
+                manifest = self._objects.get_namespaced_custom_object(
+                    GROUP, VERSION, self.namespace, PLURALS[kind], name, _request_timeout=_TIMEOUT
+                )
+        except NotFoundError:
+            return None
+        return parse_run({"kind": kind} | manifest)
+
+
+def _pod_view(pod: Any) -> PodView:
+    labels = pod.metadata.labels or {}
+    index = int(labels.get(LABEL_REPLICA_INDEX, 0))
+    is_master = labels.get(LABEL_REPLICA_TYPE, "master").lower() == "master"
+    return PodView(
+        name=pod.metadata.name,
+        attempt=int(labels.get(LABEL_ATTEMPT, 0)),
+        node_rank=index if is_master else index + 1,
+        phase=pod.status.phase or "Unknown",
+    )
+
+
+@contextmanager
+def _translated(action: str, absent: str) -> Iterator[None]:
+    """Turn the client's errors into the CLI's."""
+    from kubernetes.client.exceptions import ApiException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except ApiException as error:
+        if error.status == 404:
+            raise NotFoundError(absent) from error
+        if error.status in (401, 403):
+            raise UnreachableError(
+                f"not allowed to {action}: {_one_line(_message_of(error))}; ask for the "
+                "ClusterRole edit in the namespace, or use another --context"
+            ) from error
+        raise CliError(f"could not {action}: {_one_line(_message_of(error))}") from error
+    except HTTPError as error:
+        raise UnreachableError(
+            f"no answer from the cluster: {_one_line(error)}; check KUBECONFIG and the network"
+        ) from error
+
+
+def _message_of(error: Any) -> str:
+    """Return the API server's own sentence, if it sent one."""
+    import json
+
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return f"{error.status} {error.reason}"
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,121 @@
+"""`trainwright logs`: the log of a run's pods, chosen by rank, pod or attempt."""
+
+import time
+
+import click
+
+from trainwright_cli.cluster import Cluster, PodView
+from trainwright_cli.completing import complete_runs
+from trainwright_cli.errors import EXIT_CODES_HELP, CliError, NotFoundError
+from trainwright_cli.options import Target, cluster_options
+from trainwright_cli.runs import RunView, parse_run_name
+
+POLL_SECONDS = 1.0
+STARTED = ("Running", "Succeeded", "Failed")
+
+
+@click.command(epilog=EXIT_CODES_HELP)
+@click.argument("name", metavar="[KIND/]NAME", shell_complete=complete_runs)
+@cluster_options
+@click.option("--rank", type=click.IntRange(min=0), help="The pod that holds this rank. Default 0.")
+@click.option("--pod", metavar="POD", help="This pod of the run.")
+@click.option("--attempt", type=click.IntRange(min=1), help="Default: the newest with pods.")
+@click.option("--tail", type=click.IntRange(min=0), help="Only the last lines.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
+def logs(
+    name: str,
+    target: Target,
+    rank: int | None,
+    pod: str | None,
+    attempt: int | None,
+    tail: int | None,
+    follow: bool,
+) -> None:
+    """Print the log of a run's pods.
+
+    With --follow it goes on with the next attempt when one ends, unless --pod or --attempt is given.
+
+    \b
+    Example:
+      trainwright logs stdlib-gpt -f
+      trainwright logs tr/stdlib-gpt --rank 1 --attempt 2 --tail 50
+    """
+    if pod is not None and rank is not None:
+        raise click.UsageError("--pod and --rank exclude each other")
+    cluster = Cluster.connect(target)
+    view = cluster.fetch_run(parse_run_name(name))
+    chosen = _wait_for_pod(cluster, view, rank, pod, attempt, follow=follow)
+    while True:
+        for line in cluster.stream_log(view.namespace, chosen.name, follow=follow, tail_lines=tail):
+            click.echo(line)
+        if not follow or pod is not None or attempt is not None:
+            return
+        following = _next_attempt(cluster, name, rank, chosen)
+        if following is None:
+            return
+        click.echo(f"--- attempt {following.attempt}, {following.name}", err=True)
+        chosen, tail = following, None
+
+
+def _wait_for_pod(
+    cluster: Cluster,
+    view: RunView,
+    rank: int | None,
+    pod: str | None,
+    attempt: int | None,
+    *,
+    follow: bool,
+) -> PodView:
+    """Return the pod that is asked for; with --follow, wait until it has started."""
+    while True:
+        chosen = choose_pod(view, cluster.fetch_pods(view), rank, pod, attempt)
+        if chosen.phase in STARTED:
+            return chosen
+        if not follow:
+            raise CliError(
+                f"pod {chosen.name} is {chosen.phase} and has no log yet; wait with --follow, or see "
+                f"`trainwright status {view.name}`"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _next_attempt(cluster: Cluster, name: str, rank: int | None, ended: PodView) -> PodView | None:
+    """Return the same rank's pod of a later attempt, or None once the run has ended."""
+    while True:
+        view = cluster.fetch_run(parse_run_name(name))
+        pods = [pod for pod in cluster.fetch_pods(view) if pod.attempt > ended.attempt]
+        if pods:
+            chosen = choose_pod(view, pods, rank, None, None)
+            if chosen.phase in STARTED:
+                return chosen
+        elif view.has_ended or view.is_suspended:
+            return None
+        time.sleep(POLL_SECONDS)
+
+
+def choose_pod(
+    view: RunView, pods: list[PodView], rank: int | None, pod: str | None, attempt: int | None
+) -> PodView:
+    """Return the pod that holds a rank, or has a name. Raises NotFoundError, saying what there is."""
+    if not pods:
+        raise NotFoundError(f"{view.title} has no pods; see `trainwright status {view.name}`")
+    if pod is not None:
+        wanted = [candidate for candidate in pods if candidate.name == pod]
+    else:
+        newest = max(candidate.attempt for candidate in pods)
+        node_rank = (rank or 0) // _processes_per_node(view)
+        wanted = [
+            candidate
+            for candidate in pods
+            if candidate.attempt == (attempt or newest) and candidate.node_rank == node_rank
+        ]
+    if not wanted:
+        there = ", ".join(f"{pod.name} (attempt {pod.attempt})" for pod in pods[:20])
+        raise NotFoundError(f"{view.title} has no such pod; there are {there}")
+    return wanted[-1]
+
+
+def _processes_per_node(view: RunView) -> int:
+    workers = view.manifest.get("spec", {}).get("workers", {})
+    on_cpus = workers.get("accelerator") == "None"
+    return int(workers.get("processesPerNode" if on_cpus else "acceleratorsPerNode") or 1)

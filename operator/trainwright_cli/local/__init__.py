@@ -1,0 +1,8 @@
+"""Training on this machine: `trainwright run --local`.
+
+folders    where everything of a run lies below --work-dir
+devices    what this machine has, and how many processes use it
+preparing  manifest -> resolved run for this machine
+trainer    the trainer's process: start, ask for progress, stop, read its end
+session    from start to end, with the display
+"""

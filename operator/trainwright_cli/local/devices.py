@@ -1,0 +1,81 @@
+"""What this machine has, and how many processes of a run it takes."""
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+from trainwright_api.run import Run, RunWorkers
+
+from trainwright_cli.errors import CliError
+
+GIB = 2**30
+DeviceChoice = Literal["auto", "cpu"]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Devices of this machine."""
+
+    num_cpus: int
+    memory_gib: float
+    num_gpus: int
+    gpu_memory_gib: float | None = None
+
+
+def fetch_machine() -> Machine:
+    """Return what this process may use."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    num_gpus, gpu_memory = _fetch_gpus()
+    return Machine(len(os.sched_getaffinity(0)), memory, num_gpus, gpu_memory)
+
+
+def choose_workers(
+    run: Run, machine: Machine, *, device: DeviceChoice, processes: int | None
+) -> tuple[RunWorkers, str]:
+    """Return the group of processes for this machine, and why it is this one.
+
+    All nodes of the run become processes of this machine: as many as it has devices (or
+    `processes`), and such that they divide the batch. Raises CliError if `processes` does not.
+    """
+    uses_gpus = run.workers.uses_accelerators and device == "auto" and machine.num_gpus > 0
+    available = machine.num_gpus if uses_gpus else machine.num_cpus
+    wanted = min(run.world_size, processes or available)
+    count = max(n for n in range(1, wanted + 1) if run.batch.global_sequences % n == 0)
+    if processes and count != wanted:
+        raise CliError(
+            f"--processes: got {processes}, expected a divisor of batch.globalSequences "
+            f"({run.batch.global_sequences}); use {count}"
+        )
+    memory = machine.gpu_memory_gib if uses_gpus else machine.memory_gib / count
+    workers = RunWorkers(
+        nodes=1, processes_per_node=count, uses_accelerators=uses_gpus, device_memory_gib=memory
+    )
+    return workers, _reason(run, machine, count, uses_gpus=uses_gpus, device=device)
+
+
+def _reason(run: Run, machine: Machine, count: int, *, uses_gpus: bool, device: str) -> str:
+    what = f"{machine.num_gpus} GPUs" if uses_gpus else f"{machine.num_cpus} CPUs"
+    said = f"{count} of the run's {run.world_size} processes on this machine's {what}"
+    if run.workers.uses_accelerators and not uses_gpus:
+        said += " (--device cpu)" if device == "cpu" else " (no GPU found)"
+    return said
+
+
+def _fetch_gpus() -> tuple[int, float | None]:
+    """Return the number of NVIDIA GPUs and the memory of the smallest; none without their library."""
+    try:
+        import pynvml
+    except ImportError:
+        return 0, None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return 0, None
+    try:
+        handles = [
+            pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())
+        ]
+        sizes = [pynvml.nvmlDeviceGetMemoryInfo(handle).total / GIB for handle in handles]
+        return len(handles), min(sizes, default=None)
+    finally:
+        pynvml.nvmlShutdown()

@@ -1,0 +1,146 @@
+"""One local run from start to end: progress on the display, Ctrl+C, the trainer's last words."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from trainwright_api.names import Outcome, Phase
+from trainwright_api.report import RunReport, TerminationMessage
+from trainwright_api.run import Run
+from trainwright_api.status import CheckpointRecord, Progress
+
+from trainwright_cli.live import Display, LiveRow
+from trainwright_cli.local.trainer import Trainer
+
+POLL_SECONDS = 0.5
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a session ended: what the trainer said, and whether the user stopped it."""
+
+    outcome: Outcome
+    message: str
+    was_interrupted: bool
+    termination: TerminationMessage | None
+    report: RunReport | None
+
+    @property
+    def progress(self) -> Progress:
+        """The last that is known of the training."""
+        if self.termination and self.termination.progress:
+            return self.termination.progress
+        return self.report.progress if self.report else Progress()
+
+
+class Interrupts:
+    """Counts Ctrl+C (and SIGTERM); each is answered once."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.answered = 0
+
+    def take(self) -> int:
+        """Return how many there were if there is a new one, else 0."""
+        if self.received == self.answered:
+            return 0
+        self.answered = self.received
+        return self.received
+
+
+def follow(trainer: Trainer, run: Run, display: Display) -> Ending:
+    """Show the trainer's progress until it has ended.
+
+    The first Ctrl+C lets it save a checkpoint and end, the second kills it.
+    """
+    title, shown = f"{run.kind}/{run.name}", Shown()
+    with _counted_interrupts() as interrupts:
+        while trainer.process.poll() is None:
+            presses = interrupts.take()
+            if presses == 1:
+                display.say("saving a checkpoint before the end; press Ctrl+C again to kill it")
+                trainer.interrupt()
+            elif presses > 1:
+                display.say("killed; what was trained since the last checkpoint is lost")
+                trainer.kill()
+                break
+            shown.update(trainer.fetch_report(), display)
+            display.show([_row(title, shown.report, is_ending=interrupts.received > 0)])
+            time.sleep(POLL_SECONDS)
+        return _ending(trainer, shown.report, was_interrupted=interrupts.received > 0)
+
+
+class Shown:
+    """The newest report, and which of its news were told already."""
+
+    def __init__(self) -> None:
+        self.report: RunReport | None = None
+        self._checkpoints: set[int] = set()
+        self._warnings = 0
+        self._resumed = False
+
+    def update(self, report: RunReport | None, display: Display) -> None:
+        """Take a new report and tell its news: resumed, new checkpoints, warnings."""
+        if report is None:
+            return
+        self.report = report
+        if report.resumed_from_step is not None and not self._resumed:
+            self._resumed = True
+            display.say(f"resumed from the checkpoint of step {report.resumed_from_step}")
+            self._checkpoints |= {
+                item.step for item in report.checkpoints if item.step <= report.resumed_from_step
+            }
+        for record in sorted(report.checkpoints, key=lambda item: item.step):
+            if record.step not in self._checkpoints:
+                self._checkpoints.add(record.step)
+                display.say(_checkpoint_line(record))
+        for warning in report.warnings[self._warnings :]:
+            display.say(f"warning: {warning}")
+        self._warnings = len(report.warnings)
+
+
+def _checkpoint_line(record: CheckpointRecord) -> str:
+    loss = f", loss {record.loss:.4f}" if record.loss is not None else ""
+    return f"checkpoint of step {record.step} saved{loss}"
+
+
+def _row(title: str, report: RunReport | None, *, is_ending: bool) -> LiveRow:
+    if report is None:
+        return LiveRow(title, Phase.STARTING, Progress())
+    phase = Phase.RUNNING if report.progress.step else Phase.STARTING
+    note = "saving a checkpoint" if is_ending else ""
+    return LiveRow(title, phase, report.progress, note)
+
+
+def _ending(trainer: Trainer, report: RunReport | None, *, was_interrupted: bool) -> Ending:
+    code, said = trainer.process.wait(), trainer.read_termination()
+    if said is not None:
+        return Ending(said.outcome, said.message, was_interrupted, said, report)
+    how = f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+    return Ending(
+        Outcome.INTERRUPTED if was_interrupted else Outcome.FAILED,
+        f"the trainer ended with {how} and left no message",
+        was_interrupted,
+        None,
+        report,
+    )
+
+
+@contextmanager
+def _counted_interrupts() -> Iterator[Interrupts]:
+    """Count Ctrl+C, SIGTERM and a closed terminal instead of ending at once."""
+    interrupts = Interrupts()
+
+    def count(number: int, frame: FrameType | None) -> None:
+        interrupts.received += 1
+
+    before = {number: signal.signal(number, count) for number in _SIGNALS}
+    try:
+        yield interrupts
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

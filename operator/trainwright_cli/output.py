@@ -1,0 +1,38 @@
+"""Printing for people and for machines."""
+
+import json
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from typing import Any
+
+import click
+from rich.console import Console
+
+JsonValue = Mapping[str, Any] | Sequence[Any]
+
+
+def print_data(value: JsonValue, output: str) -> None:
+    """Print a value as JSON or YAML."""
+    click.echo(to_json(value) if output == "json" else to_yaml(value))
+
+
+def to_json(value: JsonValue) -> str:
+    """Return a value as JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def to_yaml(value: JsonValue) -> str:
+    """Return a value as YAML 1.2, as kubectl would read it."""
+    from ruamel.yaml import YAML
+
+    writer, text = YAML(), StringIO()
+    writer.dump(value, text)
+    return text.getvalue().rstrip("\n")
+
+
+def a_console(*, stderr: bool = False) -> Console:
+    """Return a console that uses the terminal's width, and 120 columns where there is none."""
+    console = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    if not console.is_terminal and "COLUMNS" not in console._environ:
+        console.width = 120
+    return console

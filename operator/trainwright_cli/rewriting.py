@@ -1,0 +1,73 @@
+"""URIs of a manifest turned into folders of this machine: `--rewrite s3://datasets/=./data/`. Pure but
+for the look whether a folder is there.
+
+A rewritten location loses endpoint, region and Secret: they belong to the store it no longer is in.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+_URI_KEYS = ("uri", "resumeFromUri")
+_ACCESS_KEYS = ("endpoint", "region", "credentialsSecret")
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """URIs that start with `prefix` start with `replacement` instead; the longest prefix wins."""
+
+    prefix: str
+    replacement: str
+
+
+def parse_rewrites(texts: Sequence[str]) -> tuple[Rewrite, ...]:
+    """Return the rewrites of PREFIX=FOLDER texts, longest prefix first. Raises click.UsageError."""
+    rewrites = [_parse(text) for text in texts]
+    return tuple(sorted(rewrites, key=lambda rewrite: len(rewrite.prefix), reverse=True))
+
+
+def rewrite_uri(uri: str, rewrites: Sequence[Rewrite]) -> str:
+    """Return the URI, rewritten by the first that matches."""
+    for rewrite in rewrites:
+        if uri.startswith(rewrite.prefix):
+            return rewrite.replacement + uri.removeprefix(rewrite.prefix)
+    return uri
+
+
+def rewrite_locations(value: Any, rewrites: Sequence[Rewrite]) -> Any:
+    """Return a manifest (or part of one) with every location rewritten."""
+    if isinstance(value, list):
+        return [rewrite_locations(item, rewrites) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    changed = {key: rewrite_locations(item, rewrites) for key, item in value.items()}
+    for key in _URI_KEYS:
+        uri = changed.get(key)
+        if isinstance(uri, str) and (new := rewrite_uri(uri, rewrites)) != uri:
+            changed[key] = new
+            if key == "uri":
+                changed = {key: item for key, item in changed.items() if key not in _ACCESS_KEYS}
+    return changed
+
+
+def folder_uri(folder: Path) -> str:
+    """Return a folder as a file:// URI that ends in a slash."""
+    return folder.resolve().as_uri().rstrip("/") + "/"
+
+
+def _parse(text: str) -> Rewrite:
+    prefix, equals, target = text.partition("=")
+    if not equals or "://" not in prefix or not target:
+        raise click.UsageError(
+            f"--rewrite: got {text}, expected PREFIX=FOLDER such as s3://datasets/=./data/"
+        )
+    if "://" in target:
+        return Rewrite(prefix, target)
+    path = Path(target).expanduser()
+    if not path.exists():
+        raise click.UsageError(f"--rewrite: {target} is not there; make it or name another folder")
+    uri = folder_uri(path)
+    return Rewrite(prefix, uri if path.is_dir() and prefix.endswith("/") else uri.rstrip("/"))

@@ -1,0 +1,102 @@
+"""Runs as the cluster holds them, read leniently: the operator may be newer than this CLI.
+
+`cluster` makes them from the API server's answers; the commands show them. Pure.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, get_args
+
+import click
+from pydantic import BaseModel
+from trainwright_api.names import FINE_TUNE_JOB, PLURALS, SHORT_NAMES, TRAINING_RUN, Phase
+from trainwright_api.status import RunStatus
+
+ENDED = (Phase.SUCCEEDED, Phase.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class RunName:
+    """A run as the user names it: KIND/NAME, or NAME, which may be of either kind."""
+
+    name: str
+    kinds: tuple[str, ...] = (TRAINING_RUN, FINE_TUNE_JOB)
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One TrainingRun or FineTuneJob of a cluster; `manifest` is the whole object."""
+
+    kind: str
+    namespace: str
+    name: str
+    created_at: datetime | None
+    is_suspended: bool
+    status: RunStatus
+    manifest: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        """KIND/NAME, as kubectl prints it."""
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.status.phase in ENDED
+
+
+def parse_run_name(text: str) -> RunName:
+    """Return what `tr/name`, `finetunejobs/name`, `TrainingRun/name` or `name` means."""
+    kind_text, slash, name = text.rpartition("/")
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", name):
+        raise click.UsageError(f"got {text}, expected NAME or KIND/NAME; names are lower case")
+    if not slash:
+        return RunName(name)
+    for kind in (TRAINING_RUN, FINE_TUNE_JOB):
+        known = (kind.lower(), PLURALS[kind], SHORT_NAMES[kind])
+        if kind_text.lower() in known:
+            return RunName(name, (kind,))
+    raise click.UsageError(f"got {kind_text}, expected TrainingRun (tr) or FineTuneJob (ftj)")
+
+
+def parse_run(manifest: Mapping[str, Any]) -> RunView:
+    """Return the view of an object of the API server; fields unknown to this CLI are left out."""
+    metadata = manifest.get("metadata", {})
+    created = metadata.get("creationTimestamp")
+    return RunView(
+        kind=str(manifest.get("kind")),
+        namespace=metadata.get("namespace", "default"),
+        name=metadata.get("name", ""),
+        created_at=datetime.fromisoformat(created) if created else None,
+        is_suspended=bool(manifest.get("spec", {}).get("suspend")),
+        status=RunStatus.model_validate(_known_fields(RunStatus, manifest.get("status") or {})),
+        manifest=manifest,
+    )
+
+
+def _known_fields(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values whose fields the model has, at every depth."""
+    known = {}
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        if key in values:
+            known[key] = _known_value(field.annotation, values[key])
+    return known
+
+
+def _known_value(annotation: Any, value: Any) -> Any:
+    model = next((m for m in _models_in(annotation)), None)
+    if model is None:
+        return value
+    if isinstance(value, list):
+        return [_known_fields(model, item) for item in value]
+    return _known_fields(model, value) if isinstance(value, Mapping) else value
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]

@@ -1,0 +1,136 @@
+"""Reading checkpoints and configs where they lie, with the user's own credentials.
+
+S3 credentials come from the AWS client's own chain (environment, profile, identity), never from a
+cluster's Secrets. Read only; used by `checkpoints --verify` and `plan`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from trainwright_cli.errors import CliError, NotFoundError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Folder(ABC):
+    """A folder of files; paths are relative to it."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/") + "/"
+
+    @abstractmethod
+    def list_sizes(self) -> Mapping[str, int]:
+        """Return the size of every file below the folder (unit: bytes)."""
+
+    @abstractmethod
+    def open(self, path: str) -> BinaryIO:
+        """Open a file for reading. Raises NotFoundError."""
+
+    def read_bytes(self, path: str) -> bytes:
+        """Return a file's content. Raises NotFoundError."""
+        with self.open(path) as stream:
+            return stream.read()
+
+
+def open_folder(uri: str, *, endpoint: str | None = None, region: str | None = None) -> Folder:
+    """Return the folder at an s3:// or file:// URI, or a local path."""
+    parts = urlsplit(uri)
+    if parts.scheme == "s3":
+        return S3Folder(uri, endpoint, region)
+    if parts.scheme in ("file", ""):
+        return LocalFolder(uri, Path(unquote(parts.path)))
+    raise CliError(
+        f"got {uri}, expected s3:// or file://; other stores can only be read in the cluster"
+    )
+
+
+class LocalFolder(Folder):
+    """A folder of this machine."""
+
+    def __init__(self, uri: str, root: Path) -> None:
+        super().__init__(uri)
+        self._root = root
+
+    def list_sizes(self) -> Mapping[str, int]:
+        """See Folder."""
+        files = (path for path in self._root.rglob("*") if path.is_file())
+        return {path.relative_to(self._root).as_posix(): path.stat().st_size for path in files}
+
+    def open(self, path: str) -> BinaryIO:
+        """See Folder."""
+        try:
+            return (self._root / path).open("rb")
+        except OSError as error:
+            raise NotFoundError(f"{self.uri}{path}: {error.strerror}") from error
+
+
+class S3Folder(Folder):
+    """A prefix of an S3 bucket."""
+
+    def __init__(self, uri: str, endpoint: str | None, region: str | None) -> None:
+        super().__init__(uri)
+        import boto3
+        from botocore.config import Config
+
+        parts = urlsplit(self.uri)
+        self._bucket, self._prefix = parts.netloc, parts.path.lstrip("/")
+        settings = Config(
+            connect_timeout=4,
+            read_timeout=30,
+            retries={"total_max_attempts": 2},
+            # Look-alikes of S3 do not send checksums; the manifest's are checked instead.
+            response_checksum_validation="when_required",
+            request_checksum_calculation="when_required",
+        )
+        # A region is needed to sign, whatever it is, where an endpoint is given.
+        region = region or ("us-east-1" if endpoint else None)
+        with _translated(self.uri):
+            self._client = boto3.client(
+                "s3", endpoint_url=endpoint, region_name=region, config=settings
+            )
+
+    def list_sizes(self) -> Mapping[str, int]:
+        """See Folder."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with _translated(self.uri):
+            return {
+                item["Key"].removeprefix(self._prefix): item["Size"]
+                for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix)
+                for item in page.get("Contents", [])
+            }
+
+    def open(self, path: str) -> BinaryIO:
+        """See Folder."""
+        with _translated(f"{self.uri}{path}"):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + path)
+        body: BinaryIO = answer["Body"]
+        return body
+
+
+@contextmanager
+def _translated(uri: str) -> Iterator[None]:
+    """Turn the AWS client's errors into the CLI's."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        details: dict[str, Any] = error.response.get("Error", {})
+        if details.get("Code") in ("NoSuchKey", "NoSuchBucket", "404"):
+            raise NotFoundError(f"{uri}: not there; check the URI and --endpoint") from error
+        raise CliError(
+            f"{uri}: {details.get('Code')} {details.get('Message', '')}; check AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY"
+        ) from error
+    except BotoCoreError as error:
+        text = " ".join(str(error).split())
+        raise UnreachableError(
+            f"{uri}: {text}; check --endpoint and your AWS credentials"
+        ) from error

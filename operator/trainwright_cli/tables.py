@@ -1,0 +1,204 @@
+"""Runs as tables and pages, from their views. Pure; `now` is an argument.
+
+Everything from a cluster is text of others: it is escaped before Rich sees it.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+from trainwright_api.names import Phase
+from trainwright_api.quantities import format_bytes, format_duration
+from trainwright_api.status import CheckpointRecord, Plan, Progress, RunStatus
+
+from trainwright_cli.runs import RunView
+
+PHASE_STYLES = {
+    Phase.RUNNING: "cyan",
+    Phase.SUCCEEDED: "green",
+    Phase.FAILED: "red",
+    Phase.RESTARTING: "yellow",
+    Phase.SUSPENDED: "yellow",
+}
+BAR_WIDTH = 24
+NOTHING = "-"
+
+
+def run_columns(*, all_namespaces: bool) -> list[str]:
+    """Return the titles of the table of runs; those of `kubectl get`."""
+    own = ["RUN", "PHASE", "STEP", "LOSS", "TOK/S", "CHECKPOINT", "ETA", "AGE"]
+    return ["NAMESPACE", *own] if all_namespaces else own
+
+
+def run_row(view: RunView, now: datetime, *, all_namespaces: bool) -> list[str]:
+    """Return one row of the table of runs."""
+    progress = view.status.progress or Progress()
+    latest = view.status.checkpoints.latest if view.status.checkpoints else None
+    own = [
+        view.title,
+        view.status.phase,
+        f"{progress.step}/{progress.total_steps}" if progress.total_steps else NOTHING,
+        format_number(progress.loss, ".4f"),
+        format_number(progress.tokens_per_second, ",.0f"),
+        str(latest.step) if latest else NOTHING,
+        _eta(view, progress),
+        _age(view.created_at, now),
+    ]
+    return [view.namespace, *own] if all_namespaces else own
+
+
+def runs_table(views: Sequence[RunView], now: datetime, *, all_namespaces: bool) -> Table:
+    """Return the table of runs."""
+    table = _plain_table(run_columns(all_namespaces=all_namespaces))
+    for view in views:
+        cells = [escape(cell) for cell in run_row(view, now, all_namespaces=all_namespaces)]
+        table.add_row(*cells, style=PHASE_STYLES.get(view.status.phase))
+    return table
+
+
+def run_page(view: RunView, now: datetime) -> RenderableType:
+    """Return all that is known of one run."""
+    status = view.status
+    parts: list[RenderableType] = [_summary(view, now)]
+    if status.conditions:
+        parts += [_title("Conditions"), _conditions_table(status)]
+    if status.plan:
+        parts += [_title("Plan"), Text(plan_line(status.plan))]
+    if status.checkpoints and status.checkpoints.items:
+        parts += [_title("Checkpoints"), checkpoints_table(status.checkpoints.items, now)]
+    if status.attempts:
+        parts += [_title("Attempts"), _attempts_table(status)]
+    if status.model:
+        parts += [_title("Model"), Text(status.model.uri)]
+        for sample in status.model.samples:
+            parts += [Text(f"{sample.prompt!r}"), Text(f"  before: {sample.before!r}")]
+            parts += [Text(f"  after:  {sample.after!r}")]
+    return Group(*parts)
+
+
+def checkpoints_table(records: Iterable[CheckpointRecord], now: datetime) -> Table:
+    """Return a table of checkpoints."""
+    table = _plain_table(["STEP", "LOSS", "VALIDATION", "SIZE", "SAVED", "VERIFIED", "URI"])
+    for record in records:
+        table.add_row(
+            str(record.step),
+            format_number(record.loss, ".4f"),
+            format_number(record.validation_loss, ".4f"),
+            format_bytes(record.size_bytes),
+            _age(_parse_time(record.saved_at), now) + " ago",
+            "yes" if record.verified else "no",
+            escape(record.uri),
+        )
+    return table
+
+
+def plan_line(plan: Plan) -> str:
+    """Return a plan in one line."""
+    capacity = f" of {plan.capacity_gib:.1f}" if plan.capacity_gib else ""
+    return (
+        f"ZeRO {plan.zero_stage} on {plan.num_devices} devices, {plan.micro_sequences} sequences x "
+        f"{plan.accumulation_steps} passes, activation checkpointing {plan.activation_checkpointing}, "
+        f"{plan.memory_gib:.2f}{capacity} GiB per device, {plan.parameters:,} parameters "
+        f"({plan.trainable_parameters:,} trained)"
+    )
+
+
+def progress_line(title: str, phase: str, progress: Progress) -> str:
+    """Return where a run stands in one plain line."""
+    parts = [title, phase]
+    if progress.total_steps:
+        parts.append(f"step {progress.step}/{progress.total_steps} ({progress.percent:.0f} %)")
+    elif progress.activity:
+        parts.append(progress.activity)
+    if progress.loss is not None:
+        parts.append(f"loss {progress.loss:.4f}")
+    if progress.validation_loss is not None:
+        parts.append(f"validation {progress.validation_loss:.4f}")
+    if progress.tokens_per_second is not None:
+        parts.append(f"{progress.tokens_per_second:,.0f} tok/s")
+    if progress.eta_seconds is not None:
+        parts.append(f"eta {format_duration(progress.eta_seconds)}")
+    return "  ".join(parts)
+
+
+def format_number(value: float | None, form: str) -> str:
+    """Return a number, or a dash for none."""
+    return NOTHING if value is None else format(value, form)
+
+
+def _summary(view: RunView, now: datetime) -> Table:
+    status = view.status
+    table = Table(show_header=False, box=None, pad_edge=False)
+    style = PHASE_STYLES.get(status.phase, "")
+    table.add_row("Run", escape(f"{view.title} in {view.namespace}"))
+    reason = f"  {status.reason}" if status.reason else ""
+    table.add_row("Phase", Text(status.phase + reason, style=style))
+    if status.message:
+        table.add_row("Message", Text(status.message))
+    if status.progress:
+        line = progress_line("", "", status.progress).strip()
+        table.add_row("Progress", Text(line))
+    table.add_row("Attempt", str(status.attempt))
+    table.add_row("Age", _age(view.created_at, now))
+    return table
+
+
+def _conditions_table(status: RunStatus) -> Table:
+    table = _plain_table(["TYPE", "STATUS", "REASON", "MESSAGE"])
+    for condition in status.conditions:
+        cells = (condition.type, condition.status, condition.reason, condition.message)
+        table.add_row(*map(escape, cells))
+    return table
+
+
+def _attempts_table(status: RunStatus) -> Table:
+    table = _plain_table(
+        ["ATTEMPT", "OUTCOME", "CAUSE", "FROM STEP", "LAST STEP", "LOST", "MESSAGE"]
+    )
+    for attempt in status.attempts:
+        table.add_row(
+            str(attempt.number),
+            attempt.outcome or "Running",
+            attempt.cause or NOTHING,
+            _count(attempt.resumed_from_step),
+            _count(attempt.last_step),
+            _count(attempt.steps_lost),
+            escape((attempt.message or "")[:200]),
+        )
+    return table
+
+
+def _plain_table(columns: Iterable[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        wraps = column in ("MESSAGE", "URI")
+        table.add_column(column, no_wrap=not wraps, overflow="fold" if wraps else "ellipsis")
+    return table
+
+
+def _title(text: str) -> Text:
+    return Text(f"\n{text}", style="bold")
+
+
+def _count(value: int | None) -> str:
+    return NOTHING if value is None else str(value)
+
+
+def _eta(view: RunView, progress: Progress) -> str:
+    if view.has_ended or progress.eta_seconds is None:
+        return NOTHING
+    return format_duration(progress.eta_seconds)
+
+
+def _age(since: datetime | None, now: datetime) -> str:
+    return format_duration((now - since).total_seconds()) if since else NOTHING
+
+
+def _parse_time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None

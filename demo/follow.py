@@ -110,7 +110,7 @@ def _describe_attempts(before: list[JSON], now: list[JSON]) -> Iterator[str]:
         if attempt.get("endedAt") and not old.get("endedAt"):
             yield _describe_end(attempt)
         resumed = attempt.get("resumedFromStep")
-        if resumed is not None and old.get("resumedFromStep") is None:
+        if resumed and old.get("resumedFromStep") is None:
             yield f"attempt {attempt['number']} resumed from the checkpoint of step {resumed}"
 
 

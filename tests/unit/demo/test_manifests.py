@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from demo.manifests import (
+    EXAMPLES,
+    choose_precision,
+    read_example,
+    with_bucket,
+    with_fields,
+    with_folder,
+    with_steps,
+)
+
+X86 = "processor : 0\nflags\t\t: fpu sse4_2 avx512f {extra}\n"
+
+
+@pytest.mark.parametrize(
+    ("cpu_info", "expected"),
+    [
+        (X86.format(extra=""), "FP32"),
+        (X86.format(extra="avx512_bf16"), "BF16"),
+        (X86.format(extra="amx_bf16 amx_tile"), "BF16"),
+        ("Features : fp asimd bf16\n", "BF16"),
+        ("model name : a bf16 in a name is no flag\n", "FP32"),
+        ("", "FP32"),
+    ],
+)
+def test_precision_follows_what_the_cpu_multiplies_fast(cpu_info: str, expected: str) -> None:
+    assert choose_precision(cpu_info) == expected
+
+
+def test_fields_are_merged_and_the_original_stays() -> None:
+    manifest = {"spec": {"workers": {"nodes": 2, "accelerator": "None"}, "seed": 1}}
+    changed = with_fields(manifest, {"workers": {"nodes": 1}, "seed": 2})
+    assert changed == {"spec": {"workers": {"nodes": 1, "accelerator": "None"}, "seed": 2}}
+    assert manifest["spec"]["seed"] == 1
+
+
+def test_one_bucket_takes_all_addresses() -> None:
+    manifest = {"spec": {"a": "s3://datasets/x/", "b": ["s3://models/y"], "c": "hf://o/n"}}
+    assert with_bucket(manifest, "mine") == {
+        "spec": {"a": "s3://mine/datasets/x/", "b": ["s3://mine/models/y"], "c": "hf://o/n"}
+    }
+    assert with_bucket(manifest, "") == manifest
+
+
+def test_local_run_reads_and_writes_folders() -> None:
+    spec = with_folder(read_example("smollm2-chat"), Path("/data"), Path("/out"))["spec"]
+    assert spec["baseModel"]["uri"] == "file:///data/models/smollm2-135m-instruct/"
+    assert spec["data"]["sources"][0]["uri"] == "file:///data/datasets/chat/train.jsonl"
+    assert spec["checkpoints"]["store"] == {"uri": "file:///out/"}
+    assert spec["checkpoints"]["everySteps"] == 10
+
+
+def test_fewer_steps_still_save_on_the_way() -> None:
+    spec = with_steps(read_example("stdlib-gpt"), 12)["spec"]
+    assert spec["budget"] == {"steps": 12}
+    assert spec["checkpoints"]["everySteps"] == 4
+    assert with_steps(read_example("stdlib-gpt"), None) == read_example("stdlib-gpt")
+
+
+def test_gpu_examples_ask_for_64_devices_in_zero_3() -> None:
+    for file in sorted(EXAMPLES.glob("*-gpu.yaml")):
+        spec = read_example(file.stem)["spec"]
+        workers = spec["workers"]
+        assert workers["nodes"] * workers["acceleratorsPerNode"] == 64
+        assert (spec["parallelism"]["zeroStage"], spec["precision"]) == (3, "BF16")

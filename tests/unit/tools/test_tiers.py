@@ -1,0 +1,44 @@
+import pytest
+
+from tools import tiers
+from tools.tiers import Result, Tier, format_results, run_tier
+
+PASSING = Tier("good", ("-c", ""))
+FAILING = Tier("bad", ("-c", "import sys; sys.exit(3)"))
+CLUSTERED = Tier("clustered", ("-c", ""), needs_cluster=True)
+
+
+def test_exit_code_of_the_command_is_the_verdict() -> None:
+    assert run_tier(PASSING).verdict == "passed"
+    failed = run_tier(FAILING)
+    assert (failed.verdict, failed.note) == ("FAILED", "exit code 3")
+
+
+def test_a_tier_without_tests_has_failed() -> None:
+    assert run_tier(Tier("none", ("-c", "import sys; sys.exit(5)"))).note == "no test ran"
+
+
+@pytest.mark.parametrize(("ci", "verdict"), [("", "skipped"), ("true", "FAILED")])
+def test_a_tier_without_its_cluster_is_skipped_but_not_in_ci(
+    monkeypatch: pytest.MonkeyPatch, ci: str, verdict: str
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(tiers, "find_cluster_obstacle", lambda: "it needs root")
+    assert run_tier(CLUSTERED) == Result("clustered", verdict, 0, "no cluster: it needs root")
+    assert run_tier(PASSING).verdict == "passed"
+
+
+def test_table_names_every_tier_and_all_that_failed() -> None:
+    table = format_results(
+        [Result("unit", "passed", 3.21), Result("e2e", "FAILED", 60, "exit code 1")]
+    )
+    assert table.splitlines() == [
+        "unit       passed       3.2 s",
+        "e2e        FAILED      60.0 s  exit code 1",
+        "all        FAILED: e2e    63.2 s",
+    ]
+
+
+def test_unknown_tier_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tiers.main(["units"]) == 2
+    assert "got units, expected one of check, unit," in capsys.readouterr().err

@@ -60,8 +60,8 @@ class PreparedData:
     sample number gives the same sequence. `warnings` are sentences for the user.
     """
 
-    train: SequenceSource
-    validation: SequenceSource | None
+    train: SequenceSource = field(repr=False)
+    validation: SequenceSource | None = field(repr=False)
     num_tokens: int
     num_trained_tokens: int
     num_documents: int

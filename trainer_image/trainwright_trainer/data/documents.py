@@ -84,7 +84,7 @@ class DocumentWriter:
         (self._folder / META).write_text(json.dumps(meta))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Documents:
     """The tokenized documents of one source. `trained` is None if every token is trained."""
 

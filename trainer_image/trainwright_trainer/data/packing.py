@@ -12,7 +12,7 @@ import numpy.typing as npt
 from trainwright_trainer.data.permutation import Int64Array, combine, permute
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Pieces:
     """Runs of tokens: `length` tokens of `document` from its token `start` on."""
 
@@ -29,7 +29,7 @@ class Pieces:
         return Pieces(self.document[selection], self.start[selection], self.length[selection])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PackingPlan:
     """Sequence i holds the pieces from offsets[i] to offsets[i + 1], in that order."""
 

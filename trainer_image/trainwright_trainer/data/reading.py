@@ -89,15 +89,13 @@ class SourceReader:
         has_invalid = False
         rest = ""
         while content:
-            text = decoder.decode(content)
+            following = self._read(file, stream)
+            text = decoder.decode(content, final=not following)
             has_invalid |= "\ufffd" in text and "\ufffd".encode() not in content
-            head, rest = _split_at_line(rest + text)
-            if head:
-                yield TextPiece(file, 1, head, is_last=False)
-            content = self._read(file, stream)
-        end = decoder.decode(b"", final=True)
-        self.counts.files_with_invalid_text += has_invalid or bool(end)
-        yield TextPiece(file, 1, rest + end, is_last=True)
+            head, rest = _split_at_line(rest + text) if following else (rest + text, "")
+            yield TextPiece(file, 1, head, is_last=not following)
+            content = following
+        self.counts.files_with_invalid_text += has_invalid
 
     def _read(self, file: FileInfo, stream: BinaryIO) -> bytes:
         try:

@@ -10,6 +10,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -78,6 +79,8 @@ def train_tokenizer(run: Run, settings: Settings) -> PreTrainedTokenizerFast:
     sources = open_sources(run, settings)
     tokenizer, trainer = _build_untrained(spec)
     tokenizer.train_from_iterator(_training_texts(run, sources), trainer)
+    if spec.algorithm is TokenizerAlgorithm.UNIGRAM:
+        tokenizer = _without_noise(tokenizer)
     size = tokenizer.get_vocab_size()
     if size < spec.vocabulary_size:
         logger.warning(
@@ -85,7 +88,7 @@ def train_tokenizer(run: Run, settings: Settings) -> PreTrainedTokenizerFast:
             size,
             spec.vocabulary_size,
         )
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         bos_token=BEGIN,
         eos_token=END,
@@ -119,7 +122,7 @@ def obtain_trained_tokenizer(
 def _build_untrained(spec: TrainedTokenizer) -> tuple[Tokenizer, trainers.Trainer]:
     """A byte-level tokenizer (it can spell any text) and the trainer of its algorithm."""
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    shared = {
+    shared: dict[str, Any] = {
         "vocab_size": spec.vocabulary_size,
         "special_tokens": SPECIAL_TOKENS,
         "initial_alphabet": sorted(alphabet),
@@ -140,6 +143,26 @@ def _build_untrained(spec: TrainedTokenizer) -> tuple[Tokenizer, trainers.Traine
         special_tokens=[(BEGIN, begin)],
     )
     return tokenizer, trainer
+
+
+def _without_noise(tokenizer: Tokenizer) -> Tokenizer:
+    """Give a Unigram model the scores and the order that do not differ between two trainings.
+
+    Scores are sums that threads add up in any order: their last digits are rounded away. Characters
+    that the data lacks get the lowest scores in an order of chance: here it is the alphabet's.
+    """
+    content = json.loads(tokenizer.to_str())
+    vocabulary = [(token, round(score, 6)) for token, score in content["model"]["vocab"]]
+    special, learned = vocabulary[: len(SPECIAL_TOKENS)], vocabulary[len(SPECIAL_TOKENS) :]
+    learned.sort(key=lambda entry: (-entry[1], entry[0]))
+    num_lacking = next((n for n, (token, _) in enumerate(reversed(learned)) if len(token) > 1), 0)
+    tail = learned[len(learned) - num_lacking :]
+    scores = [score for _, score in tail]
+    learned[len(learned) - num_lacking :] = zip(
+        sorted(token for token, _ in tail), scores, strict=True
+    )
+    content["model"]["vocab"] = special + learned
+    return Tokenizer.from_str(json.dumps(content))
 
 
 def _training_texts(run: Run, sources: list[Source]) -> Iterator[str]:

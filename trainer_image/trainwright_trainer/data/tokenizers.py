@@ -149,18 +149,16 @@ def _without_noise(tokenizer: Tokenizer) -> Tokenizer:
     """Give a Unigram model the scores and the order that do not differ between two trainings.
 
     Scores are sums that threads add up in any order: their last digits are rounded away. Characters
-    that the data lacks get the lowest scores in an order of chance: here it is the alphabet's.
+    that the data lacks get steps of 0.0001 above the lowest score, in an order of chance: here all
+    of them get the lowest.
     """
     content = json.loads(tokenizer.to_str())
     vocabulary = [(token, round(score, 6)) for token, score in content["model"]["vocab"]]
     special, learned = vocabulary[: len(SPECIAL_TOKENS)], vocabulary[len(SPECIAL_TOKENS) :]
+    lowest = min(score for _, score in learned)
+    rare = lowest + 0.0001 * (len(pre_tokenizers.ByteLevel.alphabet()) + 1)
+    learned = [(token, lowest if len(token) == 1 and s < rare else s) for token, s in learned]
     learned.sort(key=lambda entry: (-entry[1], entry[0]))
-    num_lacking = next((n for n, (token, _) in enumerate(reversed(learned)) if len(token) > 1), 0)
-    tail = learned[len(learned) - num_lacking :]
-    scores = [score for _, score in tail]
-    learned[len(learned) - num_lacking :] = zip(
-        sorted(token for token, _ in tail), scores, strict=True
-    )
     content["model"]["vocab"] = special + learned
     return Tokenizer.from_str(json.dumps(content))
 

@@ -21,7 +21,7 @@ from tests.cluster.forwarder import request_forward
 from tests.cluster.machine import check_machine, ensure_parts
 from tests.cluster.netns import inside
 from tests.cluster.node import Node, on_all
-from tests.cluster.processes import wait_until
+from tests.cluster.processes import read_start_time, wait_until
 from tests.cluster.s3 import INNER_ENDPOINT, build_s3_environment
 from tests.cluster.spec import ClusterSpec, Layout
 from tests.cluster.state import State, cluster_lock, load_state
@@ -44,6 +44,11 @@ class Cluster:
         Raises ClusterExistsError if it differs, ComponentDiedError or NotReadyError if the start
         fails; then nothing of it is left, except that the error tells the end of the log.
         """
+        return cls._up(State(spec), report)
+
+    @classmethod
+    def _up(cls, state: State, report: Report) -> Cluster:
+        spec = state.spec
         check_machine()
         ensure_parts(spec, report)
         with cluster_lock(spec.name):
@@ -54,7 +59,7 @@ class Cluster:
                 return cls(found, is_reused=True)
             remove_cluster(spec.name)
             try:
-                return cls(start.start_cluster(spec, report))
+                return cls(start.start_cluster(state, report))
             except BaseException:
                 remove_cluster(spec.name)
                 raise
@@ -70,8 +75,21 @@ class Cluster:
     @classmethod
     @contextmanager
     def running(cls, spec: ClusterSpec, report: Report = print) -> Iterator[Cluster]:
-        """A cluster for the length of a with block."""
-        cluster = cls.up(spec, report)
+        """A cluster of one's own for the length of a with block, always a new one.
+
+        What an earlier process left under this name is removed. Raises ClusterExistsError if a
+        process that still runs has such a cluster.
+        """
+        check_machine()
+        found = load_state(spec.name)
+        if found and found.has_living_owner():
+            raise ClusterExistsError(
+                f"cluster {spec.name!r} belongs to process {found.owner and found.owner[0]}, which "
+                "still runs; wait for it or use another name"
+            )
+        down(spec.name)
+        owner = (os.getpid(), read_start_time(os.getpid()))
+        cluster = cls._up(State(spec, owner=owner), report)
         try:
             yield cluster
         finally:

@@ -82,7 +82,7 @@ class Node:
             [self.processes[self.name]],
         )
         containerd = ["containerd", f"--config={self.folder / 'containerd.toml'}"]
-        self._start(f"{self.name}-containerd", [*self._enter(), *containerd])
+        self._start(f"{self.name}-containerd", [*self.enter(), *containerd])
         wait_until(
             f"{self.name}: containerd answers",
             lambda: Path(f"/proc/{self.init_pid}/root{CONTAINERD_SOCKET}").exists(),
@@ -100,7 +100,7 @@ class Node:
             f"--node-ip={node_address(self.name)}",
             f"--root-dir={self.folder / 'kubelet'}",
         ]
-        self._start(f"{self.name}-kubelet", [*self._enter(), *kubelet])
+        self._start(f"{self.name}-kubelet", [*self.enter(), *kubelet])
 
     def kill_kubelet(self) -> None:
         """SIGKILL the kubelet alone: its containers run on without anybody looking."""
@@ -125,19 +125,20 @@ class Node:
         """Import an OCI or Docker archive into its containerd."""
         # By standard input: the node does not see the machine's /run.
         with archive.open("rb") as file:
-            run_tool([*self._enter(), "ctr", "-n", "k8s.io", "images", "import", "-"], file)
+            run_tool([*self.enter(), "ctr", "-n", "k8s.io", "images", "import", "-"], file)
 
     def image_names(self) -> list[str]:
         """The images that it holds."""
-        return run_tool([*self._enter(), "ctr", "-n", "k8s.io", "images", "list", "-q"]).split()
+        return run_tool([*self.enter(), "ctr", "-n", "k8s.io", "images", "list", "-q"]).split()
+
+    def enter(self) -> list[str]:
+        """The prefix that runs a command on the node."""
+        return ["nsenter", f"--target={self.init_pid}", "--mount", "--pid", "--net", "--"]
 
     def watched(self) -> list[Process]:
         """Its processes that run now."""
         prefixes = (self.name, f"{self.name}-containerd", f"{self.name}-kubelet")
         return [self.processes[name] for name in prefixes if name in self.processes]
-
-    def _enter(self) -> list[str]:
-        return ["nsenter", f"--target={self.init_pid}", "--mount", "--pid", "--net", "--"]
 
     def _start(self, name: str, command: Sequence[str | Path]) -> None:
         log = self.layout.logs / f"{name}.log"

@@ -37,11 +37,7 @@ _FORBID_STARTING = "#!/bin/sh\nexit 101\n"
 
 def find_missing_packages() -> list[str]:
     """The packages of which no program is on this machine."""
-    return [
-        package
-        for package, program in PROGRAM_OF_PACKAGE.items()
-        if not _is_there(program)
-    ]
+    return [package for package, program in PROGRAM_OF_PACKAGE.items() if not _is_there(program)]
 
 
 def ensure_system_packages(report: Report = print) -> None:

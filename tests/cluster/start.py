@@ -47,9 +47,9 @@ class Timeline:
         self._report(f"{seconds:6.1f} s  {step}")
 
 
-def start_cluster(spec: ClusterSpec, report: Report) -> State:
+def start_cluster(state: State, report: Report) -> State:
     """Start everything and return the saved state; on an error, what has started is still there."""
-    state, layout = State(spec), Layout(spec.name)
+    spec, layout = state.spec, Layout(state.spec.name)
     timeline = Timeline(state, report)
     _prepare(layout, state)
     timeline.done("network and credentials")

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.processes import Process
+from tests.cluster.processes import Process, read_start_time
 from tests.cluster.spec import CLUSTERS, ClusterSpec, Layout
 
 
@@ -26,6 +26,8 @@ class State:
 
     spec: ClusterSpec
     ready: bool = False
+    # The process for whose length it runs, as (pid, start time); None if it runs until `down`.
+    owner: tuple[int, int] | None = None
     processes: dict[str, Process] = field(default_factory=dict)
     api_port: int = 0
     s3_port: int = 0
@@ -48,12 +50,17 @@ class State:
         processes = {name: asdict(process) for name, process in self.processes.items()}
         return {**self.__dict__, "spec": self.spec.to_json(), "processes": processes}
 
+    def has_living_owner(self) -> bool:
+        """Whether a process that is still there has it for itself."""
+        return self.owner is not None and read_start_time(self.owner[0]) == self.owner[1]
+
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> State:
         """The reverse of `to_json`."""
         processes = {name: Process(**process) for name, process in data["processes"].items()}
         spec = ClusterSpec.from_json(data["spec"])
-        return cls(**{**data, "spec": spec, "processes": processes})
+        owner = tuple(data["owner"]) if data["owner"] else None
+        return cls(**{**data, "spec": spec, "processes": processes, "owner": owner})
 
 
 def load_state(name: str) -> State | None:

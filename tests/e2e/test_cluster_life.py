@@ -1,0 +1,192 @@
+"""The embedded cluster's start and end: its bars, and that nothing stays, however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import Cluster, ClusterError, ClusterSpec, control_plane, down
+from tests.cluster.errors import ClusterExistsError, ComponentDiedError
+from tests.cluster.processes import find_marked, wait_until
+from tests.cluster.spec import Layout
+from tests.e2e.traces import take_traces
+
+REPOSITORY = Path(__file__).parents[2]
+START_BAR_SECONDS = 20
+CONTROL_PLANE_BAR_SECONDS = 8  # 4 on an idle machine
+DOWN_BAR_SECONDS = 3
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="the embedded cluster needs root on Linux"),
+    pytest.mark.timeout(300),
+]
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A cluster name of the test's own, of which nothing is there before and after."""
+    name = f"life-{abs(hash(request.node.name)) % 10_000}"
+    down(name)
+    yield name
+    down(name)
+
+
+def command(*arguments: str, prefix: Sequence[str] = ()) -> list[str]:
+    return [*prefix, sys.executable, "-m", "tests.cluster", *arguments]
+
+
+def run(*arguments: str, prefix: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    line = command(*arguments, prefix=prefix)
+    return subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
+def a_control_plane(name: str) -> ClusterSpec:
+    return ClusterSpec(name, control_plane_only=True, s3=False)
+
+
+def test_two_nodes_start_and_end_within_their_bars_and_leave_nothing(name: str) -> None:
+    before = take_traces(name)
+    cluster = Cluster.up(ClusterSpec(name, nodes=2, gpus_per_node=1))
+    assert cluster.state.timings["cluster ready"] <= START_BAR_SECONDS
+    pod = ["run", "left", "--image=localhost/toolbox:1", "--", "serve", ":80", "x"]
+    cluster.kubectl(*pod)
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/left", "--timeout=30s")
+    assert take_traces(name) != before
+    started = time.monotonic()
+    cluster.down()
+    assert time.monotonic() - started <= DOWN_BAR_SECONDS
+    assert take_traces(name) == before
+
+
+def test_control_plane_starts_within_its_bar_and_leaves_nothing(name: str) -> None:
+    before = take_traces(name)
+    with Cluster.running(a_control_plane(name)) as cluster:
+        assert cluster.state.timings["cluster ready"] <= CONTROL_PLANE_BAR_SECONDS
+        assert "pytorchjobs" in cluster.kubectl("api-resources", "--api-group=kubeflow.org")
+    assert take_traces(name) == before
+
+
+@pytest.mark.parametrize("moment", ["network and credentials", "API server ready"])
+def test_start_killed_half_way_is_cleaned_by_down(name: str, moment: str) -> None:
+    before = take_traces(name)
+    kill_start_at(name, moment)
+    assert take_traces(name) != before
+    done = run("down", "--name", name)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "is gone" in done.stdout
+    assert take_traces(name) == before
+
+
+def test_start_killed_half_way_is_cleaned_by_the_next_up(name: str) -> None:
+    kill_start_at(name, "API server ready")
+    left = find_marked(Layout(name).mark)
+    cluster = Cluster.up(a_control_plane(name))
+    assert not cluster.is_reused
+    assert not left.items() & find_marked(Layout(name).mark).items()
+    assert cluster.find_faults() == []
+
+
+def kill_start_at(name: str, moment: str) -> None:
+    arguments = ("up", "--name", name, "--nodes", "1")
+    with subprocess.Popen(
+        command(*arguments), cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    ) as starting:
+        assert starting.stdout
+        assert any(moment in line for line in starting.stdout)
+        starting.send_signal(signal.SIGKILL)
+
+
+def test_component_that_dies_in_the_start_is_named_and_nothing_stays(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = control_plane.build_api_server_command
+    wrong = lambda layout: [*build(layout), "--no-such-flag"]  # noqa: E731
+    monkeypatch.setattr(control_plane, "build_api_server_command", wrong)
+    before, started = take_traces(name), time.monotonic()
+    with pytest.raises(ComponentDiedError, match=r"(?s)kube-apiserver ended.*--no-such-flag"):
+        Cluster.up(a_control_plane(name))
+    assert time.monotonic() - started < 5
+    assert take_traces(name) == before
+
+
+def test_component_that_dies_later_is_named_by_status_and_up_starts_anew(name: str) -> None:
+    first = Cluster.up(a_control_plane(name))
+    first.state.processes["kube-controller-manager"].kill()
+    wait_until("it has ended", first.find_faults, 5)
+    done = run("status", "--name", name)
+    assert done.returncode == 1
+    assert "kube-controller-manager has ended" in done.stdout
+    second = Cluster.up(a_control_plane(name))
+    assert not second.is_reused
+    assert second.find_faults() == []
+
+
+def test_second_up_reuses_the_same_and_refuses_another(name: str) -> None:
+    first = Cluster.up(a_control_plane(name))
+    first.kubectl("create", "namespace", "kept")
+    again = Cluster.up(a_control_plane(name))
+    assert again.is_reused
+    assert "kept" in again.kubectl("get", "namespaces")
+    with pytest.raises(ClusterExistsError, match=r"already runs with .*control_plane_only=True"):
+        Cluster.up(ClusterSpec(name, nodes=2, s3=False))
+    assert first.find_faults() == []
+
+
+def test_cluster_of_a_running_test_is_nobody_elses_but_a_leftover_is_replaced(name: str) -> None:
+    with Cluster.running(a_control_plane(name)) as one:
+        with (
+            pytest.raises(ClusterExistsError, match=f"belongs to process {os.getpid()}"),
+            Cluster.running(a_control_plane(name)),
+        ):
+            pass
+        assert one.find_faults() == []
+        one.kubectl("create", "namespace", "of-one")
+        one.state.owner = (os.getpid(), 1)  # as of a process that was killed
+        one.state.save()
+        with Cluster.running(a_control_plane(name)) as two:
+            assert "of-one" not in two.kubectl("get", "namespaces")
+
+
+def test_two_clusters_do_not_touch_each_other(name: str) -> None:
+    with (
+        Cluster.running(a_control_plane(name)) as one,
+        Cluster.running(a_control_plane(f"{name}-b")) as other,
+    ):
+        one.kubectl("create", "namespace", "of-one")
+        assert "of-one" not in other.kubectl("get", "namespaces")
+        down(other.name)
+        assert one.find_faults() == []
+        assert "of-one" in one.kubectl("get", "namespaces")
+
+
+def test_printed_environment_is_all_that_a_shell_needs(name: str) -> None:
+    Cluster.up(a_control_plane(name))
+    lines = run("env", "--name", name).stdout
+    kubectl = Path(sys.executable).parent / "kubectl"
+    script = f"{lines}\n{kubectl} get --raw /readyz"
+    done = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("ok", 0), done.stderr
+
+
+def test_unknown_cluster_is_said_in_one_sentence() -> None:
+    for action in ("env", "status"):
+        done = run(action, "--name", "no-such")
+        assert done.returncode == 1
+        assert "'no-such'" in done.stderr
+        assert "python -m tests.cluster up" in done.stderr
+    with pytest.raises(ClusterError, match="no cluster 'no-such' runs"):
+        Cluster.attach("no-such")
+
+
+def test_without_root_the_first_line_says_so_and_the_exit_code_is_3() -> None:
+    # In a user namespace without a mapping, a process is nobody, whoever started it.
+    for action in (("up",), ("down",), ("build",)):
+        done = run(*action, prefix=["unshare", "--user"])
+        assert done.returncode == 3
+        assert done.stderr.splitlines()[0].startswith("the embedded cluster needs root")
+        assert done.stdout == ""

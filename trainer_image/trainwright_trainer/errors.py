@@ -2,8 +2,11 @@
 
     TrainerError(message, cause)
     |-- UserError            spec, data or rights: fails at once, the message names the remedy
-    `-- StoreError           a store cannot be reached, is full, or breaks: retried
-        `-- MissingFileError (trainwright_trainer.store) a file is not there
+    |-- StoreError           a store cannot be reached, is full, or breaks: retried
+    |   `-- MissingFileError (trainwright_trainer.store) a file is not there
+    |-- NumericalError       loss or gradients are not finite: retried from a checkpoint
+    |-- PeerLostError        another rank is gone: the end of a group that began elsewhere
+    `-- InterruptedRunError  asked to stop (SIGTERM); what was trained is saved
 
 Messages of user errors have the form `spec.path: got X, expected Y; remedy`.
 """
@@ -36,6 +39,27 @@ class StoreError(TrainerError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, Cause.INFRASTRUCTURE)
+
+
+class NumericalError(TrainerError):
+    """Training has diverged."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, Cause.NUMERICAL_FAILURE)
+
+
+class PeerLostError(TrainerError):
+    """A collective failed because another rank has gone; its own end tells why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, Cause.INFRASTRUCTURE)
+
+
+class InterruptedRunError(TrainerError):
+    """The run was asked to stop; the message says up to which step it is saved."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, Cause.PREEMPTED)
 
 
 def _rebuild(kind: type[TrainerError], message: str, cause: Cause) -> TrainerError:

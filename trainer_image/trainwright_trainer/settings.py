@@ -10,7 +10,7 @@ from trainwright_api import names
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Folders of the container."""
+    """Folders, addresses and the place of this process among the ranks."""
 
     credentials_folder: Path = Path(names.CREDENTIALS_FOLDER)
     """Mounted Secrets, one folder each."""
@@ -18,8 +18,81 @@ class Settings:
     """Mounted PersistentVolumeClaims, one folder each."""
     scratch_folder: Path = Path(names.SCRATCH_FOLDER)
     """Node-local space that may vanish with the pod."""
+    termination_file: Path = Path(names.TERMINATION_MESSAGE_FILE)
+    """Where the kubelet looks for the last words of the container."""
+    port: int = names.TRAINER_PORT
+    """Port of /status, /metrics, /history and /healthz."""
+    node_name: str | None = None
+    """Name of the Kubernetes node; None outside a cluster."""
+    pod_name: str | None = None
+    """Name of the pod; None outside a cluster."""
+    node_rank: int = 0
+    """Number of this pod among the run's pods."""
+    master_address: str = "127.0.0.1"
+    """Host of rank 0."""
+    master_port: int = names.RENDEZVOUS_PORT
+    """Port on which ranks find each other."""
+    rank: int = 0
+    """Number of this process among all; set by the launcher."""
+    local_rank: int = 0
+    """Number of this process in its pod; set by the launcher."""
+    world_size: int = 1
+    """Processes in all; set by the launcher."""
+    num_threads: int | None = None
+    """Threads of a rank's computations (OMP_NUM_THREADS); None: the launcher divides the cores."""
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings of this process."""
-    return Settings()
+    """Return the settings of this process.
+
+    TRAINWRIGHT_* override the paths of the container, for runs outside a cluster. The address of
+    rank 0 and the number of the pod come from Kubeflow (MASTER_ADDR, MASTER_PORT, PET_NODE_RANK).
+    """
+
+    def path(name: str, default: str) -> Path:
+        return Path(environment.get(f"TRAINWRIGHT_{name}", default))
+
+    threads = environment.get("OMP_NUM_THREADS")
+    return Settings(
+        credentials_folder=path("CREDENTIALS_FOLDER", names.CREDENTIALS_FOLDER),
+        volumes_folder=path("VOLUMES_FOLDER", names.VOLUMES_FOLDER),
+        scratch_folder=path("SCRATCH_FOLDER", names.SCRATCH_FOLDER),
+        termination_file=path("TERMINATION_FILE", names.TERMINATION_MESSAGE_FILE),
+        port=int(environment.get("TRAINWRIGHT_PORT", names.TRAINER_PORT)),
+        node_name=environment.get(names.ENV_NODE_NAME) or None,
+        pod_name=environment.get(names.ENV_POD_NAME) or None,
+        node_rank=int(environment.get("PET_NODE_RANK", 0)),
+        master_address=environment.get("MASTER_ADDR", "127.0.0.1"),
+        master_port=int(environment.get("MASTER_PORT", names.RENDEZVOUS_PORT)),
+        rank=int(environment.get("TRAINWRIGHT_RANK", 0)),
+        local_rank=int(environment.get("TRAINWRIGHT_LOCAL_RANK", 0)),
+        world_size=int(environment.get("TRAINWRIGHT_WORLD_SIZE", 1)),
+        num_threads=int(threads) if threads else None,
+    )
+
+
+def build_rank_environment(
+    settings: Settings, *, rank: int, local_rank: int, world_size: int, num_threads: int
+) -> dict[str, str]:
+    """Return the environment of one rank's process: this process' own, and its place."""
+    return {
+        **os.environ,
+        "TRAINWRIGHT_RANK": str(rank),
+        "TRAINWRIGHT_LOCAL_RANK": str(local_rank),
+        "TRAINWRIGHT_WORLD_SIZE": str(world_size),
+        # DeepSpeed and torch read these themselves.
+        "RANK": str(rank),
+        "LOCAL_RANK": str(local_rank),
+        "WORLD_SIZE": str(world_size),
+        "LOCAL_SIZE": str(world_size),
+        "MASTER_ADDR": settings.master_address,
+        "MASTER_PORT": str(settings.master_port),
+        "OMP_NUM_THREADS": str(num_threads),
+        "TOKENIZERS_PARALLELISM": "true",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+        # Compiled code of libraries goes where this user may write, and nowhere that others share.
+        "TORCH_EXTENSIONS_DIR": str(settings.scratch_folder / "torch_extensions"),
+        "TRITON_CACHE_DIR": str(settings.scratch_folder / "triton"),
+        "TORCHINDUCTOR_CACHE_DIR": str(settings.scratch_folder / "inductor"),
+    }

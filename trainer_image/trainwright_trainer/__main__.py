@@ -1,0 +1,30 @@
+"""The pod's first process: `python -m trainwright_trainer --run FILE`.
+
+It starts the ranks of this pod and stays small itself; see `launcher`. Exit codes: 0 the run is
+finished, 2 the user has to change something, 143 it was asked to stop and has saved, 1 anything else.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from trainwright_api import names
+
+from trainwright_trainer.launcher import launch
+from trainwright_trainer.settings import read_settings
+
+
+def main() -> int:
+    """Run the ranks of this pod to their end and return the exit code."""
+    parser = argparse.ArgumentParser(prog="trainwright_trainer", description=__doc__)
+    parser.add_argument(
+        "--run",
+        type=Path,
+        default=Path(names.RUN_FILE),
+        help=f"resolved run, default {names.RUN_FILE}",
+    )
+    return launch(parser.parse_args().run, read_settings())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""What the devices are and do: the report's hardware summary, CPU use, and the peak that MFU assumes."""
+
+import time
+from pathlib import Path
+
+import psutil
+import torch
+from trainwright_api.run import Run
+from trainwright_api.status import Hardware
+from trainwright_api.training import Precision
+
+from trainwright_trainer.gpu_metrics import summarize_gpus
+from trainwright_trainer.launcher import available_cores, read_cpu_quota
+from trainwright_trainer.nvml import Nvml
+
+GIB = 2**30
+_GEMM_SIZE = 768
+_GEMM_SECONDS = 0.2
+# Dense BF16/FP16 peaks of one device in FLOP/s (vendors' data sheets, without sparsity).
+_GPU_PEAKS = {
+    "H100": 989e12,
+    "H200": 989e12,
+    "A100": 312e12,
+    "B200": 2250e12,
+    "L40S": 362e12,
+    "V100": 125e12,
+}
+_FP32_SHARE = {
+    "H100": 67 / 989,
+    "H200": 67 / 989,
+    "A100": 19.5 / 312,
+    "B200": 80 / 2250,
+    "L40S": 91.6 / 362,
+    "V100": 15.7 / 125,
+}
+
+
+def find_peak_flops(run: Run) -> tuple[float | None, str]:
+    """Return the peak of one process' device in FLOP/s and where the figure comes from.
+
+    GPUs: the vendor's figure; CPUs: a matrix product timed on this process' threads.
+    """
+    if not run.workers.uses_accelerators:
+        return _measure_peak(run.precision), "measured matrix product"
+    name = torch.cuda.get_device_name()
+    for model, peak in _GPU_PEAKS.items():
+        if model in name:
+            share = _FP32_SHARE[model] if run.precision is Precision.FP32 else 1.0
+            return peak * share, f"data sheet of {model}"
+    return None, f"no figure for {name}"
+
+
+def _measure_peak(precision: Precision) -> float:
+    dtype = {
+        Precision.FP32: torch.float32,
+        Precision.BF16: torch.bfloat16,
+        Precision.FP16: torch.float16,
+    }[precision]
+    left = torch.ones(_GEMM_SIZE, _GEMM_SIZE, dtype=dtype)
+    best = float("inf")
+    deadline = time.perf_counter() + _GEMM_SECONDS
+    while best == float("inf") or time.perf_counter() < deadline:
+        started = time.perf_counter()
+        torch.mm(left, left)
+        best = min(best, time.perf_counter() - started)
+    return 2 * _GEMM_SIZE**3 / best
+
+
+class HostMonitor:
+    """CPU and memory of this pod's processes since the last look."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._launcher = psutil.Process(psutil.Process().ppid())
+        self._last: tuple[float, float] | None = None
+        self.cores = read_cpu_quota() or float(available_cores())
+
+    def read_cpu_ratio(self) -> float | None:
+        """Return the CPU use of the pod over its limit since the last call; None at the first."""
+        used = sum(_cpu_seconds(process) for process in self._processes())
+        now = time.monotonic()
+        last, self._last = self._last, (now, used)
+        if last is None or now - last[0] < 1e-3:
+            return None
+        return max(0.0, (used - last[1]) / (now - last[0]) / self.cores)
+
+    def read_memory(self) -> tuple[int, int]:
+        """Return (used, limit) of the pod in bytes; without a limit, the machine's memory."""
+        used = sum(_resident_bytes(process) for process in self._processes())
+        return used, read_memory_limit() or psutil.virtual_memory().total
+
+    def _processes(self) -> list[psutil.Process]:
+        try:
+            return [self._launcher, *self._launcher.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return [psutil.Process()]
+
+    def summarize(self, nvml: Nvml | None, first_rank: int, cpu_ratio: float | None) -> Hardware:
+        """Return the hardware summary of this pod, scaled to the run's number of devices."""
+        if nvml is not None and self._run.workers.uses_accelerators:
+            return summarize_gpus(nvml.read_samples(), first_rank, self._run.world_size)
+        used, limit = self.read_memory()
+        return Hardware(
+            device=f"CPU ({self.cores:g} cores)",
+            accelerators=self._run.world_size,
+            utilization_percent=None if cpu_ratio is None else round(100 * cpu_ratio, 1),
+            memory_used_gib=round(used / GIB, 2),
+            memory_total_gib=round(limit / GIB, 2),
+        )
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return 0.0
+    return float(times.user + times.system)
+
+
+def _resident_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return 0
+
+
+def read_memory_limit() -> int | None:
+    """Return the container's memory limit in bytes, or None (cgroup v2, then v1)."""
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(path).read_text().strip()
+        except OSError:
+            continue
+        if text != "max" and int(text) < 2**60:
+            return int(text)
+    return None

@@ -1,0 +1,203 @@
+"""Builds or loads the model of a run, puts the adapter on, and says what size it has.
+
+Rank 0 alone reads weights from the store; the others build the same architecture and receive the
+weights from it, so that a base model is fetched and converted once per run.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from trainwright_api.resources import AdapterType
+from trainwright_api.run import Run
+from trainwright_planner.facts import ModelFacts, model_facts_from_config
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from trainwright_trainer.errors import UserError
+from trainwright_trainer.groups import Group
+
+ALL_LINEAR = "AllLinear"
+
+logger = logging.getLogger(__name__)
+
+
+def load_config(
+    run: Run, folder: Path | None, tokenizer: PreTrainedTokenizerFast
+) -> PretrainedConfig:
+    """Return the config: a new one for the tokenizer, or that of the weights in `folder`.
+
+    Raises UserError for what transformers does not know or cannot read, and for a tokenizer with
+    more entries than the embedding.
+    """
+    if folder is None:
+        return _new_config(run, tokenizer)
+    arguments: dict[str, Any] = {"gguf_file": run.model.gguf_file} if run.model.gguf_file else {}
+    field = weights_field(run)
+    try:
+        config = AutoConfig.from_pretrained(
+            folder, trust_remote_code=False, local_files_only=True, **arguments, **run.model.config
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _no_model(run, error) from error
+    size = getattr(config.get_text_config(), "vocab_size", None)
+    if size is not None and len(tokenizer) > size:
+        raise UserError(
+            f"{field}: got a tokenizer with {len(tokenizer)} entries for an embedding of {size}, "
+            "expected no more entries than the embedding has; use the tokenizer of these weights"
+        )
+    return config
+
+
+def _new_config(run: Run, tokenizer: PreTrainedTokenizerFast) -> PretrainedConfig:
+    given = dict(run.model.config)
+    size = given.setdefault("vocab_size", len(tokenizer))
+    if size < len(tokenizer):
+        raise UserError(
+            f"spec.model.config.vocab_size: got {size} for a tokenizer with {len(tokenizer)} entries, "
+            "expected at least as many; leave it away and it is set from the tokenizer"
+        )
+    special = {
+        name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")
+    }
+    given.setdefault("max_position_embeddings", max(run.data.sequence_length, 2048))
+    try:
+        return AutoConfig.for_model(run.model.architecture, **(special | given))
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"spec.model: got {run.model.architecture} with {run.model.config} ({first_line(error)}), "
+            "expected a model_type of transformers and fields of its config; correct it"
+        ) from error
+
+
+def weights_field(run: Run) -> str:
+    """Return the path in the spec of the weights' location."""
+    return "spec.baseModel.uri" if run.kind == "FineTuneJob" else "spec.model.weights.uri"
+
+
+def _no_model(run: Run, error: Exception) -> UserError:
+    uri = run.model.weights.uri if run.model.weights else ""
+    return UserError(
+        f"{weights_field(run)}: got {uri}, which is no model that transformers loads "
+        f"({first_line(error)}), expected config.json and *.safetensors; name the folder of a model"
+    )
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error, bounded."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def build_model(
+    run: Run, config: PretrainedConfig, folder: Path | None, group: Group
+) -> torch.nn.Module:
+    """Return the model in float32 on the CPU, alike on every rank; collective.
+
+    New weights come from the seed alone: the same for every world size and ZeRO stage.
+    """
+    torch.manual_seed(run.seed)
+    failure: UserError | None = None
+    model: PreTrainedModel | None = None
+    if folder is not None and group.rank == 0:
+        try:
+            model = _load_weights(run, config, folder)
+        except UserError as error:
+            failure = error
+    if folder is not None and (failure := group.broadcast(failure)) is not None:
+        raise failure
+    if model is None:
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=torch.float32, trust_remote_code=False
+        )
+    if folder is not None and group.world_size > 1:
+        _broadcast_weights(model, run.workers.uses_accelerators)
+    return add_adapter(run, model)
+
+
+def _load_weights(run: Run, config: PretrainedConfig, folder: Path) -> PreTrainedModel:
+    arguments: dict[str, Any] = (
+        {"gguf_file": run.model.gguf_file} if run.model.gguf_file else {"use_safetensors": True}
+    )
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            local_files_only=True,
+            **arguments,
+        )
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise _no_model(run, error) from error
+
+
+def _broadcast_weights(model: torch.nn.Module, uses_accelerators: bool) -> None:
+    """Send rank 0's weights and buffers to all ranks, one tensor at a time."""
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if uses_accelerators:
+            moved = tensor.data.cuda()
+            dist.broadcast(moved, src=0)
+            tensor.data.copy_(moved)
+        else:
+            dist.broadcast(tensor.data, src=0)
+
+
+def add_adapter(run: Run, model: PreTrainedModel) -> torch.nn.Module:
+    """Return the model with the run's adapter; its weights come from the seed."""
+    if run.adapter.type is AdapterType.NONE:
+        return model
+    from peft import LoraConfig, get_peft_model
+
+    targets = run.adapter.target_modules
+    config = LoraConfig(
+        r=run.adapter.rank,
+        lora_alpha=run.adapter.alpha or 2 * run.adapter.rank,
+        lora_dropout=run.adapter.dropout,
+        target_modules="all-linear" if targets == [ALL_LINEAR] else list(targets),
+        task_type="CAUSAL_LM",
+    )
+    torch.manual_seed(run.seed + 1)
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise UserError(
+            f"spec.adapter.targetModules: got {targets} ({first_line(error)}), expected names of "
+            "linear layers of this model; use [AllLinear]"
+        ) from error
+
+
+def measure_model(run: Run, model: torch.nn.Module, config: PretrainedConfig) -> ModelFacts:
+    """Return what the planner needs to know, counted on the model itself.
+
+    For a family that the planner does not know, it plans with the sizes that the config names.
+    """
+    text = config.get_text_config()
+    heads = getattr(text, "num_attention_heads", 1)
+    hidden = getattr(text, "hidden_size", None) or getattr(text, "d_model", 1)
+    known = model_facts_from_config(
+        config.model_type, text.to_dict(), vocabulary_size=None, adapter=run.adapter
+    )
+    return ModelFacts(
+        family=config.model_type,
+        num_layers=getattr(text, "num_hidden_layers", None) or getattr(text, "num_layers", 1),
+        hidden_size=hidden,
+        intermediate_size=known.intermediate_size
+        if known
+        else getattr(text, "intermediate_size", None) or 4 * hidden,
+        num_heads=heads,
+        num_kv_heads=getattr(text, "num_key_value_heads", None) or heads,
+        head_dim=getattr(text, "head_dim", None) or hidden // heads,
+        vocabulary_size=getattr(text, "vocab_size", 1),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        tied_embeddings=bool(getattr(config, "tie_word_embeddings", False)),
+        attention_dropout=float(getattr(text, "attention_dropout", 0.0) or 0.0),
+        hidden_dropout=known.hidden_dropout if known else 0.0,
+    )

@@ -1,0 +1,39 @@
+"""The interface of objectives, and the tensors that they work on."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from trainwright_api.run import Run
+
+from trainwright_trainer.data.batch import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceBatch:
+    """A micro-batch on the rank's device; all of shape [sequences, sequence_length], int64."""
+
+    input_ids: torch.Tensor
+    labels: torch.Tensor
+    position_ids: torch.Tensor
+
+    @classmethod
+    def of(cls, batch: Batch, device: torch.device) -> "DeviceBatch":
+        """Copy a batch to the device."""
+
+        def move(array: Any) -> torch.Tensor:
+            return torch.from_numpy(array).to(device, non_blocking=True)
+
+        return cls(move(batch.input_ids), move(batch.labels), move(batch.position_ids))
+
+
+class Objective(ABC):
+    """What is learned from a batch."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    @abstractmethod
+    def loss_sum(self, model: torch.nn.Module, batch: DeviceBatch) -> torch.Tensor:
+        """Return the sum of the losses of all trained tokens of the batch (scalar, float32, nats)."""

@@ -1,0 +1,95 @@
+"""One rank: `python -m trainwright_trainer.rank`, started by the launcher only.
+
+Turns every end into an outcome file: what failed, why, at which step. Tracebacks go to the log.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from trainwright_api.names import Cause, Outcome
+from trainwright_api.report import TerminationMessage
+from trainwright_api.run import Run
+
+from trainwright_trainer.errors import InterruptedRunError, PeerLostError, TrainerError
+from trainwright_trainer.outcome import EXIT_CODES, outcome_file, write_outcome
+from trainwright_trainer.settings import Settings, read_settings
+
+logger = logging.getLogger("trainwright.rank")
+
+# What gloo and NCCL say when the other side of a connection has gone.
+_PEER_LOST = (
+    "connection closed by peer",
+    "connection reset by peer",
+    "connection refused",
+    "broken pipe",
+    "socket timeout",
+    "recvvalue failed",
+    "failed to recv",
+    "remote process exited",
+    "nccl communicator was aborted",
+    "ncclremoteerror",
+    "gloo/transport/tcp",
+)
+
+
+def main() -> int:
+    """Train as one rank; the exit code says how it ended."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, required=True)
+    settings = read_settings()
+    level = logging.INFO if settings.rank == 0 else logging.WARNING
+    logging.basicConfig(
+        level=level, format=f"%(asctime)s %(levelname)s rank {settings.rank} %(name)s: %(message)s"
+    )
+    run = Run.model_validate_json(parser.parse_args().run.read_text())
+    message = _train(run, settings)
+    write_outcome(outcome_file(settings.scratch_folder, settings.rank), message)
+    return EXIT_CODES[message.outcome, message.cause == Cause.USER_ERROR]
+
+
+def _train(run: Run, settings: Settings) -> TerminationMessage:
+    from trainwright_trainer.train import Trainer
+
+    trainer = Trainer(run, settings)
+    try:
+        return trainer.run_to_end()
+    except InterruptedRunError as error:
+        outcome, cause, text = Outcome.INTERRUPTED, None, error.message
+    except TrainerError as error:
+        outcome, cause, text = Outcome.FAILED, error.cause, error.message
+        logger.error("%s", error.message)
+    except BaseException as error:
+        traceback.print_exc()
+        known = classify(error)
+        outcome, cause, text = Outcome.FAILED, known.cause, known.message
+    return trainer.describe_end(outcome, cause, text)
+
+
+def classify(error: BaseException) -> TrainerError:
+    """Return what an error that is none of ours means for the operator."""
+    text = f"{type(error).__name__}: {error}"
+    lowered = text.lower()
+    if (
+        isinstance(error, MemoryError)
+        or "out of memory" in lowered
+        or "can't allocate memory" in lowered
+    ):
+        return TrainerError(
+            f"{text.splitlines()[0][:500]}; lower batch.microSequences or data.sequenceLength, or raise the memory",
+            Cause.OUT_OF_MEMORY,
+        )
+    if any(sign in lowered for sign in _PEER_LOST):
+        return PeerLostError(f"lost contact to another rank ({text.splitlines()[0][:300]})")
+    return TrainerError(text[:1500], Cause.UNKNOWN)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of gloo and of uploads must not hold up, or change, an end that is already told.
+    os._exit(code)

@@ -1,0 +1,265 @@
+"""What the trainer says of itself while it runs: /status, /metrics, /history and /healthz.
+
+The first rank of each pod serves; rank 0's document is the run's. A thread of its own answers and
+samples the host, so that a slow reader never holds up a step.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections import deque
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from trainwright_api import metrics as m
+from trainwright_api.history import MAXIMUM_ROWS, HistoryRow, dump_rows, thin_rows
+from trainwright_api.report import RunReport
+from trainwright_api.run import Run
+from trainwright_api.status import CheckpointRecord, ModelStatus, Plan, Progress
+
+from trainwright_trainer.gpu_metrics import GpuCollector
+from trainwright_trainer.hardware import HostMonitor
+from trainwright_trainer.metric_set import MetricSet
+from trainwright_trainer.nvml import open_nvml
+from trainwright_trainer.settings import Settings
+
+SAMPLE_SECONDS = 2.0
+RECENT_STEPS = 20
+MAXIMUM_WARNINGS = 20
+
+logger = logging.getLogger(__name__)
+
+
+def now_text() -> str:
+    """Return the time as the API writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Reporter:
+    """The run as others see it. All changes come from the training loop's thread."""
+
+    def __init__(self, run: Run, settings: Settings) -> None:
+        self._run, self._settings = run, settings
+        self._lock = threading.Lock()
+        self._report = RunReport(attempt=run.attempt, sequence=0)
+        self._history: list[HistoryRow] = []
+        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_STEPS)
+        self._last_step_at: float | None = None
+        self._closed = threading.Event()
+        self._server: ThreadingHTTPServer | None = None
+        self.peak_flops: float | None = None
+        self.metrics = MetricSet()
+        self._host = HostMonitor(run)
+        self._nvml = open_nvml() if run.workers.uses_accelerators else None
+        self._first_rank = settings.node_rank * run.workers.processes_per_node
+        if self._nvml is not None:
+            self.metrics.registry.register(GpuCollector(self._nvml, self._first_rank))
+
+    def start(self) -> None:
+        """Serve on the pod's port; only the first rank of a pod does."""
+        if self._settings.local_rank != 0:
+            return
+        self._server = ThreadingHTTPServer(("", self._settings.port), _handler(self))
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, name="report", daemon=True).start()
+        threading.Thread(target=self._sample, name="host-monitor", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._closed.set()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+    @property
+    def report(self) -> RunReport:
+        """The document as it is now."""
+        with self._lock:
+            return self._report
+
+    @property
+    def progress(self) -> Progress:
+        """Where training stands."""
+        return self.report.progress
+
+    @property
+    def history(self) -> list[HistoryRow]:
+        """The rows measured so far."""
+        with self._lock:
+            return list(self._history)
+
+    def _update(self, **changes: Any) -> None:
+        with self._lock:
+            changed = changes | {"sequence": self._report.sequence + 1}
+            self._report = self._report.model_copy(update=changed)
+
+    def set_activity(self, activity: str) -> None:
+        """Say what the trainer does now: preflight, build, train, export."""
+        logger.info("%s", activity)
+        progress = self.progress.model_copy(update={"activity": activity, "updated_at": now_text()})
+        self._update(progress=progress)
+
+    def set_plan(self, plan: Plan) -> None:
+        """Publish the plan and what follows from it."""
+        self._update(plan=plan)
+        info = {
+            "run": self._run.name,
+            "run_namespace": self._run.namespace,
+            "kind": self._run.kind,
+            "attempt": str(self._run.attempt),
+            "node": self._settings.node_name or "",
+            "objective": self._run.objective.value,
+            "precision": self._run.precision.value,
+            "zero_stage": str(plan.zero_stage),
+        }
+        self.metrics.of(m.RUN_INFO, **info).set(1)
+
+    def warn(self, texts: list[str]) -> None:
+        """Publish sentences for the user, newest last."""
+        self._update(warnings=[*self.report.warnings, *texts][-MAXIMUM_WARNINGS:])
+
+    def set_start(self, step: int, rows: list[HistoryRow]) -> None:
+        """Say from which checkpoint training starts, with the history up to it."""
+        with self._lock:
+            self._history = list(rows)
+        if step:
+            self._update(resumed_from_step=step)
+
+    def finish_step(self, progress: Progress, step_tokens: int) -> None:
+        """Publish one optimizer step; speed, ETA and MFU are derived here."""
+        now = time.monotonic()
+        self._recent.append((now, step_tokens))
+        self._last_step_at = now
+        progress = self._with_speed(progress)
+        row = HistoryRow(
+            step=progress.step,
+            time=time.time(),
+            attempt=self._run.attempt,
+            loss=progress.loss,
+            validation_loss=None,
+            learning_rate=progress.learning_rate,
+            gradient_norm=progress.gradient_norm,
+            tokens_per_second=progress.tokens_per_second,
+            mfu=progress.mfu,
+        )
+        with self._lock:
+            self._history.append(row)
+            if len(self._history) > 2 * MAXIMUM_ROWS:
+                self._history = thin_rows(self._history)
+        self._update(progress=progress)
+        self._set_step_metrics(progress, step_tokens)
+
+    def _with_speed(self, progress: Progress) -> Progress:
+        seconds = self._recent[-1][0] - self._recent[0][0]
+        steps = len(self._recent) - 1
+        if steps < 1 or seconds <= 0:
+            return progress.model_copy(update={"updated_at": now_text()})
+        rate = sum(tokens for _, tokens in list(self._recent)[1:]) / seconds
+        left = (progress.total_steps - progress.step) * seconds / steps
+        plan = self.report.plan
+        mfu = None
+        if plan is not None and self.peak_flops:
+            mfu = rate * plan.flops_per_token / (self.peak_flops * self._run.world_size)
+        return progress.model_copy(
+            update={
+                "tokens_per_second": round(rate, 1),
+                "mfu": None if mfu is None else round(mfu, 4),
+                "eta_seconds": round(left, 1),
+                "eta": datetime.fromtimestamp(time.time() + left, UTC).strftime(
+                    "%Y-%m-%dT%H:%M:%SZ"
+                ),
+                "updated_at": now_text(),
+            }
+        )
+
+    def _set_step_metrics(self, progress: Progress, step_tokens: int) -> None:
+        of = self.metrics.of
+        of(m.STEP).set(progress.step)
+        of(m.TOTAL_STEPS).set(progress.total_steps)
+        of(m.TOKENS).inc(step_tokens)
+        of(m.SAMPLES).inc(step_tokens / self._run.data.sequence_length)
+        for metric, value in (
+            (m.LOSS, progress.loss),
+            (m.LEARNING_RATE, progress.learning_rate),
+            (m.GRADIENT_NORM, progress.gradient_norm),
+            (m.TOKENS_PER_SECOND, progress.tokens_per_second),
+            (m.MFU, progress.mfu),
+        ):
+            if value is not None:
+                of(metric).set(value)
+
+    def finish_validation(self, loss: float) -> None:
+        """Publish a validation loss of the current step."""
+        self._update(progress=self.progress.model_copy(update={"validation_loss": loss}))
+        self.metrics.of(m.VALIDATION_LOSS).set(loss)
+        with self._lock:
+            if self._history:
+                self._history[-1] = self._history[-1].model_copy(update={"validation_loss": loss})
+
+    def set_checkpoints(
+        self, records: list[CheckpointRecord], best: CheckpointRecord | None, *, num_failed: int
+    ) -> None:
+        """Publish the checkpoints in the store and count those that failed since the last call."""
+        self._update(checkpoints=records, best_checkpoint=best)
+        if num_failed:
+            self.metrics.of(m.CHECKPOINT_FAILURES).inc(num_failed)
+        if records:
+            newest = records[0]
+            saved_at = datetime.fromisoformat(newest.saved_at.replace("Z", "+00:00"))
+            self.metrics.of(m.CHECKPOINT_STEP).set(newest.step)
+            self.metrics.of(m.CHECKPOINT_TIMESTAMP).set(saved_at.timestamp())
+            self.metrics.of(m.CHECKPOINT_SIZE).set(newest.size_bytes)
+
+    def set_model(self, model: ModelStatus) -> None:
+        """Publish where the finished model is."""
+        self._update(model=model)
+
+    def _sample(self) -> None:
+        """Look at host and devices every other second until closed."""
+        while not self._closed.wait(SAMPLE_SECONDS):
+            ratio = self._host.read_cpu_ratio()
+            used, limit = self._host.read_memory()
+            self.metrics.of(m.HOST_MEMORY_BYTES, state="used").set(used)
+            self.metrics.of(m.HOST_MEMORY_BYTES, state="limit").set(limit)
+            if ratio is not None:
+                self.metrics.of(m.CPU_UTILIZATION).set(ratio)
+            self._update(hardware=self._host.summarize(self._nvml, self._first_rank, ratio))
+
+    def render_metrics(self) -> bytes:
+        """Return the exposition text."""
+        if self._last_step_at is not None:
+            age = time.monotonic() - self._last_step_at
+            self.metrics.of(m.HEARTBEAT_AGE, rank=str(self._settings.rank)).set(age)
+        return generate_latest(self.metrics.registry)
+
+
+def _handler(reporter: Reporter) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answers = {
+                "/status": (
+                    "application/json",
+                    lambda: json.dumps(reporter.report.to_manifest()).encode(),
+                ),
+                "/history": ("application/jsonl", lambda: dump_rows(thin_rows(reporter.history))),
+                "/metrics": (CONTENT_TYPE_LATEST, reporter.render_metrics),
+                "/healthz": ("text/plain", lambda: b"ok\n"),
+            }
+            kind, build = answers.get(self.path.split("?")[0], (None, None))
+            if kind is None or build is None:
+                self.send_error(404)
+                return
+            body = build()
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Requests are many and tell nothing."""
+
+    return Handler

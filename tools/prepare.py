@@ -42,6 +42,8 @@ def describe_machine(target: str) -> str:
     """The first line that a person reads: what will happen on this machine, and for how long."""
     obstacle = find_cluster_obstacle()
     if target == "demo":
+        if uses_current_cluster():
+            return "the demo runs on kubectl's current cluster, after asking; usually 15 min"
         if obstacle:
             return f"no cluster on this machine ({obstacle}): the demo's manifests run locally"
         return "the demo runs on a cluster of its own; usually 15 min the first time, then 4 min"
@@ -54,13 +56,16 @@ def prepare(target: str) -> None:
     """Make the clone ready for `target`; raises PreparationError."""
     ensure_debian_packages()
     ensure_environment(ensure_uv())
-    if target == "python" or find_cluster_obstacle():
-        return
-    if os.environ.get("CLUSTER") == "current":
+    if target == "python" or find_cluster_obstacle() or uses_current_cluster():
         return
     run_step([sys_python(), "-m", "tests.cluster", "build"])
     run_step([sys_python(), "-m", "tools.images", "--cached", "operator", "trainer-code"])
     run_step([sys_python(), "-m", "tools.images", "trainer-venv"])
+
+
+def uses_current_cluster() -> bool:
+    """Whether the demo is to use kubectl's cluster, so that none is needed here."""
+    return os.environ.get("CLUSTER") == "current"
 
 
 def sys_python() -> str:

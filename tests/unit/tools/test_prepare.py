@@ -24,6 +24,11 @@ def test_first_line_says_how_long_it_takes(monkeypatch: pytest.MonkeyPatch, targ
     assert "usually" in describe_machine(target)
 
 
+def test_current_cluster_needs_nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTER", "current")
+    assert "kubectl's current cluster" in describe_machine("demo")
+
+
 def test_fingerprint_changes_with_the_lock(tmp_path: Path) -> None:
     lock = tmp_path / "a.lock"
     lock.write_text("x==1\n")

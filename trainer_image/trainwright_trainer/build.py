@@ -105,8 +105,8 @@ def build_run(run: Run, settings: Settings, group: Group, reporter: Reporter) ->
     output = run.checkpoints.folder.model_copy(update={"uri": run.output.uri})
     output_store = open_store(output, settings, field="spec.output")
     on_rank_0(group, lambda: _preflight(run, settings, store))
-    folder = on_rank_0(group, lambda: _fetch_config(run, settings))
-    folder = Path(folder) if folder is not None else None
+    has_weights = on_rank_0(group, lambda: _fetch_config(run, settings))
+    folder = _weights_folder(settings) if has_weights else None
     tokenizer = _obtain_tokenizer(run, settings, group, store, folder)
     config = on_rank_0(group, lambda: load_config(run, folder, tokenizer))
     data = prepare_data(run, tokenizer, settings)
@@ -172,21 +172,21 @@ def _weights_folder(settings: Settings) -> Path:
     return settings.scratch_folder / "weights"
 
 
-def _fetch_config(run: Run, settings: Settings) -> str | None:
-    """Download all of the base model but its weights; its folder, or None for a new model."""
+def _fetch_config(run: Run, settings: Settings) -> bool:
+    """Download all of the base model but its weights; whether there is a base model."""
     if run.model.weights is None:
-        return None
-    _download(run, settings, lambda path: not _is_weights(run, path))
-    return str(_weights_folder(settings))
+        return False
+    _download(run, settings, lambda path: not _is_weights(path))
+    return True
 
 
 def _fetch_weights(run: Run, settings: Settings) -> None:
     """Download the weights themselves, on rank 0 only."""
     if run.model.weights is not None:
-        _download(run, settings, lambda path: _is_weights(run, path))
+        _download(run, settings, _is_weights)
 
 
-def _is_weights(run: Run, path: str) -> bool:
+def _is_weights(path: str) -> bool:
     return path.endswith(".safetensors")
 
 

@@ -86,12 +86,14 @@ class Engine:
     @property
     def model(self) -> torch.nn.Module:
         """What an objective calls."""
-        return self.engine
+        model: torch.nn.Module = self.engine
+        return model
 
     @property
     def module(self) -> torch.nn.Module:
         """The model itself; under ZeRO 3 its parameters are in shards."""
-        return self.engine.module
+        module: torch.nn.Module = self.engine.module
+        return module
 
     def set_learning_rate(self, rate: float) -> None:
         """Set the learning rate of the next step."""

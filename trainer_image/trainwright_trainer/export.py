@@ -15,10 +15,10 @@ from trainwright_api.resources import AdapterType
 from trainwright_api.run import Run
 from trainwright_api.status import GeneratedSample, ModelStatus
 from trainwright_api.training import Precision
-from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedTokenizerFast
+from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from trainwright_trainer.errors import TrainerError
-from trainwright_trainer.models import add_adapter
+from trainwright_trainer.models import add_adapter, new_model
 from trainwright_trainer.sampling import complete_prompts
 from trainwright_trainer.store import Store
 
@@ -32,7 +32,7 @@ def rebuild_model(
     run: Run, config: PretrainedConfig, weights: Mapping[str, torch.Tensor]
 ) -> torch.nn.Module:
     """Return the model on the CPU in float32 with the given weights (names as in training)."""
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    model = new_model(config)
     wrapped = add_adapter(run, model)
     missing, unexpected = wrapped.load_state_dict(
         {name: tensor.float() for name, tensor in weights.items()}, strict=False
@@ -95,7 +95,8 @@ def merge_adapter(model: torch.nn.Module) -> torch.nn.Module:
 
     Raises TrainerError if the merged model computes something else than base and adapter did.
     """
-    ids = torch.arange(32).unsqueeze(0) % model.config.vocab_size
+    size = model.get_input_embeddings().num_embeddings  # type: ignore[operator]
+    ids = torch.arange(32).unsqueeze(0) % size
     expected = model(input_ids=ids).logits
     merged = model.merge_and_unload()  # type: ignore[operator]
     difference = (merged(input_ids=ids).logits - expected).abs().max() / expected.abs().max()

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -51,9 +51,9 @@ def launch(run_file: Path, settings: Settings) -> int:
     try:
         run = Run.model_validate_json(run_file.read_text())
     except (OSError, ValidationError) as error:
-        message = f"{run_file}: got no resolved run ({error}), expected JSON written by the operator or the CLI"
+        text = f"{run_file}: got no resolved run ({error}), expected JSON written by the operator or the CLI"
         return _finish(
-            TerminationMessage(outcome=Outcome.FAILED, cause=Cause.USER_ERROR, message=message),
+            TerminationMessage(outcome=Outcome.FAILED, cause=Cause.USER_ERROR, message=text),
             settings,
         )
     outcomes = settings.scratch_folder / "outcomes"
@@ -118,7 +118,7 @@ def read_cpu_quota() -> float | None:
 
 
 @contextlib.contextmanager
-def _forward_signals(ranks: list[RankProcess]):  # type: ignore[no-untyped-def]
+def _forward_signals(ranks: list[RankProcess]) -> Iterator[None]:
     """Pass SIGTERM and SIGINT on as SIGTERM: the ranks save and end."""
 
     def forward(number: int, _frame: FrameType | None) -> None:

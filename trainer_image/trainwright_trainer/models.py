@@ -42,7 +42,7 @@ def load_config(
     arguments: dict[str, Any] = {"gguf_file": run.model.gguf_file} if run.model.gguf_file else {}
     field = weights_field(run)
     try:
-        config = AutoConfig.from_pretrained(
+        config: PretrainedConfig = AutoConfig.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True, **arguments, **run.model.config
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -69,7 +69,7 @@ def _new_config(run: Run, tokenizer: PreTrainedTokenizerFast) -> PretrainedConfi
     }
     given.setdefault("max_position_embeddings", max(run.data.sequence_length, 2048))
     try:
-        return AutoConfig.for_model(run.model.architecture, **(special | given))
+        return AutoConfig.for_model(run.model.architecture or "", **(special | given))
     except (ValueError, TypeError, KeyError) as error:
         raise UserError(
             f"spec.model: got {run.model.architecture} with {run.model.config} ({first_line(error)}), "
@@ -113,9 +113,7 @@ def build_model(
     if folder is not None and (failure := group.broadcast(failure)) is not None:
         raise failure
     if model is None:
-        model = AutoModelForCausalLM.from_config(
-            config, dtype=torch.float32, trust_remote_code=False
-        )
+        model = new_model(config)
     if folder is not None and group.world_size > 1:
         _broadcast_weights(model, run.workers.uses_accelerators)
     return add_adapter(run, model)
@@ -138,6 +136,14 @@ def _load_weights(run: Run, config: PretrainedConfig, folder: Path) -> PreTraine
         raise _no_model(run, error) from error
 
 
+def new_model(config: PretrainedConfig) -> PreTrainedModel:
+    """Return a model of this config in float32 with new weights from torch's current seed."""
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+        config, dtype=torch.float32, trust_remote_code=False
+    )
+    return model
+
+
 def _broadcast_weights(model: torch.nn.Module, uses_accelerators: bool) -> None:
     """Send rank 0's weights and buffers to all ranks, one tensor at a time."""
     for tensor in [*model.parameters(), *model.buffers()]:
@@ -158,7 +164,7 @@ def add_adapter(run: Run, model: PreTrainedModel) -> torch.nn.Module:
     targets = run.adapter.target_modules
     config = LoraConfig(
         r=run.adapter.rank,
-        lora_alpha=run.adapter.alpha or 2 * run.adapter.rank,
+        lora_alpha=run.adapter.alpha or 2 * run.adapter.rank,  # type: ignore[arg-type]  # any number
         lora_dropout=run.adapter.dropout,
         target_modules="all-linear" if targets == [ALL_LINEAR] else list(targets),
         task_type="CAUSAL_LM",
@@ -179,25 +185,30 @@ def measure_model(run: Run, model: torch.nn.Module, config: PretrainedConfig) ->
     For a family that the planner does not know, it plans with the sizes that the config names.
     """
     text = config.get_text_config()
-    heads = getattr(text, "num_attention_heads", 1)
-    hidden = getattr(text, "hidden_size", None) or getattr(text, "d_model", 1)
     known = model_facts_from_config(
         config.model_type, text.to_dict(), vocabulary_size=None, adapter=run.adapter
     )
+    hidden = _size(text, "hidden_size", "d_model", "n_embd")
+    heads = _size(text, "num_attention_heads", "n_head")
     return ModelFacts(
         family=config.model_type,
-        num_layers=getattr(text, "num_hidden_layers", None) or getattr(text, "num_layers", 1),
+        num_layers=_size(text, "num_hidden_layers", "num_layers", "n_layer"),
         hidden_size=hidden,
         intermediate_size=known.intermediate_size
         if known
-        else getattr(text, "intermediate_size", None) or 4 * hidden,
+        else _size(text, "intermediate_size", "n_inner", otherwise=4 * hidden),
         num_heads=heads,
-        num_kv_heads=getattr(text, "num_key_value_heads", None) or heads,
-        head_dim=getattr(text, "head_dim", None) or hidden // heads,
-        vocabulary_size=getattr(text, "vocab_size", 1),
+        num_kv_heads=_size(text, "num_key_value_heads", otherwise=heads),
+        head_dim=_size(text, "head_dim", otherwise=hidden // heads),
+        vocabulary_size=_size(text, "vocab_size"),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         tied_embeddings=bool(getattr(config, "tie_word_embeddings", False)),
         attention_dropout=float(getattr(text, "attention_dropout", 0.0) or 0.0),
         hidden_dropout=known.hidden_dropout if known else 0.0,
     )
+
+
+def _size(config: PretrainedConfig, *names: str, otherwise: int = 1) -> int:
+    """Return the first of these fields that the config has; families name the same size differently."""
+    return next((int(value) for name in names if (value := getattr(config, name, None))), otherwise)

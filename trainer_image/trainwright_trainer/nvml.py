@@ -183,7 +183,7 @@ class Nvml:
 
 def open_nvml() -> Nvml | None:
     """Return a session, or None where there is no driver or no device."""
-    import pynvml  # type: ignore[import-untyped]
+    import pynvml
 
     try:
         pynvml.nvmlInit()

@@ -50,8 +50,13 @@ class FetchedCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class SaveOutcome:
-    """How one save ended: with a record (rank 0 only; None elsewhere) or with an error's text."""
+    """How one save ended: `error` is None if it succeeded, as far as this rank knows.
+
+    On rank 0, `record` is the new checkpoint and `kept` all that are left after retention.
+    """
 
     step: int
     record: CheckpointRecord | None = None
     error: str | None = None
+    kept: list[CheckpointRecord] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)

@@ -18,7 +18,6 @@ from trainwright_api.run import Run, RunObjective
 from transformers import PreTrainedTokenizerFast
 
 from trainwright_trainer.data.batch import PreparedData
-from trainwright_trainer.data.cache import build_once
 from trainwright_trainer.data.chat import ChatTemplate, missing_template_error
 from trainwright_trainer.data.documents import Documents
 from trainwright_trainer.data.mixture import Mixture
@@ -29,6 +28,7 @@ from trainwright_trainer.data.sources import Source, open_sources
 from trainwright_trainer.data.splitting import split_documents
 from trainwright_trainer.data.tokenizing import tokenize_source
 from trainwright_trainer.errors import UserError
+from trainwright_trainer.scratch import build_once
 from trainwright_trainer.settings import Settings
 
 CACHE_VERSION = 1  # raise it when tokens, masks or the order of the same data change

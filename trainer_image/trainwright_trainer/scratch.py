@@ -1,7 +1,7 @@
-"""Work that one process per node does and all its processes use: folders built once on scratch.
+"""The node-local scratch space: work that one process per node does for all, and a full disk.
 
-The first process to come takes a lock of the file system and builds; the others sleep in the
-kernel until it is done. If the builder dies, its lock goes with it and the next one builds.
+The first process to come takes a lock of the file system and builds a folder; the others sleep in
+the kernel until it is done. If the builder dies, its lock goes with it and the next one builds.
 """
 
 import errno
@@ -16,6 +16,7 @@ from trainwright_api.quantities import format_bytes
 
 from trainwright_trainer.errors import StoreError
 
+ALMOST_NOTHING_BYTES = 2**20
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -59,6 +60,13 @@ def scratch_errors(path: Path) -> Iterator[None]:
         if error.errno in _FULL:
             raise full_scratch_error(path) from error
         raise
+
+
+def is_full(error: Exception, path: Path) -> bool:
+    """Tell whether a failure to write below `path` comes from a full disk, whoever reports it."""
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return shutil.disk_usage(path).free < ALMOST_NOTHING_BYTES
 
 
 def full_scratch_error(path: Path) -> StoreError:

@@ -1,0 +1,82 @@
+"""Which checkpoint an attempt starts from: its own newest, else that of the run it continues.
+
+Runs on rank 0 only; the manager tells the others.
+"""
+
+from dataclasses import dataclass, field
+
+from trainwright_api.data import Location
+from trainwright_api.run import Run
+
+from trainwright_trainer.checkpoint.catalog import Catalog, StoredCheckpoint, read_catalog
+from trainwright_trainer.checkpoint.layout import parse_step, step_folder
+from trainwright_trainer.checkpoint.state import ResumePoint
+from trainwright_trainer.errors import UserError
+from trainwright_trainer.settings import Settings
+from trainwright_trainer.store import Store, open_store
+
+RESUME_FIELD = "spec.checkpoints.resumeFrom"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the store holds: points to start from (newest first), and what did not verify."""
+
+    points: list[ResumePoint] = field(default_factory=list)
+    own: list[StoredCheckpoint] = field(default_factory=list)
+    broken_steps: list[int] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def find_checkpoints(run: Run, store: Store, settings: Settings) -> Findings:
+    """Read the run's own folder, then that of `resumeFrom` if the own has no checkpoint.
+
+    Deletes what unfinished saves left in the own folder. Raises UserError if `resumeFrom` has no
+    checkpoint that verifies, StoreError if a store cannot be reached.
+    """
+    catalog = read_catalog(store)
+    _delete_unfinished(store, catalog)
+    warnings = [
+        f"checkpoint of step {step} is not used: {why}" for step, why in catalog.broken.items()
+    ]
+    points = [_point(checkpoint, is_own=True) for checkpoint in catalog.checkpoints]
+    if not points and run.checkpoints.resume_from_uri:
+        points = _points_elsewhere(run, settings)
+    elif not points and catalog.broken:
+        warnings.append("no checkpoint verifies: training starts again from step 0")
+    return Findings(points, catalog.checkpoints, sorted(catalog.broken), warnings)
+
+
+def open_run_folder(run: Run, uri: str, settings: Settings) -> tuple[Store, int | None]:
+    """Open the run's folder that a URI names; a URI that ends in step-N also gives the step."""
+    parent, _, name = uri.rstrip("/").rpartition("/")
+    step = parse_step(name)
+    folder = uri if step is None else f"{parent}/"
+    location: Location = run.checkpoints.folder.model_copy(update={"uri": folder})
+    return open_store(location, settings, field=RESUME_FIELD), step
+
+
+def _points_elsewhere(run: Run, settings: Settings) -> list[ResumePoint]:
+    uri = run.checkpoints.resume_from_uri or ""
+    store, step = open_run_folder(run, uri, settings)
+    wanted = run.checkpoints.resume_from_step if step is None else step
+    catalog = read_catalog(store, only_step=wanted)
+    if catalog.checkpoints:
+        return [_point(checkpoint, is_own=False) for checkpoint in catalog.checkpoints]
+    reasons = [f"step {step}: {why}" for step, why in catalog.broken.items()]
+    what = "no checkpoint" if wanted is None else f"no checkpoint of step {wanted}"
+    raise UserError(
+        f"{RESUME_FIELD}: got {uri} with {what} that verifies ({'; '.join(reasons) or 'none there'}), "
+        "expected one; name a run or step whose checkpoint is whole"
+    )
+
+
+def _delete_unfinished(store: Store, catalog: Catalog) -> None:
+    for step in catalog.unfinished:
+        folder = f"{step_folder(step)}/"
+        store.delete_unfinished(folder)
+        store.delete([file.path for file in store.list_files(folder)])
+
+
+def _point(checkpoint: StoredCheckpoint, *, is_own: bool) -> ResumePoint:
+    return ResumePoint(checkpoint.uri, checkpoint.manifest, is_own)

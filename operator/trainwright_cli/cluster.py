@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from trainwright_api.names import (
-    FINE_TUNE_JOB,
     GROUP,
     LABEL_ATTEMPT,
     LABEL_KIND,
@@ -21,18 +20,17 @@ from trainwright_api.names import (
     LABEL_RUN,
     PLURALS,
     TRAINER_CONTAINER,
-    TRAINING_RUN,
     VERSION,
 )
 
 from trainwright_cli.errors import CliError, NotFoundError, UnreachableError
 from trainwright_cli.options import Target
-from trainwright_cli.runs import RunName, RunView, parse_run
+from trainwright_cli.run_names import KINDS, RunName
+from trainwright_cli.runs import RunView, parse_run
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-KINDS = (TRAINING_RUN, FINE_TUNE_JOB)
 _CONNECT_SECONDS, _READ_SECONDS = 5, 30
 _TIMEOUT = (_CONNECT_SECONDS, _READ_SECONDS)
 _INSTALL_HINT = "install it: helm install trainwright helm/trainwright"

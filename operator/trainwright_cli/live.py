@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
-from trainwright_api.names import Phase
+from trainwright_api.names import SHORT_NAMES, Phase
 from trainwright_api.quantities import format_duration
 from trainwright_api.status import Progress
 
 from trainwright_cli.tables import NOTHING, PHASE_STYLES, format_number, progress_line
 
 PLAIN_LINE_SECONDS = 10.0
+BAR_WIDTH = 14
+TITLE_WIDTH = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class LiveDisplay(Display):
 
     def show(self, rows: Sequence[LiveRow]) -> None:
         """Draw all rows anew."""
-        self._live.update(live_table(rows), refresh=True)
+        self._live.update(live_view(rows), refresh=True)
 
     def say(self, line: str) -> None:
         """Print above the bars."""
@@ -118,32 +120,47 @@ def plain_line(row: LiveRow) -> str:
 
 def live_table(rows: Sequence[LiveRow]) -> Table:
     """Return all rows as bars; fits 80 columns."""
-    table = Table(box=None, pad_edge=False, show_header=False, expand=False)
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=26)
-    table.add_column(no_wrap=True)
-    table.add_column(width=14)
-    for _ in range(4):
-        table.add_column(no_wrap=True, justify="right")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("RUN", no_wrap=True)
+    table.add_column("PHASE", no_wrap=True, min_width=9)
+    table.add_column("PROGRESS", width=BAR_WIDTH)
+    for title in ("STEP", "LOSS", "TOK/S", "ETA"):
+        table.add_column(title, no_wrap=True, justify="right", min_width=5)
     for row in rows:
         table.add_row(*_live_cells(row))
-        if row.note:
-            table.add_row(Text(f"  {row.note}", style="dim", overflow="ellipsis", no_wrap=True))
     return table
+
+
+def live_view(rows: Sequence[LiveRow]) -> Group:
+    """Return the bars, and below them what runs wait for."""
+    notes = [
+        Text(f"{_short_title(row)}: {row.note}", style="dim", overflow="ellipsis", no_wrap=True)
+        for row in rows
+        if row.note
+    ]
+    return Group(live_table(rows), *notes)
 
 
 def _live_cells(row: LiveRow) -> list[Text | ProgressBar]:
     progress = row.progress
     total = progress.total_steps or None
     # A bar without a total would pulse, which needs a clock; an empty one says "not yet".
-    bar = ProgressBar(total=total or 1, completed=progress.step if total else 0, width=14)
+    bar = ProgressBar(total=total or 1, completed=progress.step if total else 0, width=BAR_WIDTH)
     steps = f"{progress.step}/{total}" if total else progress.activity or NOTHING
     eta = NOTHING if progress.eta_seconds is None else format_duration(progress.eta_seconds)
+    title = Text(_short_title(row))
+    title.truncate(TITLE_WIDTH, overflow="ellipsis")
     return [
-        Text(row.title),
+        title,
         Text(row.phase, style=PHASE_STYLES.get(row.phase, "")),
         bar,
         Text(steps),
-        Text(f"loss {format_number(progress.loss, '.3f')}"),
-        Text(f"{format_number(progress.tokens_per_second, ',.0f')} tok/s"),
-        Text(f"eta {eta}"),
+        Text(format_number(progress.loss, ".3f")),
+        Text(format_number(progress.tokens_per_second, ",.0f")),
+        Text(eta),
     ]
+
+
+def _short_title(row: LiveRow) -> str:
+    kind, _, name = row.title.partition("/")
+    return f"{SHORT_NAMES.get(kind, kind)}/{name}"

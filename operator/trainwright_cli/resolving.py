@@ -59,7 +59,15 @@ def find_facts(run: Run, config_file: Path | None) -> ModelFacts | None:
     """Return what is known of the run's model: from its architecture, a given file, or its folder.
 
     None if only the pod can know: another family, a GGUF file, a folder that cannot be read here.
+    Raises InvalidManifestError for sizes that make no model.
     """
+    try:
+        return _find_facts(run, config_file)
+    except PlanError as error:
+        raise InvalidManifestError(str(error)) from error
+
+
+def _find_facts(run: Run, config_file: Path | None) -> ModelFacts | None:
     if run.model.architecture is not None and config_file is None:
         return model_facts_of_run(run)
     config = read_config(config_file) if config_file else _fetch_config(run)

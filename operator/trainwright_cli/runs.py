@@ -3,26 +3,16 @@
 `cluster` makes them from the API server's answers; the commands show them. Pure.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, get_args
 
-import click
 from pydantic import BaseModel
-from trainwright_api.names import FINE_TUNE_JOB, PLURALS, SHORT_NAMES, TRAINING_RUN, Phase
+from trainwright_api.names import Phase
 from trainwright_api.status import RunStatus
 
 ENDED = (Phase.SUCCEEDED, Phase.FAILED)
-
-
-@dataclass(frozen=True, slots=True)
-class RunName:
-    """A run as the user names it: KIND/NAME, or NAME, which may be of either kind."""
-
-    name: str
-    kinds: tuple[str, ...] = (TRAINING_RUN, FINE_TUNE_JOB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +36,6 @@ class RunView:
     def has_ended(self) -> bool:
         """Whether nothing more will happen."""
         return self.status.phase in ENDED
-
-
-def parse_run_name(text: str) -> RunName:
-    """Return what `tr/name`, `finetunejobs/name`, `TrainingRun/name` or `name` means."""
-    kind_text, slash, name = text.rpartition("/")
-    if not re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", name):
-        raise click.UsageError(f"got {text}, expected NAME or KIND/NAME; names are lower case")
-    if not slash:
-        return RunName(name)
-    for kind in (TRAINING_RUN, FINE_TUNE_JOB):
-        known = (kind.lower(), PLURALS[kind], SHORT_NAMES[kind])
-        if kind_text.lower() in known:
-            return RunName(name, (kind,))
-    raise click.UsageError(f"got {kind_text}, expected TrainingRun (tr) or FineTuneJob (ftj)")
 
 
 def parse_run(manifest: Mapping[str, Any]) -> RunView:

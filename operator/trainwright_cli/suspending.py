@@ -7,13 +7,13 @@ import click
 from trainwright_cli.cluster import Cluster
 from trainwright_cli.errors import CliError
 from trainwright_cli.options import Target
-from trainwright_cli.runs import parse_run_name
+from trainwright_cli.run_names import RunName
 
 
-def set_suspend(names: Sequence[str], target: Target, *, suspend: bool) -> None:
+def set_suspend(names: Sequence[RunName], target: Target, *, suspend: bool) -> None:
     """Suspend or resume runs, all or none: every name is looked up before the first is changed."""
     cluster = Cluster.connect(target)
-    views = [cluster.fetch_run(parse_run_name(name)) for name in names]
+    views = [cluster.fetch_run(name) for name in names]
     for view in views:
         if view.has_ended:
             raise CliError(

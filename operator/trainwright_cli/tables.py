@@ -23,7 +23,6 @@ PHASE_STYLES = {
     Phase.RESTARTING: "yellow",
     Phase.SUSPENDED: "yellow",
 }
-BAR_WIDTH = 24
 NOTHING = "-"
 
 

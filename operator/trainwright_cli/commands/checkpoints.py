@@ -6,15 +6,15 @@ from typing import Any
 import click
 from trainwright_api.status import CheckpointRecord
 
-from trainwright_cli.completing import complete_runs
 from trainwright_cli.errors import EXIT_CODES_HELP, CliError, NotFoundError
 from trainwright_cli.options import Target, cluster_options, output_option
 from trainwright_cli.output import a_console, print_data
+from trainwright_cli.run_names import RunName, RunNameType
 from trainwright_cli.tables import checkpoints_table
 
 
 @click.command(epilog=EXIT_CODES_HELP)
-@click.argument("name", metavar="[KIND/]NAME", required=False, shell_complete=complete_runs)
+@click.argument("name", metavar="[KIND/]NAME", required=False, type=RunNameType())
 @cluster_options
 @click.option("--uri", metavar="URI", help="This folder of checkpoints, without a cluster.")
 @click.option("--step", type=click.IntRange(min=1), help="Only the checkpoint of this step.")
@@ -26,7 +26,7 @@ from trainwright_cli.tables import checkpoints_table
 @click.option("--endpoint", metavar="URL", help="S3 endpoint; default: the run's, then AWS's own.")
 @output_option
 def checkpoints(
-    name: str | None,
+    name: RunName | None,
     target: Target,
     uri: str | None,
     step: int | None,
@@ -45,10 +45,10 @@ def checkpoints(
     if (name is None) == (uri is None):
         raise click.UsageError("give either a run's NAME or --uri")
     store: dict[str, Any] = {"endpoint": endpoint}
-    if uri is not None:
-        records, title = _records_of_folder(uri, store), uri
+    if name is not None:
+        records, store, title = _records_of_run(name, target, store)
     else:
-        records, store, title = _records_of_run(name or "", target, store)
+        records, title = _records_of_folder(str(uri), store), str(uri)
     records = [record for record in records if step in (None, record.step)]
     if not records:
         which = "no checkpoint" if step is None else f"no checkpoint of step {step}"
@@ -73,12 +73,11 @@ def _records_of_folder(uri: str, store: dict[str, Any]) -> list[CheckpointRecord
 
 
 def _records_of_run(
-    name: str, target: Target, store: dict[str, Any]
+    name: RunName, target: Target, store: dict[str, Any]
 ) -> tuple[list[CheckpointRecord], dict[str, Any], str]:
     from trainwright_cli.cluster import Cluster
-    from trainwright_cli.runs import parse_run_name
 
-    view = Cluster.connect(target).fetch_run(parse_run_name(name))
+    view = Cluster.connect(target).fetch_run(name)
     given = view.manifest["spec"]["checkpoints"]["store"]
     store = {
         "endpoint": store["endpoint"] or given.get("endpoint"),

@@ -5,17 +5,17 @@ import time
 import click
 
 from trainwright_cli.cluster import Cluster, PodView
-from trainwright_cli.completing import complete_runs
 from trainwright_cli.errors import EXIT_CODES_HELP, CliError, NotFoundError
 from trainwright_cli.options import Target, cluster_options
-from trainwright_cli.runs import RunView, parse_run_name
+from trainwright_cli.run_names import RunName, RunNameType
+from trainwright_cli.runs import RunView
 
 POLL_SECONDS = 1.0
 STARTED = ("Running", "Succeeded", "Failed")
 
 
 @click.command(epilog=EXIT_CODES_HELP)
-@click.argument("name", metavar="[KIND/]NAME", shell_complete=complete_runs)
+@click.argument("name", metavar="[KIND/]NAME", type=RunNameType())
 @cluster_options
 @click.option("--rank", type=click.IntRange(min=0), help="The pod that holds this rank. Default 0.")
 @click.option("--pod", metavar="POD", help="This pod of the run.")
@@ -23,7 +23,7 @@ STARTED = ("Running", "Succeeded", "Failed")
 @click.option("--tail", type=click.IntRange(min=0), help="Only the last lines.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
 def logs(
-    name: str,
+    name: RunName,
     target: Target,
     rank: int | None,
     pod: str | None,
@@ -43,7 +43,7 @@ def logs(
     if pod is not None and rank is not None:
         raise click.UsageError("--pod and --rank exclude each other")
     cluster = Cluster.connect(target)
-    view = cluster.fetch_run(parse_run_name(name))
+    view = cluster.fetch_run(name)
     chosen = _wait_for_pod(cluster, view, rank, pod, attempt, follow=follow)
     while True:
         for line in cluster.stream_log(view.namespace, chosen.name, follow=follow, tail_lines=tail):
@@ -79,10 +79,12 @@ def _wait_for_pod(
         time.sleep(POLL_SECONDS)
 
 
-def _next_attempt(cluster: Cluster, name: str, rank: int | None, ended: PodView) -> PodView | None:
+def _next_attempt(
+    cluster: Cluster, name: RunName, rank: int | None, ended: PodView
+) -> PodView | None:
     """Return the same rank's pod of a later attempt, or None once the run has ended."""
     while True:
-        view = cluster.fetch_run(parse_run_name(name))
+        view = cluster.fetch_run(name)
         pods = [pod for pod in cluster.fetch_pods(view) if pod.attempt > ended.attempt]
         if pods:
             chosen = choose_pod(view, pods, rank, None, None)

@@ -8,24 +8,24 @@ import click
 from rich.text import Text
 
 from trainwright_cli.cluster import Cluster
-from trainwright_cli.completing import complete_runs
 from trainwright_cli.errors import EXIT_CODES_HELP
 from trainwright_cli.options import Target, cluster_options, output_option
 from trainwright_cli.output import a_console, print_data
-from trainwright_cli.runs import RunView, parse_run_name
+from trainwright_cli.run_names import RunName, RunNameType
+from trainwright_cli.runs import RunView
 from trainwright_cli.tables import run_columns, run_page, run_row, runs_table
 
 POLL_SECONDS = 2.0
 
 
 @click.command(epilog=EXIT_CODES_HELP)
-@click.argument("name", metavar="[KIND/]NAME", required=False, shell_complete=complete_runs)
+@click.argument("name", metavar="[KIND/]NAME", required=False, type=RunNameType())
 @cluster_options
 @click.option("-A", "--all-namespaces", is_flag=True, help="Runs of all namespaces.")
 @click.option("-w", "--watch", "follow", is_flag=True, help="Print a line at every change.")
 @output_option
 def status(
-    name: str | None, target: Target, all_namespaces: bool, follow: bool, output: str
+    name: RunName | None, target: Target, all_namespaces: bool, follow: bool, output: str
 ) -> None:
     """Show runs, or everything about one.
 
@@ -39,7 +39,7 @@ def status(
     if follow:
         _print_changes(cluster, name, all_namespaces=all_namespaces)
     elif name is not None:
-        _print_one(cluster.fetch_run(parse_run_name(name)), output)
+        _print_one(cluster.fetch_run(name), output)
     else:
         _print_all(cluster.fetch_runs(all_namespaces=all_namespaces), output, all_namespaces)
 
@@ -61,7 +61,7 @@ def _print_all(views: list[RunView], output: str, all_namespaces: bool) -> None:
         click.echo("no runs; see `trainwright status -A`", err=True)
 
 
-def _print_changes(cluster: Cluster, name: str | None, *, all_namespaces: bool) -> None:
+def _print_changes(cluster: Cluster, name: RunName | None, *, all_namespaces: bool) -> None:
     """Print a row at every change, until Ctrl+C or until the one run has ended."""
     console, shown = a_console(), dict[str, list[str]]()
     titles = run_columns(all_namespaces=all_namespaces)
@@ -70,7 +70,7 @@ def _print_changes(cluster: Cluster, name: str | None, *, all_namespaces: bool) 
         if name is None:
             views = cluster.fetch_runs(all_namespaces=all_namespaces)
         else:
-            views = [cluster.fetch_run(parse_run_name(name))]
+            views = [cluster.fetch_run(name)]
         for view in views:
             row = run_row(view, datetime.now(UTC), all_namespaces=all_namespaces)
             key = f"{view.namespace}/{view.title}"

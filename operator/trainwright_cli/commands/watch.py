@@ -7,22 +7,22 @@ from trainwright_api.names import Phase
 from trainwright_api.status import Progress
 
 from trainwright_cli.cluster import Cluster
-from trainwright_cli.completing import complete_runs
 from trainwright_cli.errors import EXIT_CODES_HELP, RunFailedError, UnreachableError
 from trainwright_cli.live import Display, LiveRow, open_display
 from trainwright_cli.options import Target, cluster_options
 from trainwright_cli.output import a_console
-from trainwright_cli.runs import RunName, RunView, parse_run_name
+from trainwright_cli.run_names import RunName, RunNameType
+from trainwright_cli.runs import RunView
 
 POLL_SECONDS = 2.0
 PATIENCE_SECONDS = 60.0
 
 
 @click.command(epilog=EXIT_CODES_HELP)
-@click.argument("name", metavar="[KIND/]NAME", required=False, shell_complete=complete_runs)
+@click.argument("name", metavar="[KIND/]NAME", required=False, type=RunNameType())
 @cluster_options
 @click.option("-A", "--all-namespaces", is_flag=True, help="Runs of all namespaces.")
-def watch(name: str | None, target: Target, all_namespaces: bool) -> None:
+def watch(name: RunName | None, target: Target, all_namespaces: bool) -> None:
     """Follow runs with progress bars until they end.
 
     With a name, that run, and exit code 5 if it fails; else all runs that have not ended. Not on a
@@ -34,12 +34,11 @@ def watch(name: str | None, target: Target, all_namespaces: bool) -> None:
       trainwright watch -A
     """
     cluster = Cluster.connect(target)
-    wanted = parse_run_name(name) if name else None
     seen: set[str] = set()
     with open_display(a_console(), click.echo) as display:
         while True:
-            views = _fetch_patiently(cluster, wanted, all_namespaces, display)
-            seen |= {_key(view) for view in views if not view.has_ended or wanted}
+            views = _fetch_patiently(cluster, name, all_namespaces, display)
+            seen |= {_key(view) for view in views if not view.has_ended or name}
             shown = [view for view in views if _key(view) in seen]
             display.show([_row(view) for view in shown])
             if all(view.has_ended for view in shown):
@@ -47,7 +46,7 @@ def watch(name: str | None, target: Target, all_namespaces: bool) -> None:
             time.sleep(POLL_SECONDS)
     if not shown:
         click.echo("no run is going on; see `trainwright status`", err=True)
-    _fail_with_the_run(shown, wanted)
+    _fail_with_the_run(shown, name)
 
 
 def _fetch_patiently(

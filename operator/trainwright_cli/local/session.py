@@ -15,7 +15,7 @@ from trainwright_api.status import CheckpointRecord, Progress
 from trainwright_cli.live import Display, LiveRow
 from trainwright_cli.local.trainer import Trainer
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

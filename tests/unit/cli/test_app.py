@@ -1,0 +1,199 @@
+"""The command line as a whole: start-up, help, examples, exit codes."""
+
+import subprocess
+import sys
+import time
+from importlib.metadata import entry_points
+
+import click
+import pytest
+from click.testing import CliRunner
+from trainwright_cli.__main__ import run
+from trainwright_cli.app import COMMANDS, app
+from trainwright_cli.errors import CliError, ExitCode
+
+from tests.unit.cli.manifests import call, command, invoke
+
+HEAVY = ("kubernetes", "boto3", "torch", "rich.live", "trainwright_api.resources", "jinja2")
+
+
+def command_of(name: str) -> click.Command:
+    found = app.get_command(click.Context(app), name)
+    assert found is not None
+    return found
+
+
+def examples_of(found: click.Command) -> list[list[str]]:
+    """Return the arguments of every line of a command's example, without redirections."""
+    _, _, example = (found.help or "").partition("Example:\n")
+    lines = [line.strip() for line in example.splitlines() if line.strip()]
+    return [line.partition(">")[0].split()[1:] for line in lines if line.startswith("trainwright")]
+
+
+def test_help_needs_less_than_four_tenths_of_a_second() -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        subprocess.run(command("--help"), check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(3)) < 0.4
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; from trainwright_cli.__main__ import run; run(['trainwright', '--help']);"
+        f"print('LOADED', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("LOADED []\n")
+
+
+@pytest.mark.parametrize("name", ["status", "logs", "validate", "version"])
+def test_a_commands_own_help_needs_no_cluster_client(name: str) -> None:
+    script = (
+        f"import sys; from trainwright_cli.__main__ import run; run(['x', {name!r}, '--help']);"
+        "print('LOADED', [n for n in ('kubernetes', 'boto3', 'torch') if n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("LOADED []\n")
+
+
+@pytest.mark.parametrize(("name", "text"), COMMANDS.items())
+def test_the_table_says_what_the_command_says(name: str, text: str) -> None:
+    assert (command_of(name).help or "").splitlines()[0] == text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_that_parses_and_lists_the_exit_codes(name: str) -> None:
+    found = command_of(name)
+    examples = examples_of(found)
+    assert examples, "no example in the help"
+    for arguments in examples:
+        assert arguments[0] == name
+        found.make_context(name, arguments[1:])
+    shown = CliRunner().invoke(app, [name, "--help"])
+    assert "Exit codes: 0 done" in shown.output
+
+
+def test_both_programs_are_installed() -> None:
+    scripts = {entry.name: entry.value for entry in entry_points(group="console_scripts")}
+    for name in ("trainwright", "kubectl-trainwright"):
+        assert scripts[name] == "trainwright_cli.__main__:main"
+
+
+def test_as_a_kubectl_plugin_it_calls_itself_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["/usr/bin/kubectl-trainwright", "--help"]) == ExitCode.OK
+    assert capsys.readouterr().out.startswith("Usage: kubectl trainwright ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["nonsense"], ExitCode.INVALID, "No such command 'nonsense'"),
+        (["status", "--nonsense"], ExitCode.INVALID, "No such option"),
+        (["run", "-f", "x.yaml"], ExitCode.INVALID, "add --local, or use `kubectl apply -f FILE`"),
+        (["validate"], ExitCode.INVALID, "Missing option '-f'"),
+        (["validate", "-f", "absent.yaml"], ExitCode.INVALID, "No such file or directory"),
+        (["status", "UPPER"], ExitCode.INVALID, "got UPPER, expected NAME or KIND/NAME"),
+        (["status", "pod/x"], ExitCode.INVALID, "got pod, expected TrainingRun (tr)"),
+        (["status", "--kubeconfig", "/absent"], ExitCode.UNREACHABLE, "set KUBECONFIG"),
+        (["checkpoints"], ExitCode.INVALID, "give either a run's NAME or --uri"),
+        (["checkpoints", "--uri", "/absent/"], ExitCode.NOT_FOUND, "has no checkpoint"),
+        (["logs", "x", "--pod", "a", "--rank", "1"], ExitCode.INVALID, "exclude each other"),
+    ],
+)
+def test_errors_are_one_line_with_a_remedy_and_an_exit_code(
+    arguments: list[str], code: ExitCode, said: str
+) -> None:
+    done = call(*arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_api_server_that_does_not_answer_is_unreachable(tmp_path: object) -> None:
+    kubeconfig = f"{tmp_path}/kubeconfig"
+    with open(kubeconfig, "w", encoding="utf-8") as file:  # noqa: PTH123
+        file.write(KUBECONFIG)
+    done = call("status", "--kubeconfig", kubeconfig)
+    assert done.returncode == ExitCode.UNREACHABLE
+    assert done.stderr.startswith("error: no answer from the cluster: ")
+    assert done.stderr.count("\n") == 1
+
+
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+current-context: none
+contexts: [{name: none, context: {cluster: none, user: none}}]
+clusters: [{name: none, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: none, user: {}}]
+"""
+
+
+def test_unexpected_errors_show_a_traceback_only_when_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def explode(*arguments: object) -> None:
+        raise KeyError("nobody expects this")
+
+    monkeypatch.setattr("trainwright_cli.commands.version.print_data", explode)
+    assert run(["trainwright", "version", "-o", "json"]) == ExitCode.FAILED
+    assert "Traceback" not in (quiet := capsys.readouterr().err)
+    assert "set TRAINWRIGHT_DEBUG=1" in quiet
+    monkeypatch.setenv("TRAINWRIGHT_DEBUG", "1")
+    run(["trainwright", "version", "-o", "json"])
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainwright_cli.commands.version.print_data", interrupt)
+    assert run(["trainwright", "version", "-o", "json"]) == ExitCode.INTERRUPTED
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    line = f"{' '.join(command('plan', '--help'))} | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0"
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script(shell: str) -> None:
+    done = invoke("completion", shell)
+    assert done.exit_code == 0
+    assert "_TRAINWRIGHT_COMPLETE" in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("trainwright st", "status"), ("trainwright status --out", "--output")],
+)
+def test_completion_completes_commands_and_options(words: str, expected: str) -> None:
+    done = call(
+        _TRAINWRIGHT_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(words.count(" "))
+    )
+    assert f"plain,{expected}" in done.stdout.splitlines()
+
+
+def test_version_prints_the_api_too() -> None:
+    assert "trainwright.dev/v1alpha1" in invoke("version").output
+    assert '"api": "trainwright.dev/v1alpha1"' in invoke("version", "-o", "json").output
+
+
+def test_error_classes_have_the_documented_codes() -> None:
+    codes = {error.__name__: int(error.exit_code) for error in CliError.__subclasses__()}
+    assert codes == {
+        "InvalidManifestError": 2,
+        "NotFoundError": 3,
+        "UnreachableError": 4,
+        "RunFailedError": 5,
+        "InterruptedRunError": 130,
+    }

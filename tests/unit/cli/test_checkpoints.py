@@ -1,0 +1,94 @@
+"""`trainwright checkpoints --uri`: listing and verifying folders of this machine."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trainwright_cli.errors import ExitCode
+
+from tests.unit.cli.manifests import invoke
+
+CONTENT = b"weights" * 1000
+
+
+def save_checkpoint(run_folder: Path, step: int) -> Path:
+    folder = run_folder / f"step-{step:06d}"
+    (folder / "shards").mkdir(parents=True)
+    (folder / "shards" / "0.pt").write_bytes(CONTENT)
+    manifest = {
+        "run": "gpt",
+        "namespace": "default",
+        "uid": "u",
+        "attempt": 1,
+        "step": step,
+        "samples": step,
+        "tokens": step,
+        "epoch": 0.1,
+        "worldSize": 1,
+        "zeroStage": 1,
+        "precision": "FP32",
+        "savedAt": "2026-01-02T03:04:05+00:00",
+        "loss": 2.5,
+        "files": [
+            {
+                "path": "shards/0.pt",
+                "sizeBytes": len(CONTENT),
+                "sha256": hashlib.sha256(CONTENT).hexdigest(),
+            }
+        ],
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def listed(*arguments: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(invoke("checkpoints", *arguments, "-o", "json").stdout)
+    return found
+
+
+def test_checkpoints_are_listed_newest_first(tmp_path: Path) -> None:
+    for step in (10, 30, 20):
+        save_checkpoint(tmp_path, step)
+    (tmp_path / "step-000040").mkdir()  # never finished: no manifest
+    done = invoke("checkpoints", "--uri", str(tmp_path))
+    assert done.exit_code == ExitCode.OK
+    assert [line.split()[0] for line in done.output.splitlines()[1:]] == ["30", "20", "10"]
+    found = listed("--uri", tmp_path.as_uri(), "--step", "20")
+    assert [(item["step"], item["sizeBytes"]) for item in found] == [(20, len(CONTENT))]
+
+
+def test_whole_checkpoints_verify(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 10)
+    done = invoke("checkpoints", "--uri", str(tmp_path), "--verify")
+    assert done.exit_code == ExitCode.OK
+    assert "step 10: whole" in done.output
+    assert listed("--uri", str(tmp_path), "--verify")[0]["verified"] is True
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda shard: shard.unlink(), "shards/0.pt is missing"),
+        (lambda shard: shard.write_bytes(CONTENT[:-1]), "has 6999 bytes, expected 7000"),
+        (lambda shard: shard.write_bytes(b"W" + CONTENT[1:]), "has another checksum"),
+    ],
+    ids=["missing", "short", "flipped"],
+)
+def test_a_damaged_checkpoint_ends_with_1_and_names_the_file(
+    tmp_path: Path, damage: Any, said: str
+) -> None:
+    save_checkpoint(tmp_path, 10)
+    damage(save_checkpoint(tmp_path, 20) / "shards" / "0.pt")
+    done = invoke("checkpoints", "--uri", str(tmp_path), "--verify")
+    assert done.exit_code == ExitCode.FAILED
+    assert said in done.output
+    assert "step 10: whole" in done.output
+    assert "checkpoints of steps 20 are not whole" in done.stderr
+
+
+def test_a_pvc_can_only_be_read_in_the_cluster() -> None:
+    done = invoke("checkpoints", "--uri", "pvc://claim/runs/")
+    assert done.exit_code == ExitCode.FAILED
+    assert "other stores can only be read in the cluster" in done.stderr

@@ -1,0 +1,66 @@
+"""How many processes a run takes on this machine, and on what."""
+
+import pytest
+from trainwright_api.run import Run
+from trainwright_cli.errors import CliError
+from trainwright_cli.local.devices import Machine, choose_workers, fetch_machine
+
+from tests.unit.planner.builders import a_run, on_gpus
+
+LAPTOP = Machine(num_cpus=8, memory_gib=16, num_gpus=0)
+WORKSTATION = Machine(num_cpus=32, memory_gib=128, num_gpus=2, gpu_memory_gib=24)
+
+
+def chosen(
+    run: Run, machine: Machine, device: str = "auto", processes: int | None = None
+) -> tuple[int, bool, float | None]:
+    workers, _ = choose_workers(run, machine, device=device, processes=processes)  # type: ignore[arg-type]
+    assert workers.nodes == 1
+    return workers.processes_per_node, workers.uses_accelerators, workers.device_memory_gib
+
+
+def test_nodes_become_processes() -> None:
+    assert chosen(a_run(), LAPTOP) == (2, False, 8)
+
+
+def test_a_large_run_takes_what_the_machine_has_and_divides_the_batch() -> None:
+    run = a_run(workers=on_gpus(nodes=8), batch={"globalSequences": 512})
+    assert chosen(run, LAPTOP) == (8, False, 2)
+    assert chosen(run, WORKSTATION) == (2, True, 24)
+    assert chosen(run, WORKSTATION, device="cpu") == (32, False, 4)
+    odd = a_run(workers=on_gpus(nodes=1, per_node=5), batch={"globalSequences": 15})
+    assert chosen(odd, Machine(4, 16, 0))[0] == 3
+
+
+def test_cpu_training_never_takes_gpus() -> None:
+    assert chosen(a_run(), WORKSTATION)[1] is False
+
+
+def test_processes_are_capped_by_the_user() -> None:
+    run = a_run(workers=on_gpus(nodes=8), batch={"globalSequences": 512})
+    assert chosen(run, LAPTOP, processes=4)[0] == 4
+    with pytest.raises(CliError, match=r"got 3, expected a divisor of batch\.globalSequences"):
+        chosen(run, LAPTOP, processes=3)
+
+
+@pytest.mark.parametrize(
+    ("machine", "device", "said"),
+    [
+        (LAPTOP, "auto", "8 of the run's 64 processes on this machine's 8 CPUs (no GPU found)"),
+        (
+            WORKSTATION,
+            "cpu",
+            "32 of the run's 64 processes on this machine's 32 CPUs (--device cpu)",
+        ),
+        (WORKSTATION, "auto", "2 of the run's 64 processes on this machine's 2 GPUs"),
+    ],
+)
+def test_the_choice_says_why(machine: Machine, device: str, said: str) -> None:
+    run = a_run(workers=on_gpus(nodes=8), batch={"globalSequences": 512})
+    assert choose_workers(run, machine, device=device, processes=None)[1] == said  # type: ignore[arg-type]
+
+
+def test_this_machine_has_cpus_and_memory() -> None:
+    machine = fetch_machine()
+    assert machine.num_cpus >= 1
+    assert machine.memory_gib > 0.1

@@ -1,0 +1,55 @@
+"""Runs as the cluster returns them, and how users name them."""
+
+from typing import Any
+
+import pytest
+from trainwright_api.names import FINE_TUNE_JOB, TRAINING_RUN, Phase
+from trainwright_cli.run_names import KINDS, RunName, parse_run_name
+from trainwright_cli.runs import parse_run
+
+from tests.unit.cli.manifests import a_training_run
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("gpt", RunName("gpt", KINDS)),
+        ("tr/gpt", RunName("gpt", (TRAINING_RUN,))),
+        ("TrainingRun/gpt", RunName("gpt", (TRAINING_RUN,))),
+        ("finetunejobs/gpt", RunName("gpt", (FINE_TUNE_JOB,))),
+        ("ftj/gpt", RunName("gpt", (FINE_TUNE_JOB,))),
+    ],
+)
+def test_names_are_read_as_kubectl_reads_them(text: str, expected: RunName) -> None:
+    assert parse_run_name(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "UPPER", "pod/gpt", "tr/", "a b"])
+def test_other_names_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        parse_run_name(text)
+
+
+def test_fields_of_a_newer_operator_are_left_out_at_every_depth() -> None:
+    status: dict[str, Any] = {
+        "phase": "Running",
+        "fromTheFuture": {"x": 1},
+        "progress": {"step": 3, "totalSteps": 9, "fromTheFuture": 1},
+        "checkpoints": {"items": [_checkpoint(3) | {"fromTheFuture": 1}]},
+    }
+    view = parse_run(a_training_run() | {"status": status})
+    assert view.status.phase is Phase.RUNNING
+    assert view.status.progress is not None
+    assert view.status.progress.step == 3
+    assert view.status.checkpoints is not None
+    assert view.status.checkpoints.items[0].step == 3
+    assert view.manifest["status"] == status, "machines get the object as it is"
+
+
+def test_a_run_without_status_is_pending() -> None:
+    view = parse_run(a_training_run())
+    assert (view.status.phase, view.has_ended, view.namespace) == (Phase.PENDING, False, "default")
+
+
+def _checkpoint(step: int) -> dict[str, Any]:
+    return {"step": step, "uri": "s3://c/", "sizeBytes": 1, "savedAt": "2026", "verified": True}

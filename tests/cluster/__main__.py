@@ -63,6 +63,13 @@ def main() -> None:
     metavar="HOSTPATH:CONTAINERPATH",
     help="A folder that every container sees read-only; may be given again.",
 )
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    metavar="ARCHIVE",
+    help="An image archive that all nodes have from the start; may be given again.",
+)
 @click.option("--control-plane-only", is_flag=True, help="No nodes: for what runs no pods.")
 @click.option("--s3/--no-s3", default=True, show_default=True, help="Run the S3 server.")
 @click.option("--s3-folder", default="", help="Keep the buckets in this folder, also after `down`.")
@@ -74,11 +81,16 @@ def main() -> None:
     help="A node silent for longer is NotReady.",
 )
 @clear_errors
-def up(mounts: tuple[str, ...], s3_folder: str, **options: Any) -> None:
+def up(mounts: tuple[str, ...], images: tuple[str, ...], s3_folder: str, **options: Any) -> None:
     """Start a cluster; one of this name that runs already is reused, or refused if it differs."""
     check_machine()
     folder = str(Path(s3_folder).absolute()) if s3_folder else ""
-    spec = ClusterSpec(mounts=tuple(Mount.parse(m) for m in mounts), s3_folder=folder, **options)
+    spec = ClusterSpec(
+        mounts=tuple(Mount.parse(mount) for mount in mounts),
+        images=tuple(str(Path(image).absolute()) for image in images),
+        s3_folder=folder,
+        **options,
+    )
     cluster = Cluster.up(spec, click.echo)
     if cluster.is_reused:
         click.echo(f"cluster {cluster.name} runs already")

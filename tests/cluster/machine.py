@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from pathlib import Path
 
 from tests.cluster.binaries import (
     HELM,
@@ -19,6 +20,7 @@ from tests.cluster.cgroups import CGROUPS
 from tests.cluster.errors import UnsupportedMachineError
 from tests.cluster.images import ensure_images
 from tests.cluster.kubeflow import ensure_manifests
+from tests.cluster.node_disk import ensure_disk
 from tests.cluster.packages import ensure_system_packages
 from tests.cluster.spec import ClusterSpec
 
@@ -44,7 +46,7 @@ def ensure_parts(spec: ClusterSpec, report: Report = print) -> None:
     ensure_binaries(KUBERNETES, report)
     ensure_manifests(report)
     if not spec.control_plane_only:
-        ensure_images(report)
+        ensure_disk([*ensure_images(report), *map(Path, spec.images)], report)
 
 
 def build_everything(report: Report = print) -> None:
@@ -55,5 +57,5 @@ def build_everything(report: Report = print) -> None:
     for module in (TOOLBOX, KUBERNETES, TRAINING_OPERATOR, HELM, HELM_UNITTEST):
         ensure_binaries(module, report)
     ensure_manifests(report)
-    ensure_images(report)
+    ensure_disk(ensure_images(report), report)
     report(f"everything for the cluster is there ({time.monotonic() - started:.1f} s)")

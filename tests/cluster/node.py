@@ -23,6 +23,7 @@ from tests.cluster.node_config import (
     build_kubelet_config,
     build_runtime_spec,
 )
+from tests.cluster.node_disk import copy_disk
 from tests.cluster.processes import Process, run_tool, start_process, wait_until
 from tests.cluster.spec import Layout, Mount, node_address
 
@@ -47,8 +48,9 @@ class Node:
         """The first process of its PID namespace, as the machine counts."""
         return self.processes[self.name].first_child()
 
-    def write_files(self, mounts: Sequence[Mount]) -> None:
-        """Lay out its disk."""
+    def write_files(self, disk: Path, mounts: Sequence[Mount]) -> None:
+        """Lay out its disk: a copy of `disk` for containerd, and the configuration of all."""
+        copy_disk(disk, self.folder / "containerd")
         for name in ("cni", "kernel", "kubelet", "pod-logs", "volume-plugins"):
             (self.folder / name).mkdir(parents=True)
         (self.folder / "resolv.conf").touch()

@@ -7,7 +7,7 @@ Every cluster has a network namespace of its own, hence all may use the same inn
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,8 @@ class ClusterSpec:
     nodes: int = 1
     gpus_per_node: int = 0
     mounts: tuple[Mount, ...] = ()
+    # Archives whose images all nodes have from the start.
+    images: tuple[str, ...] = ()
     # etcd, API server and controller-manager only: for what needs no pods.
     control_plane_only: bool = False
     s3: bool = True
@@ -78,6 +80,9 @@ class ClusterSpec:
             raise ClusterError(f"--nodes: got {self.nodes}, expected 1 to {MAX_NODES}")
         if self.gpus_per_node < 0:
             raise ClusterError(f"--gpus-per-node: got {self.gpus_per_node}, expected 0 or more")
+        for image in self.images:
+            if not Path(image).is_file():
+                raise ClusterError(f"--image: {image}: got no file there; build the image first")
 
     def to_json(self) -> dict[str, Any]:
         """As kept in the state file."""
@@ -86,8 +91,9 @@ class ClusterSpec:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ClusterSpec:
         """The reverse of `to_json`."""
-        spec = cls(**{**data, "mounts": (), "buckets": tuple(data["buckets"])})
-        return replace(spec, mounts=tuple(Mount(**mount) for mount in data["mounts"]))
+        lists = {name: tuple(data[name]) for name in ("buckets", "images")}
+        mounts = tuple(Mount(**mount) for mount in data["mounts"])
+        return cls(**{**data, **lists, "mounts": mounts})
 
     def node_names(self) -> list[str]:
         """node-1, node-2, ...; none for a bare control plane."""

@@ -1,6 +1,6 @@
 """The start of a cluster, in the order that makes the whole ready soonest.
 
-Nodes boot and take in their images while the API server starts; kubelets and controllers start as
+Nodes boot while the API server starts; kubelets and controllers start as
 soon as it answers; the training-operator is applied while the nodes become Ready.
 """
 
@@ -23,6 +23,7 @@ from tests.cluster.forwarder import request_forward
 from tests.cluster.images import ensure_images
 from tests.cluster.netns import create_netns, inside
 from tests.cluster.node import Node, on_all
+from tests.cluster.node_disk import ensure_disk
 from tests.cluster.processes import Process, start_process, wait_until
 from tests.cluster.s3 import apply_s3_service, start_s3
 from tests.cluster.spec import API_PORT, GATEWAY, S3_PORT, ClusterSpec, Layout
@@ -107,13 +108,13 @@ def _prepare(layout: Layout, state: State) -> None:
 
 
 def _boot_nodes(nodes: list[Node], spec: ClusterSpec) -> None:
-    archives = ensure_images() if nodes else []
+    if not nodes:
+        return
+    disk = ensure_disk([*ensure_images(), *map(Path, spec.images)])
 
     def boot(node: Node) -> None:
-        node.write_files(spec.mounts)
+        node.write_files(disk, spec.mounts)
         node.boot()
-        for archive in archives:
-            node.load_image(archive)
 
     on_all(nodes, boot)
 
@@ -144,7 +145,7 @@ def _finish_nodes(
     kubeflow.apply_manifests(layout.kubeconfig, "crds.yaml")
     timeline.done("training-operator's definitions applied")
     booted.result()
-    timeline.done("nodes booted, images loaded")
+    timeline.done("nodes booted")
     on_all(nodes, lambda node: node.start_kubelet())
     kubeflow.apply_manifests(layout.kubeconfig, "operator.yaml")
     for node in nodes:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -30,7 +31,7 @@ pytestmark = [
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> Iterator[str]:
     """A cluster name of the test's own, of which nothing is there before and after."""
-    name = f"life-{abs(hash(request.node.name)) % 10_000}"
+    name = f"life-{zlib.crc32(request.node.name.encode()):08x}"
     down(name)
     yield name
     down(name)

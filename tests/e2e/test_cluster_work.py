@@ -4,6 +4,7 @@ import json
 import os
 import re
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tests.cluster.spec import S3_PORT
 
 Object = dict[str, Any]
 GPUS = 2
+GIVEN_IMAGE = "localhost/given:1"
 DEADLINE = 60
 
 pytestmark = [
@@ -36,8 +38,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder.chmod(0o755)
     (folder / "greeting").write_text("from the machine")
     mounts = (Mount(str(folder), "/opt/mounted"),)
+    image = write_image(tmp_path_factory.mktemp("image"), GIVEN_IMAGE)
     spec = ClusterSpec(
-        "cluster-work", nodes=2, gpus_per_node=GPUS, mounts=mounts, node_grace_seconds=4
+        "cluster-work",
+        nodes=2,
+        gpus_per_node=GPUS,
+        mounts=mounts,
+        images=(str(image),),
+        node_grace_seconds=4,
     )
     with Cluster.running(spec) as cluster:
         yield cluster
@@ -45,7 +53,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
-    name = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:60].strip("-")
+    words = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))
+    # Long names of two parameters would begin alike.
+    name = f"{words[:50].strip('-')}-{zlib.crc32(words.encode()):08x}"
     cluster.kubectl("create", "namespace", name)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
@@ -210,17 +220,26 @@ def test_s3_has_the_same_objects_from_the_machine_and_from_pods(
     assert cluster.forward("10.199.0.1", S3_PORT) == cluster.state.s3_port
 
 
-def test_loaded_image_runs_on_every_node(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
-    name, program = "localhost/loaded:7", binary(TOOLBOX).read_bytes()
-    files = {"tool": ImageFile(program, 0o755), "text": ImageFile(b"in the image")}
-    archive = tmp_path / "image.tar"
-    archive.write_bytes(build_oci_archive(name, files, ["/tool", "print", "/text"]))
-    cluster.load_image(archive)
+@pytest.mark.parametrize("name", [GIVEN_IMAGE, "localhost/loaded:7"])
+def test_image_given_at_the_start_or_loaded_later_runs_on_every_node(
+    cluster: Cluster, namespace: str, tmp_path: Path, name: str
+) -> None:
+    if name != GIVEN_IMAGE:
+        cluster.load_image(write_image(tmp_path, name))
     for node in ("node-1", "node-2"):
         pod = a_pod(node, node=node)
         pod["spec"]["containers"] = [{"name": "c", "image": name}]
         apply(cluster, namespace, pod)
-        assert log_of_succeeded(cluster, namespace, node) == "in the image"
+        assert log_of_succeeded(cluster, namespace, node) == name
+
+
+def write_image(folder: Path, name: str) -> Path:
+    """An image that prints its own name."""
+    program = ImageFile(binary(TOOLBOX).read_bytes(), 0o755)
+    files = {"tool": program, "name": ImageFile(name.encode())}
+    archive = folder / "image.tar"
+    archive.write_bytes(build_oci_archive(name, files, ["/tool", "print", "/name"]))
+    return archive
 
 
 def test_deleted_namespace_goes_with_all_that_is_in_it(cluster: Cluster) -> None:

@@ -22,6 +22,7 @@ from tests.cluster.spec import MAX_NODES, ClusterSpec, Mount, node_address, pod_
         ({"nodes": 0}, "--nodes: got 0, expected 1 to 20"),
         ({"nodes": 21}, "--nodes: got 21"),
         ({"gpus_per_node": -1}, "--gpus-per-node: got -1"),
+        ({"images": ("/no/image.tar",)}, "--image: /no/image.tar: got no file there"),
     ],
 )
 def test_bad_spec_is_refused_by_name_and_value(options: dict[str, object], message: str) -> None:
@@ -40,7 +41,8 @@ def test_mount_is_read(tmp_path: Path) -> None:
 
 
 def test_spec_survives_the_state_file() -> None:
-    spec = ClusterSpec("a", 3, 8, (Mount("/tmp", "/x"),), buckets=("one",), node_grace_seconds=40)
+    mounts, images = (Mount("/tmp", "/x"),), (__file__,)
+    spec = ClusterSpec("a", 3, 8, mounts, images, buckets=("one",), node_grace_seconds=40)
     assert ClusterSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 

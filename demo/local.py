@@ -1,17 +1,17 @@
 """The demo without a cluster: the same two manifests through `trainwright run --local`."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
-
-from ruamel.yaml import YAML
 
 from demo import manifests
 from demo.console import Console
 from demo.data import ensure_data
 from demo.errors import DemoError
 from demo.settings import Settings
+from demo.summary import describe_times
 from tools.machine import cache_folder
 
 
@@ -21,23 +21,26 @@ def run_locally(settings: Settings, console: Console) -> int:
         data = ensure_data()
     output = cache_folder() / "demo" / "runs"
     output.mkdir(parents=True, exist_ok=True)
-    precision = manifests.read_precision()
     for name in (manifests.PRETRAINING, manifests.FINE_TUNING):
         with console.stage(f"Train {name} locally"):
-            run_example(name, precision, data, output, console)
+            run_example(name, settings, data, output, console)
+    console.show("\n" + describe_times(console.seconds_of_stage, console.seconds()))
     console.show(f"\nModels and checkpoints: {output}")
     return 0
 
 
-def run_example(name: str, precision: str, data: Path, output: Path, console: Console) -> None:
-    """Write the manifest with local addresses and run it; raises DemoError if it fails."""
-    manifest = manifests.with_precision(manifests.read_example(name), precision)
-    manifest = manifests.with_folder(manifest, data, output)
+def run_example(name: str, settings: Settings, data: Path, output: Path, console: Console) -> None:
+    """Run an example with the data's folder for its buckets; raises DemoError if it fails."""
+    manifest = manifests.with_precision(manifests.read_example(name), manifests.read_precision())
+    manifest = manifests.with_steps(manifest, settings.num_steps)
     file = output / f"{name}.yaml"
-    with file.open("w") as stream:
-        YAML(typ="safe").dump(json.loads(json.dumps(manifest)), stream)
-    command = [sys.executable, "-m", "trainwright_cli", "run", "--local", "-f", str(file)]
-    console.say(f"trainwright run --local -f {file}")
-    code = subprocess.run(command, check=False).returncode
+    file.write_text(json.dumps(manifest, indent=1))  # JSON is YAML too
+    command = ["run", "--local", "-f", str(file), "--work-dir", str(output)]
+    for bucket in ("datasets", "models"):
+        command += ["--rewrite", f"s3://{bucket}/={data / bucket}/"]
+    console.say(f"trainwright {shlex.join(command)}")
+    code = subprocess.run(
+        [sys.executable, "-m", "trainwright_cli", *command], check=False
+    ).returncode
     if code:
         raise DemoError(f"{name} ended with exit code {code}; its message is above")

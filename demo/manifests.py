@@ -78,14 +78,6 @@ def with_bucket(manifest: Manifest, bucket: str) -> Manifest:
     return changed
 
 
-def with_folder(manifest: Manifest, data: Path, output: Path) -> Manifest:
-    """A copy that reads s3://datasets and s3://models from one folder and writes to another."""
-    changed = copy.deepcopy(manifest)
-    changed["spec"]["checkpoints"]["store"] = {"uri": f"file://{output}/"}
-    local: Manifest = _replace_uris(changed, "s3://", f"file://{data}/")
-    return local
-
-
 def _replace_uris(value: Any, old: str, new: str) -> Any:
     if isinstance(value, dict):
         return {key: _replace_uris(item, old, new) for key, item in value.items()}

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 
 from demo.manifests import (
@@ -8,7 +6,6 @@ from demo.manifests import (
     read_example,
     with_bucket,
     with_fields,
-    with_folder,
     with_steps,
 )
 
@@ -43,14 +40,6 @@ def test_one_bucket_takes_all_addresses() -> None:
         "spec": {"a": "s3://mine/datasets/x/", "b": ["s3://mine/models/y"], "c": "hf://o/n"}
     }
     assert with_bucket(manifest, "") == manifest
-
-
-def test_local_run_reads_and_writes_folders() -> None:
-    spec = with_folder(read_example("smollm2-chat"), Path("/data"), Path("/out"))["spec"]
-    assert spec["baseModel"]["uri"] == "file:///data/models/smollm2-135m-instruct/"
-    assert spec["data"]["sources"][0]["uri"] == "file:///data/datasets/chat/train.jsonl"
-    assert spec["checkpoints"]["store"] == {"uri": "file:///out/"}
-    assert spec["checkpoints"]["everySteps"] == 10
 
 
 def test_fewer_steps_still_save_on_the_way() -> None:

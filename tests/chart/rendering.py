@@ -3,7 +3,7 @@
 import json
 import subprocess
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ EVERYTHING: Values = {
         "podDefaults": {"spec": {"hostIPC": True}},
     },
     "watchNamespaces": ["team-a", "on"],
+    "prices": {"nvidia.com/gpu": 2.5, "cpu": 1000000},
     "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
     "serviceAccount": {"annotations": {"a": "b"}},
     "podAnnotations": {"a": "b"},
@@ -76,7 +77,7 @@ class Rendering:
         return {entry["name"]: entry["value"] for entry in self.operator_container()["env"]}
 
 
-@lru_cache(maxsize=1)
+@cache
 def helm_program() -> str:
     return str(ensure_binaries(HELM) / "helm")
 
@@ -92,18 +93,23 @@ def helm(*arguments: str, values: Values | None = None) -> subprocess.CompletedP
     )
 
 
-def render_text(values: Values | None = None, *options: str) -> str:
+def render_text(values: Values | None = None) -> str:
     """What `helm template` prints; RenderError with Helm's words if it refuses."""
+    return _render_once(json.dumps(values or {}))
+
+
+@cache
+def _render_once(values: str) -> str:
     arguments = (RELEASE, str(CHART), "--namespace", NAMESPACE, "--kube-version", KUBERNETES)
-    ended = helm("template", *arguments, *options, values=values)
+    ended = helm("template", *arguments, values=json.loads(values))
     if ended.returncode:
         raise RenderError(ended.stderr)
     return ended.stdout
 
 
-def render(values: Values | None = None, *options: str) -> Rendering:
+def render(values: Values | None = None) -> Rendering:
     """The objects of the chart with these values on top of its own."""
-    return Rendering(tuple(parse_objects(render_text(values, *options))))
+    return Rendering(tuple(parse_objects(render_text(values))))
 
 
 def parse_objects(text: str) -> list[Object]:

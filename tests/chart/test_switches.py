@@ -99,23 +99,6 @@ def test_trainer_image_follows_the_registry_too() -> None:
     assert environment["TRAINWRIGHT_TRAINER_IMAGE_PULL_POLICY"] == "Always"
 
 
-def test_trainer_settings_reach_the_operator_as_environment() -> None:
-    environment = render(EVERYTHING).environment()
-    assert environment["TRAINWRIGHT_TRAINER_IMAGE_PULL_SECRETS"] == "pull-a,pull-b"
-    assert environment["TRAINWRIGHT_S3_ENDPOINT"] == "http://minio.storage:9000"
-    assert json.loads(environment["TRAINWRIGHT_POD_DEFAULTS"]) == {"spec": {"hostIPC": True}}
-    assert environment["TRAINWRIGHT_NAMESPACES"] == "team-a,on"
-
-
-def test_settings_without_a_value_are_left_to_the_operator(default: Rendering) -> None:
-    assert default.environment().keys() == {
-        "TRAINWRIGHT_LOG_LEVEL",
-        "TRAINWRIGHT_METRICS_PORT",
-        "TRAINWRIGHT_TRAINER_IMAGE",
-        "TRAINWRIGHT_TRAINER_IMAGE_PULL_POLICY",
-    }
-
-
 def test_extra_env_comes_last_and_pod_settings_reach_the_pod() -> None:
     rendering = render(EVERYTHING)
     pod = pod_spec(rendering)

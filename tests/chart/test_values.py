@@ -25,6 +25,7 @@ REFUSED = [
     ({"monitoring": {"podMonitor": {"interval": "15"}}}, "interval"),
     ({"networkPolicies": {"apiServerPorts": [0]}}, "apiServerPorts"),
     ({"crds": {"keep": True}}, "keep"),
+    ({"prices": {"cpu": "cheap"}}, "prices"),
 ]
 
 
@@ -49,6 +50,7 @@ OTHER_VALUES: dict[str, Any] = {
     "serviceAccount.create": None,  # needs a name; test_switches has it
     "image.pullPolicy": "Always",
     "trainer.image.pullPolicy": "Always",
+    "prices": {"cpu": 0.5},
     "logLevel": "DEBUG",
     "watchNamespaces": ["other"],
     "networkPolicies.trainerNamespaces": ["other"],

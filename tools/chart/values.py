@@ -197,6 +197,11 @@ class ChartValues(Values):
     watch_namespaces: list[NamespaceName] = Field(
         [], description="Namespaces whose runs are served, with rights in these only; empty: all."
     )
+    prices: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {},
+        description="USD per hour of one unit of a resource, for the cost of runs, such as "
+        "{nvidia.com/gpu: 2.5, cpu: 0.04}.",
+    )
     log_level: LogLevel = Field("INFO", description="Least severe lines that the operator logs.")
     extra_env: list[Kubernetes] = Field(
         [], description="More environment of the operator, as in a container's `env`."

@@ -46,7 +46,7 @@ TRAINER = ImageSpec(
     repository="trainwright-trainer",
     dockerfile=PROJECT / "trainer_image" / "Dockerfile",
     sources=(TRAINER_LOCK, *_TRAINER_CODE),
-    usually_seconds=240,
+    usually_seconds=300,
     keeps_layers=False,  # 5 GB of layers written twice cost more than they save
 )
 TRAINER_CODE = ImageSpec(

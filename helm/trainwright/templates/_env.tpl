@@ -24,6 +24,10 @@
 - name: TRAINWRIGHT_POD_DEFAULTS
   value: {{ toJson . | quote }}
 {{- end }}
+{{- with .Values.prices }}
+- name: TRAINWRIGHT_PRICES
+  value: {{ toJson . | quote }}
+{{- end }}
 {{- with .Values.watchNamespaces }}
 - name: TRAINWRIGHT_NAMESPACES
   value: {{ join "," . | quote }}

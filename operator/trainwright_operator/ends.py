@@ -1,0 +1,106 @@
+"""Judges how an attempt ended: which pod fell first, and why; pure.
+
+The pod that fell first is the culprit. Others follow it because they lose their peer: what they say
+does not count as long as somebody says something better.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from trainwright_api.names import Cause, Outcome
+from trainwright_api.report import TerminationMessage
+
+from trainwright_operator.facts import PodFacts, clean_text
+
+_LATEST = datetime.max.replace(tzinfo=UTC)
+_KILLED = 137
+_PREEMPTIONS = ("PreemptionByScheduler", "EvictionByEvictionAPI", "DeletionByTaintManager")
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """How an attempt ended; `cause` None means success."""
+
+    cause: Cause | None
+    message: str
+    pod: str | None = None
+    node: str | None = None
+    rank: int | None = None
+    exit_code: int | None = None
+    told: TerminationMessage | None = None
+
+
+def judge_success(pods: Sequence[PodFacts]) -> AttemptEnd | None:
+    """Return the good end of an attempt whose master has succeeded, else None."""
+    master = next((pod for pod in pods if pod.is_master), None)
+    if master is None or not master.has_succeeded:
+        return None
+    told = master.end.message if master.end else None
+    return AttemptEnd(cause=None, message="", told=told)
+
+
+def judge_failure(pods: Sequence[PodFacts]) -> AttemptEnd | None:
+    """Return the bad end of an attempt of which a pod has failed, else None."""
+    failed = [pod for pod in pods if pod.has_failed]
+    if not failed:
+        return None
+    culprit = min(failed, key=lambda pod: (_is_follower(pod), _fell_at(pod), pod.name))
+    told = culprit.end.message if culprit.end else None
+    cause, message = _explain(culprit, told)
+    return AttemptEnd(
+        cause=cause,
+        message=clean_text(message, 2000),
+        pod=culprit.name,
+        node=culprit.node,
+        rank=told.rank if told else None,
+        exit_code=culprit.end.exit_code if culprit.end else None,
+        told=told,
+    )
+
+
+def _is_follower(pod: PodFacts) -> bool:
+    """Whether the pod only says that it lost another one, or was told to stop."""
+    told = pod.end.message if pod.end else None
+    if told is None:
+        return False
+    lost_peer = (
+        told.cause == Cause.INFRASTRUCTURE
+        and told.signal is None
+        and "lost contact" in told.message
+    )
+    return lost_peer or told.outcome is Outcome.INTERRUPTED
+
+
+def _fell_at(pod: PodFacts) -> datetime:
+    return (pod.end.finished_at if pod.end else None) or pod.deleted_at or _LATEST
+
+
+def _explain(pod: PodFacts, told: TerminationMessage | None) -> tuple[Cause, str]:
+    if pod.end is not None and pod.end.reason == "OOMKilled":
+        return Cause.OUT_OF_MEMORY, (
+            f"pod {pod.name} was killed at its memory limit; raise workers.resources.memory or lower "
+            "batch.microSequences"
+        )
+    if pod.reason in ("Evicted", "Preempting") or pod.disruption in _PREEMPTIONS:
+        return (
+            Cause.PREEMPTED,
+            f"pod {pod.name} was evicted: {pod.message or pod.disruption or pod.reason}",
+        )
+    if told is not None:
+        if told.outcome is Outcome.INTERRUPTED:
+            return Cause.PREEMPTED, f"pod {pod.name} was asked to stop; {told.message}"
+        return told.cause or Cause.UNKNOWN, told.message
+    if pod.end is None:
+        where = f" on node {pod.node}" if pod.node else ""
+        return Cause.INFRASTRUCTURE, f"pod {pod.name}{where} was deleted or lost"
+    if pod.end.exit_code == _KILLED:
+        return Cause.INFRASTRUCTURE, f"pod {pod.name} was killed (SIGKILL) from outside"
+    if pod.end.reason in ("ContainerCannotRun", "StartError"):
+        return Cause.USER_ERROR, (
+            f"pod {pod.name} could not start its container (exit code {pod.end.exit_code}); check workers.image"
+        )
+    return Cause.UNKNOWN, (
+        f"pod {pod.name} ended with exit code {pod.end.exit_code} ({pod.end.reason}) and left no message; "
+        "see its log"
+    )

@@ -1,0 +1,61 @@
+"""Says why an attempt does not start: the first obstacle that its pods or events name; pure."""
+
+from collections.abc import Sequence
+
+from trainwright_operator.facts import EventFacts, Observed, PodFacts, Problem
+
+_PULL_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+_CONFIG_REASONS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+
+
+def find_obstacle(observed: Observed, attempt: int, num_pods: int) -> Problem | None:
+    """Return what keeps the pods of an attempt from running; None while all is on its way."""
+    pods = [pod for pod in observed.pods_of(attempt) if not pod.is_gone]
+    for pod in pods:
+        if obstacle := _of_pod(pod):
+            return obstacle
+    for warning in observed.warnings:
+        if obstacle := _of_warning(warning):
+            return obstacle
+    return _creation_failure(observed.warnings) if len(pods) < num_pods else None
+
+
+def _of_pod(pod: PodFacts) -> Problem | None:
+    if pod.unschedulable:
+        return Problem("Unschedulable", f"pod {pod.name} cannot be scheduled: {pod.unschedulable}")
+    if pod.waiting_reason in _PULL_REASONS:
+        return Problem(
+            "ImagePullFailed",
+            f"pod {pod.name} cannot pull its image: {pod.waiting_message or pod.waiting_reason}; "
+            "check workers.image and the pull secrets",
+        )
+    if pod.waiting_reason in _CONFIG_REASONS:
+        return Problem(
+            "ContainerNotStarted", f"pod {pod.name}: {pod.waiting_message or pod.waiting_reason}"
+        )
+    return None
+
+
+def _of_warning(warning: EventFacts) -> Problem | None:
+    text = warning.message
+    if warning.reason == "FailedMount" and "secret" in text and "not found" in text:
+        return Problem(
+            "MissingSecret", f"{warning.name}: {text}; create the Secret in this namespace"
+        )
+    if warning.reason in ("FailedMount", "FailedAttachVolume"):
+        return Problem("VolumeNotMounted", f"{warning.name}: {text}")
+    if warning.reason == "FailedScheduling":
+        return Problem("Unschedulable", f"{warning.name}: {text}")
+    return None
+
+
+def _creation_failure(warnings: Sequence[EventFacts]) -> Problem | None:
+    for warning in warnings:
+        if "exceeded quota" in warning.message:
+            return Problem(
+                "QuotaExceeded",
+                f"{warning.message}; raise the quota, or lower workers.nodes or workers.resources",
+            )
+        if warning.reason in ("FailedCreatePod", "FailedCreate"):
+            return Problem("PodsNotCreated", warning.message)
+    return None

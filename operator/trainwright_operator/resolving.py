@@ -1,0 +1,106 @@
+"""From a raw run to the resolved run of an attempt, with the planner's decisions; pure.
+
+What cannot be resolved becomes a Problem: final if only another spec could help, else one that passes
+(a run that has not finished yet).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from trainwright_api.checkpoints import RunReference
+from trainwright_api.data import Location
+from trainwright_api.names import Phase
+from trainwright_api.resolve import (
+    Decisions,
+    UnresolvedReferenceError,
+    references,
+    resolve_run,
+    run_folder,
+)
+from trainwright_api.resources import FineTuneJob, Resource, TrainingRun
+from trainwright_api.run import Run
+from trainwright_api.status import Plan
+from trainwright_planner.advice import fit_message
+from trainwright_planner.errors import PlanError
+from trainwright_planner.facts import model_facts_of_run
+from trainwright_planner.plan import decisions_of, plan_run
+
+from trainwright_operator.facts import Problem, clean_text
+from trainwright_operator.world import World
+
+# The memory estimate is trusted to be right within this factor; beyond it a run is refused.
+CERTAIN_FACTOR = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A resolved run with its plan (None: the pod plans), or the problem that is in the way."""
+
+    run: Run | None = None
+    plan: Plan | None = None
+    problem: Problem | None = None
+
+
+def parse_run(raw: dict[str, Any]) -> Resource:
+    """Return the typed resource; raises ValidationError for what an older API server let through."""
+    kinds: dict[str, type[TrainingRun] | type[FineTuneJob]] = {
+        "TrainingRun": TrainingRun,
+        "FineTuneJob": FineTuneJob,
+    }
+    return kinds[raw["kind"]].model_validate(raw)
+
+
+def resolve(resource: Resource, attempt: int, world: World) -> Resolution:
+    """Return the resolved run of an attempt."""
+    namespace = resource.metadata.namespace or "default"
+    models: dict[RunReference, Location] = {}
+    folders: dict[RunReference, str] = {}
+    for path, reference in references(resource):
+        found = _look_up(path, reference, namespace, world)
+        if isinstance(found, Problem):
+            return Resolution(problem=found)
+        folders[reference], model = found
+        if model is not None:
+            models[reference] = model
+        elif not path.endswith("resumeFrom.run"):
+            message = f"{path}: waits for {reference.kind}/{reference.name} to succeed"
+            return Resolution(problem=Problem("WaitingForRun", message))
+    try:
+        undecided = resolve_run(
+            resource, attempt=attempt, decisions=Decisions(), models=models, folders=folders
+        )
+        facts = model_facts_of_run(undecided)
+        plan = plan_run(undecided, facts) if facts is not None else None
+        if plan is None:
+            return Resolution(run=undecided)
+        run = resolve_run(
+            resource, attempt=attempt, decisions=decisions_of(plan), models=models, folders=folders
+        )
+    except (UnresolvedReferenceError, PlanError) as error:
+        return Resolution(problem=Problem("InvalidSpec", clean_text(str(error)), is_final=True))
+    if plan.capacity_gib and plan.memory_gib > CERTAIN_FACTOR * plan.capacity_gib:
+        return Resolution(
+            problem=Problem("DoesNotFit", clean_text(fit_message(plan)), is_final=True)
+        )
+    return Resolution(run=run, plan=plan)
+
+
+def _look_up(
+    path: str, reference: RunReference, namespace: str, world: World
+) -> tuple[str, Location | None] | Problem:
+    """Return where another run saves and where its finished model is, if it has one yet."""
+    raw = world.find(reference.kind, namespace, reference.name)
+    if raw is None:
+        message = f"{path}: got {reference.kind}/{reference.name}, which is not in namespace {namespace}; create it"
+        return Problem("WaitingForRun", message)
+    try:
+        other = parse_run(raw)
+    except ValidationError as error:
+        return Problem("InvalidSpec", clean_text(f"{path}: {reference.name} is not valid: {error}"))
+    store = other.spec.checkpoints.store
+    folder = run_folder(store, namespace, reference.name)
+    status = other.status
+    if status is None or status.phase is not Phase.SUCCEEDED or status.model is None:
+        return folder.uri, None
+    return folder.uri, store.model_copy(update={"uri": status.model.uri})

@@ -100,10 +100,16 @@ class Operator:
         self.reconciler.mark(self.world.see_pod(raw, is_deleted=event["type"] == "DELETED"))
 
 
+def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """Use the pod's service account, or outside a cluster the user's kubeconfig."""
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
 def build_registry(operator: Operator) -> kopf.OperatorRegistry:
     """Return kopf's registry with all handlers of an operator."""
     registry = kopf.OperatorRegistry()
     ours = {names.LABEL_RUN_UID: kopf.PRESENT}
+    kopf.on.login(registry=registry)(log_in)
     kopf.on.startup(registry=registry)(operator.start)
     kopf.on.cleanup(registry=registry)(operator.stop)
     for plural in names.PLURALS.values():

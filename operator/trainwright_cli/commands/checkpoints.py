@@ -50,11 +50,11 @@ def checkpoints(
     else:
         records, title = _records_of_folder(str(uri), store), str(uri)
     records = [record for record in records if step in (None, record.step)]
-    if not records:
+    if not records and (step is not None or uri is not None):
         which = "no checkpoint" if step is None else f"no checkpoint of step {step}"
         raise NotFoundError(f"{title} has {which}; see `trainwright status`")
     if output == "table":
-        a_console().print(checkpoints_table(records, datetime.now(UTC)))
+        _print_table(records, title)
     problems = _verify(records, store, quiet=output != "table") if verify else {}
     if output != "table":
         print_data([_as_data(record, problems, verify) for record in records], output)
@@ -63,6 +63,13 @@ def checkpoints(
         raise CliError(
             f"checkpoints of steps {', '.join(broken)} are not whole; a run resumes from the newest that is"
         )
+
+
+def _print_table(records: list[CheckpointRecord], title: str) -> None:
+    if records:
+        a_console().print(checkpoints_table(records, datetime.now(UTC)))
+    else:
+        click.echo(f"{title} has no checkpoint yet")
 
 
 def _records_of_folder(uri: str, store: dict[str, Any]) -> list[CheckpointRecord]:

@@ -11,6 +11,7 @@ from trainwright_cli.run_names import RunName, RunNameType
 from trainwright_cli.runs import RunView
 
 POLL_SECONDS = 1.0
+START_SECONDS = 60.0
 STARTED = ("Running", "Succeeded", "Failed")
 
 
@@ -33,7 +34,8 @@ def logs(
 ) -> None:
     """Print the log of a run's pods.
 
-    With --follow it goes on with the next attempt when one ends, unless --pod or --attempt is given.
+    It waits a minute for a pod that has not started; with --follow, as long as it takes. With --follow
+    it also goes on with the next attempt when one ends, unless --pod or --attempt is given.
 
     \b
     Example:
@@ -66,17 +68,21 @@ def _wait_for_pod(
     *,
     follow: bool,
 ) -> PodView:
-    """Return the pod that is asked for; with --follow, wait until it has started."""
+    """Return the pod that is asked for, once it has started."""
+    deadline = time.monotonic() + START_SECONDS
     while True:
-        chosen = choose_pod(view, cluster.fetch_pods(view), rank, pod, attempt)
-        if chosen.phase in STARTED:
-            return chosen
-        if not follow:
+        pods = cluster.fetch_pods(view)
+        if pods or view.has_ended:
+            chosen = choose_pod(view, pods, rank, pod, attempt)
+            if chosen.phase in STARTED:
+                return chosen
+        if not follow and time.monotonic() > deadline:
+            what = f"pod {chosen.name} is {chosen.phase}" if pods else "it has no pods"
             raise CliError(
-                f"pod {chosen.name} is {chosen.phase} and has no log yet; wait with --follow, or see "
-                f"`trainwright status {view.name}`"
+                f"{view.title} has no log yet, {what}; see `trainwright status {view.name}`"
             )
         time.sleep(POLL_SECONDS)
+        view = cluster.fetch_run(RunName(view.name, (view.kind,)))
 
 
 def _next_attempt(

@@ -1,0 +1,399 @@
+"""The commands that need a cluster, against a real API server, as processes of their own."""
+
+import copy
+import hashlib
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+from ruamel.yaml import YAML
+from trainwright_api.names import PLURALS
+from trainwright_cli.errors import ExitCode
+
+from tests.cluster import Cluster, ClusterSpec
+from tests.unit.cli.manifests import a_fine_tune_job, a_training_run, command
+
+CRDS = Path(__file__).parents[2] / "crds"
+DEADLINE_SECONDS = 30
+PROGRESS = {"step": 5, "totalSteps": 20, "percent": 25.0, "loss": 4.25, "tokensPerSecond": 900.0}
+
+
+@dataclass
+class Setting:
+    """A control plane, with what the CLI said before our CRDs were there."""
+
+    cluster: Cluster
+    before_install: "subprocess.CompletedProcess[str]"
+
+
+@dataclass
+class Space:
+    """One namespace, and the CLI pointed at it."""
+
+    cluster: Cluster
+    namespace: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, **self.cluster.environment(), "COLUMNS": "200"}
+
+    def call(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return call(self.environment, *arguments, "-n", self.namespace)
+
+    def data(self, *arguments: str) -> Any:
+        done = self.call(*arguments, "-o", "json")
+        assert done.returncode == ExitCode.OK, done.stderr
+        return json.loads(done.stdout)
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            command(*arguments, "-n", self.namespace),
+            env={**self.environment, "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def apply(self, *manifests: dict[str, Any]) -> None:
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
+        self.cluster.kubectl("apply", "-n", self.namespace, "-f", "-", stdin=text)
+
+    def patch_status(self, name: str, kind: str = "TrainingRun", **status: Any) -> None:
+        patch = ["patch", PLURALS[kind], name, "--type=merge", "--subresource=status", "-p"]
+        text = json.dumps({"status": status})
+        self.cluster.kubectl(*patch, text, "-n", self.namespace)
+
+
+def call(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command(*arguments),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def setting() -> Iterator[Setting]:
+    if os.geteuid() != 0:
+        pytest.skip("the embedded cluster needs root on Linux")
+    with Cluster.running(ClusterSpec(name="cli", control_plane_only=True)) as cluster:
+        before = call({**os.environ, **cluster.environment()}, "status")
+        cluster.kubectl("apply", "--server-side", "-f", str(CRDS))
+        cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        yield Setting(cluster, before)
+
+
+@pytest.fixture
+def space(setting: Setting, request: pytest.FixtureRequest) -> Iterator[Space]:
+    name = request.node.originalname.removeprefix("test_").replace("_", "-")[:50].strip("-")
+    setting.cluster.kubectl("create", "namespace", name)
+    yield Space(setting.cluster, name)
+    setting.cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def checkpoint(step: int, **more: Any) -> dict[str, Any]:
+    fields = {
+        "step": step,
+        "uri": f"s3://checkpoints/x/step-{step:06d}/",
+        "sizeBytes": 7,
+        "savedAt": "2026-01-02T03:04:05Z",
+        "verified": True,
+    }
+    return fields | more
+
+
+def test_without_our_definitions_it_says_how_to_install(setting: Setting) -> None:
+    done = setting.before_install
+    assert done.returncode == ExitCode.NOT_FOUND
+    assert "install it: helm install trainwright" in done.stderr
+
+
+def test_status_lists_both_kinds(space: Space) -> None:
+    assert "no runs" in space.call("status").stderr
+    space.apply(a_training_run("gpt"), a_fine_tune_job("chat"))
+    space.patch_status("gpt", phase="Running", progress=PROGRESS)
+    lines = space.call("status").stdout.splitlines()
+    assert lines[0].split() == ["RUN", "PHASE", "STEP", "LOSS", "TOK/S", "CHECKPOINT", "ETA", "AGE"]
+    assert sorted(line.split()[:5] for line in lines[1:]) == [
+        ["FineTuneJob/chat", "Pending", "-", "-", "-"],
+        ["TrainingRun/gpt", "Running", "5/20", "4.2500", "900"],
+    ]
+    assert space.namespace in call(space.environment, "status", "-A").stdout
+
+
+def test_status_prints_objects_for_machines(space: Space) -> None:
+    space.apply(a_training_run("gpt"), a_fine_tune_job("chat"))
+    assert {item["kind"] for item in space.data("status")["items"]} == {
+        "TrainingRun",
+        "FineTuneJob",
+    }
+    one = space.data("status", "gpt")
+    assert one["metadata"]["name"] == "gpt"
+    assert one["spec"]["budget"]["steps"] == 20
+    text = space.call("status", "tr/gpt", "-o", "yaml").stdout
+    assert YAML(typ="safe").load(text)["metadata"]["uid"] == one["metadata"]["uid"]
+
+
+def test_status_of_one_run_tells_everything(space: Space) -> None:
+    space.apply(a_training_run("gpt"))
+    attempt = {
+        "number": 1,
+        "job": "gpt-1",
+        "startedAt": "2026-01-02T03:04:05Z",
+        "outcome": "Failed",
+        "cause": "UserError",
+        "message": "spec.data.sources[0].uri: got nothing",
+    }
+    space.patch_status(
+        "gpt",
+        phase="Failed",
+        reason="UserError",
+        message="no data",
+        attempts=[attempt],
+        checkpoints={"items": [checkpoint(10)]},
+    )
+    text = space.call("status", "gpt").stdout
+    for said in ("UserError", "no data", "sources[0].uri: got nothing", "step-000010"):
+        assert said in text
+
+
+def test_a_name_of_both_kinds_must_say_which(space: Space) -> None:
+    space.apply(a_training_run("both"), a_fine_tune_job("both"))
+    done = space.call("status", "both")
+    assert done.returncode == ExitCode.FAILED
+    assert "say tr/both or ftj/both" in done.stderr
+    assert space.data("status", "ftj/both")["kind"] == "FineTuneJob"
+
+
+def test_a_run_that_is_not_there_ends_with_3(space: Space) -> None:
+    for name in ("status", "watch", "logs", "checkpoints", "suspend"):
+        done = space.call(name, "absent")
+        assert done.returncode == ExitCode.NOT_FOUND
+        assert done.stderr.startswith("error: no TrainingRun or FineTuneJob absent in namespace ")
+
+
+def test_without_the_right_it_ends_with_4(space: Space, tmp_path: Path) -> None:
+    space.cluster.kubectl("create", "serviceaccount", "nobody", "-n", space.namespace)
+    token = space.cluster.kubectl("create", "token", "nobody", "-n", space.namespace).strip()
+    config = YAML(typ="safe").load(space.cluster.kubeconfig.read_text())
+    for user in config["users"]:
+        user["user"] = {"token": token}
+    path = tmp_path / "kubeconfig"
+    path.write_text(json.dumps(config))
+    done = space.call("status", "--kubeconfig", str(path))
+    assert done.returncode == ExitCode.UNREACHABLE
+    assert "not allowed to list trainingruns" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_suspend_and_resume_change_the_spec(space: Space) -> None:
+    space.apply(a_training_run("gpt"), a_fine_tune_job("chat"))
+    done = space.call("suspend", "gpt", "ftj/chat")
+    assert done.stdout.splitlines() == ["TrainingRun/gpt suspended", "FineTuneJob/chat suspended"]
+    assert space.data("status", "gpt")["spec"]["suspend"] is True
+    assert space.call("suspend", "gpt").stdout == "TrainingRun/gpt is suspended already\n"
+    assert space.call("resume", "gpt").returncode == ExitCode.OK
+    assert space.data("status", "gpt")["spec"]["suspend"] is False
+
+
+def test_suspend_changes_all_or_none(space: Space) -> None:
+    space.apply(a_training_run("gpt"), a_training_run("done"))
+    space.patch_status("done", phase="Succeeded")
+    done = space.call("suspend", "gpt", "done")
+    assert done.returncode == ExitCode.FAILED
+    assert "TrainingRun/done has ended (Succeeded)" in done.stderr
+    assert not space.data("status", "gpt")["spec"].get("suspend")
+
+
+def test_watch_prints_lines_until_the_run_fails(space: Space) -> None:
+    space.apply(a_training_run("gpt"))
+    process = space.start("watch", "gpt")
+    said = read_until(process, "Pending")
+    space.patch_status("gpt", phase="Running", progress=PROGRESS)
+    said += read_until(process, "step 5/20 (25 %)  loss 4.2500  900 tok/s")
+    space.patch_status("gpt", phase="Failed", message="out of luck")
+    rest, _ = process.communicate(timeout=DEADLINE_SECONDS)
+    assert process.returncode == ExitCode.RUN_FAILED
+    assert rest.splitlines()[-1] == (
+        "error: TrainingRun/gpt failed: out of luck; see `trainwright status gpt`"
+    )
+
+
+def test_watch_draws_bars_in_a_terminal(space: Space) -> None:
+    space.apply(a_training_run("gpt"))
+    space.patch_status("gpt", phase="Running", progress=PROGRESS)
+    program, *rest = command("watch", "-n", space.namespace)
+    environment = space.environment | {"TERM": "xterm", "COLUMNS": "80"}
+    child = pexpect.spawn(
+        program,
+        rest,
+        env=environment,
+        dimensions=(24, 80),
+        encoding="utf-8",
+        timeout=DEADLINE_SECONDS,
+    )
+    child.expect("RUN.*PHASE.*PROGRESS.*STEP")
+    child.expect(r"tr/gpt.*Running.*━.*5/20")
+    space.patch_status("gpt", phase="Succeeded", progress=PROGRESS | {"step": 20})
+    child.expect(r"tr/gpt.*Succeeded.*━.*20/20")
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert child.exitstatus == ExitCode.OK
+
+
+def test_status_w_prints_a_line_at_every_change(space: Space) -> None:
+    space.apply(a_training_run("gpt"))
+    process = space.start("status", "gpt", "-w")
+    read_until(process, "Pending")
+    space.patch_status("gpt", phase="Running", progress=PROGRESS)
+    read_until(process, "5/20")
+    space.patch_status("gpt", phase="Succeeded")
+    rest, _ = process.communicate(timeout=DEADLINE_SECONDS)
+    assert "Succeeded" in rest
+    assert process.returncode == ExitCode.OK
+
+
+def test_logs_name_the_pods_that_there_are(space: Space) -> None:
+    space.apply(a_training_run("gpt"))
+    space.patch_status("gpt", phase="Failed")
+    done = space.call("logs", "gpt")
+    assert done.returncode == ExitCode.NOT_FOUND
+    assert "TrainingRun/gpt has no pods" in done.stderr
+    space.apply(a_pod("gpt-1-master-0", "master", 0), a_pod("gpt-1-worker-0", "worker", 0))
+    done = space.call("logs", "gpt", "--rank", "5")
+    assert done.returncode == ExitCode.NOT_FOUND
+    assert "there are gpt-1-master-0 (attempt 1), gpt-1-worker-0 (attempt 1)" in done.stderr
+
+
+def test_checkpoints_lists_what_status_has(space: Space) -> None:
+    space.apply(a_training_run("gpt"))
+    assert space.call("checkpoints", "gpt").stdout == "TrainingRun/gpt has no checkpoint yet\n"
+    space.patch_status("gpt", checkpoints={"items": [checkpoint(20, loss=2.5), checkpoint(10)]})
+    lines = space.call("checkpoints", "gpt").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["STEP", "20", "10"]
+    assert space.data("checkpoints", "gpt", "--step", "20")[0]["loss"] == 2.5
+    assert space.call("checkpoints", "gpt", "--step", "7").returncode == ExitCode.NOT_FOUND
+
+
+def test_checkpoints_verifies_files_in_s3(space: Space) -> None:
+    content = b"weights" * 1000
+    good, bad = (put_checkpoint(space, step, content) for step in (10, 20))
+    bad.joinpath("0.pt").write_bytes(b"W" + content[1:])
+    space.apply(a_training_run("gpt"))
+    records = [checkpoint(20), checkpoint(10)]
+    for record in records:
+        record["uri"] = f"s3://checkpoints/{space.namespace}/gpt/step-{record['step']:06d}/"
+    space.patch_status("gpt", checkpoints={"items": records})
+    wait_for_s3(space, bad)
+    done = space.call("checkpoints", "gpt", "--verify", "--step", "10")
+    assert (done.returncode, done.stderr) == (ExitCode.OK, "")
+    assert done.stdout.splitlines()[-1] == "step 10: whole"
+    done = space.call("checkpoints", "gpt", "--verify")
+    assert done.returncode == ExitCode.FAILED
+    assert "step 20: 0.pt has another checksum" in done.stdout
+    assert good.joinpath("manifest.json").exists()
+
+
+def test_s3_without_credentials_says_what_to_set(space: Space) -> None:
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    environment = {key: value for key, value in space.environment.items() if key not in names}
+    environment |= {"HOME": "/nonexistent", "AWS_EC2_METADATA_DISABLED": "true"}
+    done = call(environment, "checkpoints", "--uri", "s3://checkpoints/x/")
+    assert done.returncode == ExitCode.UNREACHABLE
+    assert "check --endpoint and your AWS credentials" in done.stderr
+
+
+def test_names_are_completed(space: Space) -> None:
+    space.apply(a_training_run("gpt-one"), a_training_run("gpt-two"), a_training_run("other"))
+    words = f"trainwright watch -n {space.namespace} gpt"
+    environment = space.environment | {
+        "_TRAINWRIGHT_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": "4",
+    }
+    done = call(environment)
+    assert sorted(done.stdout.split()) == ["plain,gpt-one", "plain,gpt-two"]
+
+
+def read_until(process: "subprocess.Popen[str]", text: str) -> str:
+    """Read lines until one holds the text; the process is ended by communicate or the deadline."""
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if text in line:
+            return said
+    raise AssertionError(f"ended before {text!r}: {said}")
+
+
+def a_pod(name: str, role: str, index: int) -> dict[str, Any]:
+    labels = {
+        "trainwright.dev/run": "gpt",
+        "trainwright.dev/kind": "TrainingRun",
+        "trainwright.dev/attempt": "1",
+        "training.kubeflow.org/replica-type": role,
+        "training.kubeflow.org/replica-index": str(index),
+    }
+    container = {"name": "pytorch", "image": "localhost/none:1"}
+    spec = {"containers": [container], "automountServiceAccountToken": False}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": labels},
+        "spec": spec,
+    }
+
+
+def put_checkpoint(space: Space, step: int, content: bytes) -> Path:
+    """Put a whole checkpoint into the S3 server's folder and return it."""
+    bucket = space.cluster.layout.s3_folder / "checkpoints"
+    folder = bucket / space.namespace / "gpt" / f"step-{step:06d}"
+    folder.mkdir(parents=True)
+    folder.joinpath("0.pt").write_bytes(content)
+    manifest = copy.deepcopy(MANIFEST) | {"step": step}
+    digest = hashlib.sha256(content).hexdigest()
+    manifest["files"] = [{"path": "0.pt", "sizeBytes": len(content), "sha256": digest}]
+    folder.joinpath("manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def wait_for_s3(space: Space, folder: Path) -> None:
+    """Wait until the server shows what was put straight into its folder."""
+    uri = f"s3://checkpoints/{space.namespace}/gpt/"
+
+    def is_seen() -> bool:
+        return folder.name in call(space.environment, "checkpoints", "--uri", uri).stdout
+
+    wait_until(is_seen)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.1)
+
+
+MANIFEST: dict[str, Any] = {
+    "run": "gpt",
+    "namespace": "default",
+    "uid": "u",
+    "attempt": 1,
+    "samples": 1,
+    "tokens": 1,
+    "epoch": 0.1,
+    "worldSize": 1,
+    "zeroStage": 1,
+    "precision": "FP32",
+    "savedAt": "2026-01-02T03:04:05Z",
+}

@@ -16,7 +16,7 @@ from tests.cluster.spec import Layout
 
 CGROUPS = Path("/sys/fs/cgroup")
 _INHERITED = ("cpuset.cpus", "cpuset.mems")
-_CONTROLLERS = "+cpu +cpuset +memory +pids +io"
+_CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io", "hugetlb")
 
 
 def list_hierarchies() -> list[Path]:
@@ -63,13 +63,19 @@ def _create(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     for name in _INHERITED:
         # A new version-1 cpuset is empty, and refuses every process until it is filled.
-        if (folder / name).exists() and not (folder / name).read_text().strip():
+        setting, parents = folder / name, folder.parent / name
+        if parents.exists() and setting.exists() and not setting.read_text().strip():
             with suppress(PermissionError):
-                (folder / name).write_text((folder.parent / name).read_text())
+                setting.write_text(parents.read_text())
 
 
 def _enable_controllers(folder: Path) -> None:
-    if (folder / "cgroup.subtree_control").exists():
-        available = (folder / "cgroup.controllers").read_text().split()
-        wanted = [name for name in _CONTROLLERS.split() if name[1:] in available]
-        (folder / "cgroup.subtree_control").write_text(" ".join(wanted))
+    """Version 2: let the folders below have what the kubelet asks for; version 1 has no such file."""
+    control = folder / "cgroup.subtree_control"
+    if not control.exists():
+        return
+    available = (folder / "cgroup.controllers").read_text().split()
+    enabled = control.read_text().split()
+    for name in _CONTROLLERS:
+        if name in available and name not in enabled:
+            control.write_text(f"+{name}")

@@ -28,7 +28,8 @@ ETCD_PORT = 2379
 DEFAULT_BUCKETS = ("datasets", "models", "checkpoints")
 MAX_NODES = 20
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,30}[a-z0-9])?")
+# Longer names would make paths of the kubelet's sockets that the kernel does not take.
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,22}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class ClusterSpec:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ClusterError(
-                f"--name: got {self.name!r}, expected lower-case letters, digits and dashes, at most 32"
+                f"--name: got {self.name!r}, expected lower-case letters, digits and dashes, at most 24"
             )
         if not 1 <= self.nodes <= MAX_NODES:
             raise ClusterError(f"--nodes: got {self.nodes}, expected 1 to {MAX_NODES}")

@@ -39,8 +39,7 @@ def make_once(entry: Path, build: Callable[[Path], None]) -> Path:
     """Return `entry`, calling `build(temporary path)` first if it is not there yet."""
     if entry.exists():
         return entry
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(entry.with_name(f".{entry.name}.lock")):
+    with one_at_a_time(entry.with_name(f".{entry.name}.lock")):
         if not entry.exists():
             temporary = entry.with_name(f".{entry.name}.partial")
             _remove(temporary)
@@ -50,8 +49,10 @@ def make_once(entry: Path, build: Callable[[Path], None]) -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
+def one_at_a_time(lock_file: Path) -> Iterator[None]:
+    """Let other processes that come here wait until this one has left (or has been killed)."""
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    with lock_file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cluster.cache import Report
+from tests.cluster.cache import Report, cache_folder, one_at_a_time
 from tests.cluster.errors import UnsupportedMachineError
 
 CNI_PLUGINS = Path("/usr/lib/cni")
@@ -31,6 +31,9 @@ PROGRAM_OF_PACKAGE = {
     "ca-certificates": "/etc/ssl/certs/ca-certificates.crt",
 }
 
+# What these packages would have the machine start from its next boot on.
+_SERVICE_OF_PACKAGE = {"etcd-server": "etcd.service", "containerd": "containerd.service"}
+
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _FORBID_STARTING = "#!/bin/sh\nexit 101\n"
 
@@ -42,9 +45,15 @@ def find_missing_packages() -> list[str]:
 
 def ensure_system_packages(report: Report = print) -> None:
     """Install what is missing; raises UnsupportedMachineError where that cannot be done."""
-    missing = find_missing_packages()
-    if not missing:
+    if not find_missing_packages():
         return
+    with one_at_a_time(cache_folder() / ".packages.lock"):
+        missing = find_missing_packages()
+        if missing:
+            _install(missing, report)
+
+
+def _install(missing: list[str], report: Report) -> None:
     if shutil.which("apt-get", path=SYSTEM_PATH) is None or os.geteuid() != 0:
         raise UnsupportedMachineError(
             f"missing programs: install the packages {' '.join(missing)} (or your system's "
@@ -54,6 +63,9 @@ def ensure_system_packages(report: Report = print) -> None:
     with services_forbidden():
         _apt_get("update")
         _apt_get("install", "--yes", "--no-install-recommends", *missing)
+    services = [_SERVICE_OF_PACKAGE[name] for name in missing if name in _SERVICE_OF_PACKAGE]
+    if services and shutil.which("systemctl", path=SYSTEM_PATH):
+        subprocess.run(["systemctl", "--quiet", "disable", *services], check=False)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from trainwright_api.base import Model, Rule
+from trainwright_api.base import Model, Rule, expects
 
 
 class TextFormat(StrEnum):
@@ -41,41 +41,82 @@ class TokenizerAlgorithm(StrEnum):
     UNIGRAM = "Unigram"
 
 
+# For objects with uri, endpoint, region and credentialsSecret; uri may be optional in them.
+LOCATION_RULES = (
+    expects(
+        "!has(self.uri) || self.uri.matches('^s3://[a-z0-9][a-z0-9.-]+(/.*)?$')"
+        " || self.uri.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/.*)?$')"
+        " || self.uri.matches('^file:///.+$') || self.uri.matches('^hf://[^/]+/[^/]+(/.*)?$')",
+        "s3://bucket/prefix, pvc://claim/path, file:///path or hf://organization/name; write one of these",
+        at=".uri",
+        got="self.uri",
+    ),
+    expects(
+        "!has(self.uri) || !self.uri.matches('/[.][.](/|$)')",
+        "a path without ..; write it out",
+        at=".uri",
+        got="self.uri",
+    ),
+    expects(
+        "!has(self.endpoint) || self.endpoint.matches('^https?://[^/ ]+/?$')",
+        "a URL such as https://minio.storage:9000; write scheme, host and port",
+        at=".endpoint",
+        got="self.endpoint",
+    ),
+    expects(
+        "!has(self.endpoint) || !has(self.uri) || self.uri.matches('^(s3|hf)://')",
+        "it with s3:// and hf:// only; remove it",
+        at=".endpoint",
+        said="endpoint with a uri that is no s3:// or hf://",
+    ),
+    expects(
+        "!has(self.region) || !has(self.uri) || self.uri.startsWith('s3://')",
+        "it with s3:// only; remove it",
+        at=".region",
+        said="region with a uri that is no s3://",
+    ),
+    expects(
+        "!has(self.credentialsSecret) || !has(self.uri) || self.uri.matches('^(s3|hf)://')",
+        "it with s3:// and hf:// only; remove it",
+        at=".credentialsSecret",
+        said="credentialsSecret with a uri that is no s3:// or hf://",
+    ),
+    expects(
+        "!has(self.credentialsSecret) || self.credentialsSecret.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+        "the name of a Secret in the run's namespace; make one and write its name here",
+        at=".credentialsSecret",
+        got="self.credentialsSecret",
+    ),
+)
+
+
 class Location(Model):
     """A place in a store, with what is needed to reach it."""
 
-    RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "self.uri.matches('^s3://[a-z0-9][a-z0-9.-]+(/.*)?$') || self.uri.matches('^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/.*)?$') || self.uri.matches('^file:///.+$') || self.uri.matches('^hf://[^/]+/[^/]+(/.*)?$')",
-            "expected s3://bucket/prefix, pvc://claim/path, file:///path or hf://organization/name",
-            message_expression="'got ' + self.uri + ', expected s3://bucket/prefix, pvc://claim/path, file:///path or hf://organization/name'",
-            field_path=".uri",
-        ),
-        Rule(
-            "!has(self.endpoint) || self.endpoint.matches('^https?://[^ ]+$')",
-            "expected a URL such as https://minio.storage:9000",
-            message_expression="'got ' + self.endpoint + ', expected a URL such as https://minio.storage:9000'",
-            field_path=".endpoint",
-        ),
-    )
+    RULES: ClassVar[tuple[Rule, ...]] = LOCATION_RULES
 
     uri: str = Field(
         description="Where: s3://bucket/prefix/, pvc://claim/path/, file:///path/ (in the container) or "
-        "hf://organization/name.",
+        "hf://organization/name. No default.",
         max_length=1024,
     )
     endpoint: str | None = Field(
         None,
-        description="URL of the S3 endpoint; default: the Secret's AWS_ENDPOINT_URL, then the operator's "
-        "setting, then AWS.",
+        max_length=512,
+        description="URL of the S3 endpoint (of the hub for hf://). Default: the Secret's AWS_ENDPOINT_URL, "
+        "then the operator's setting, then AWS.",
     )
     region: str | None = Field(
-        None, description="Region of the bucket; default: the Secret's AWS_REGION."
+        None,
+        max_length=64,
+        description="Region of the bucket, s3:// only. Default: the Secret's AWS_REGION.",
     )
     credentials_secret: str | None = Field(
         None,
+        max_length=253,
         description="Name of a Secret in the run's namespace with AWS_ACCESS_KEY_ID and "
-        "AWS_SECRET_ACCESS_KEY (for hf://: HF_TOKEN); default: that of checkpoints.store for s3://.",
+        "AWS_SECRET_ACCESS_KEY (for hf://: HF_TOKEN). Default: that of checkpoints.store for s3://, none "
+        "for hf://.",
     )
 
 
@@ -83,16 +124,20 @@ class TextSource(Location):
     """A weighted source of documents."""
 
     format: TextFormat = Field(
-        description="Text (each file is a document), JSONL or Parquet (each row is a document)."
+        description="Text (each file is a document), JSONL or Parquet (each row is a document). No default."
     )
     field: str = Field(
-        "text", description="JSONL and Parquet: the field that holds the text. Default text."
+        "text",
+        min_length=1,
+        max_length=256,
+        description="JSONL and Parquet: the field that holds the text. Default text.",
     )
     weight: float = Field(
         1.0,
         gt=0,
+        le=1000000,
         description="Share of this source in the mixture, relative to the other weights; 1 each takes "
-        "the sources in their natural proportion. Default 1.",
+        "the sources in their natural proportion. Default 1 (unit: none, a ratio).",
     )
 
 
@@ -100,16 +145,21 @@ class RecordSource(Location):
     """A weighted source of fine-tuning records."""
 
     format: RecordFormat = Field(
-        description="Messages (a list of {role, content}) or PromptCompletion (fields prompt and completion)."
+        description="Messages (a list of {role, content}) or PromptCompletion (fields prompt and completion). "
+        "No default."
     )
     field: str = Field(
-        "messages", description="Messages: the field that holds the list. Default messages."
+        "messages",
+        min_length=1,
+        max_length=256,
+        description="Messages: the field that holds the list. Default messages.",
     )
     weight: float = Field(
         1.0,
         gt=0,
+        le=1000000,
         description="Share of this source in the mixture, relative to the other weights; 1 each takes "
-        "the sources in their natural proportion. Default 1.",
+        "the sources in their natural proportion. Default 1 (unit: none, a ratio).",
     )
 
 
@@ -120,15 +170,17 @@ class Validation(Model):
         0.01,
         gt=0,
         lt=1,
-        description="Fraction of the documents held out, chosen by a hash of their position. Default 0.01.",
+        description="Fraction of the documents held out (0 to 1), chosen by a hash of their position. Default 0.01.",
     )
     every_steps: int = Field(
         100,
         ge=1,
-        description="Optimizer steps between measurements (also at the end). Default 100.",
+        description="Optimizer steps between measurements, one more at the end (unit: steps). Default 100.",
     )
     max_sequences: int = Field(
-        256, ge=1, description="Sequences measured at most each time. Default 256."
+        256,
+        ge=1,
+        description="Sequences measured at most each time (unit: sequences). Default 256.",
     )
 
 
@@ -142,7 +194,7 @@ class TrainedTokenizer(Model):
         32000,
         ge=300,
         le=1000000,
-        description="Entries of the vocabulary, special tokens included. Default 32000.",
+        description="Entries of the vocabulary, special tokens included (unit: tokens). Default 32000.",
     )
 
 
@@ -150,46 +202,53 @@ class Tokenizer(Model):
     """The tokenizer of a run: given by uri, or trained from the data."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
+        expects(
             "!(has(self.location) && has(self.train))",
-            "got both location and train, expected at most one; remove one of them",
+            "at most one; remove one of them",
+            said="both location and train",
         ),
     )
 
     location: Location | None = Field(
-        None, description="A folder with a tokenizer of transformers."
+        None,
+        description="A folder with a tokenizer of transformers. Default: that of the weights to continue from.",
     )
-    train: TrainedTokenizer | None = Field(None, description="Train a tokenizer from the data.")
+    train: TrainedTokenizer | None = Field(
+        None,
+        description="Train a tokenizer from the data; for new architectures. Not done by default.",
+    )
 
 
 class TrainingData(Model):
     """Data of a pretraining run."""
 
     sources: list[TextSource] = Field(
-        min_length=1, max_length=64, description="Weighted sources of documents."
+        min_length=1, max_length=64, description="Weighted sources of documents. No default."
     )
     sequence_length: int = Field(
-        2048, ge=8, le=1048576, description="Tokens per sequence. Default 2048."
+        2048, ge=8, le=1048576, description="Length of a sequence (unit: tokens). Default 2048."
     )
     packing: Packing = Field(
         Packing.ISOLATED,
         description="Isolated: documents share sequences but never see each other; Contiguous: attention "
         "crosses documents; None: one document per sequence, padded or cut. Default Isolated.",
     )
-    validation: Validation | None = Field(None, description="Held-out data; none if not given.")
+    validation: Validation | None = Field(
+        None, description="Held-out data whose loss is measured. None by default."
+    )
 
 
 class FineTuningData(Model):
     """Data of a fine-tuning job."""
 
     sources: list[RecordSource] = Field(
-        min_length=1, max_length=64, description="Weighted sources of records."
+        min_length=1, max_length=64, description="Weighted sources of records. No default."
     )
     sequence_length: int = Field(
         2048,
         ge=8,
         le=1048576,
-        description="Tokens per sequence; longer records are cut. Default 2048.",
+        description="Length of a sequence; longer records are cut (unit: tokens). Default 2048.",
     )
     packing: Packing = Field(
         Packing.ISOLATED,
@@ -198,7 +257,10 @@ class FineTuningData(Model):
     )
     chat_template: str | None = Field(
         None,
+        min_length=1,
         max_length=65536,
-        description="Jinja chat template; default: the tokenizer's own. Its hash is kept with every checkpoint.",
+        description="Jinja chat template; its hash is kept with every checkpoint. Default: the tokenizer's own.",
     )
-    validation: Validation | None = Field(None, description="Held-out data; none if not given.")
+    validation: Validation | None = Field(
+        None, description="Held-out data whose loss is measured. None by default."
+    )

@@ -12,7 +12,7 @@ from trainwright_api.checkpoints import RunReference
 from trainwright_api.data import Location
 from trainwright_api.names import FINISHED_MODEL_FOLDER
 from trainwright_api.quantities import parse_quantity
-from trainwright_api.resources import Adapter, FineTuneJob, Resource, RunSpec, TrainingRun
+from trainwright_api.resources import Adapter, FineTuneJob, Resource, TrainingRun
 from trainwright_api.run import (
     Run,
     RunBatch,
@@ -26,6 +26,7 @@ from trainwright_api.run import (
     RunTokenizer,
     RunWorkers,
 )
+from trainwright_api.run_spec import RunSpec
 
 LocationT = TypeVar("LocationT", bound=Location)
 
@@ -136,7 +137,7 @@ def _pretraining(
         "objective": RunObjective(spec.objective.value),
         "model": RunModel(
             architecture=spec.model.architecture,
-            config=spec.model.config,
+            config=dict(spec.model.config),
             weights=weights and _with_store_access(weights, store),
         ),
         "tokenizer": RunTokenizer(

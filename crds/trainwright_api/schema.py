@@ -10,7 +10,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from trainwright_api.base import Model
+from trainwright_api.base import SAID_IF_WRITTEN, Model, Rule
 
 Schema = dict[str, Any]
 
@@ -32,8 +32,8 @@ _KEPT = (
 _MAXIMUM_TEXT = 2048
 _MAXIMUM_ITEMS = 256
 _MAXIMUM_NUMBER = 32  # characters of a number that may be a word or a quantity
-# Lists that the server merges by a key, so that several writers can own entries.
-_MAP_LISTS = {"conditions": ["type"], "env": ["name"]}
+# Lists that the server merges by a key, so that several writers can own entries; no key comes twice.
+MAP_LISTS = {"conditions": "type", "env": "name"}
 
 
 def build_schema(model: type[Model], *, with_defaults: bool = True) -> Schema:
@@ -50,10 +50,10 @@ def _convert_object(model: type[Model], node: Schema, defs: Schema, with_default
         child["description"] = node["properties"][alias].get("description", field.description or "")
         if with_defaults:
             _set_default(child, field)
-        if alias in _MAP_LISTS:
+        if alias in MAP_LISTS:
             child |= {
                 "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": _MAP_LISTS[alias],
+                "x-kubernetes-list-map-keys": [MAP_LISTS[alias]],
             }
         properties[alias] = {key: value for key, value in child.items() if value != ""}
     schema: Schema = {"type": "object", "properties": properties}
@@ -69,6 +69,8 @@ def _set_default(child: Schema, field: FieldInfo) -> None:
 
     An object's default is written out in full: the server checks it against the rules as it stands.
     """
+    if field.json_schema_extra == SAID_IF_WRITTEN:
+        return
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined or value is None:
         return
@@ -79,14 +81,13 @@ def _plain(value: Any) -> Any:
     return value.value if hasattr(value, "value") else value
 
 
-def build_rule(rule: Any) -> Schema:
+def build_rule(rule: Rule) -> Schema:
     """Return a rule as the CRD writes it."""
     fields = {
         "rule": rule.expression,
         "message": rule.message,
         "messageExpression": rule.message_expression,
         "fieldPath": rule.field_path,
-        "optionalOldSelf": rule.optional_old_self or None,
     }
     return {key: value for key, value in fields.items() if value is not None}
 
@@ -116,34 +117,40 @@ def _convert(node: Schema, defs: Schema, with_defaults: bool) -> Schema:
 
 
 def _free_object(node: Schema, defs: Schema, with_defaults: bool) -> Schema:
+    """Convert an object without a model: a map, an open object, or one with some known fields."""
     values = node.get("additionalProperties")
     if isinstance(values, dict) and values:
         return {
             "additionalProperties": _convert(values, defs, with_defaults),
             "maxProperties": node.get("maxProperties", _MAXIMUM_ITEMS),
         }
-    return {"x-kubernetes-preserve-unknown-fields": True}
+    known = {
+        name: _convert(child, defs, with_defaults)
+        for name, child in node.get("properties", {}).items()
+    }
+    is_open: Schema = {"x-kubernetes-preserve-unknown-fields": True} if values else {}
+    return is_open | ({"properties": known} if known else {})
 
 
 def _convert_reference(reference: str, defs: Schema, with_defaults: bool) -> Schema:
     name = reference.rsplit("/", 1)[-1]
     node = defs[name]
-    if node.get("type") == "object":
-        return _convert_object(_find_model(name), node, defs, with_defaults)
+    if model := _find_model(name):
+        return _convert_object(model, node, defs, with_defaults)
     return _convert(
         {key: value for key, value in node.items() if key != "description"}, defs, with_defaults
     )
 
 
-def _find_model(name: str) -> type[Model]:
-    """Return the model of this name; names are unique in the API."""
+def _find_model(name: str) -> type[Model] | None:
+    """Return the model of this name, if it is one; names are unique in the API."""
     pending = list(Model.__subclasses__())
     while pending:
         model = pending.pop()
         if model.__name__ == name:
             return model
         pending.extend(model.__subclasses__())
-    raise LookupError(f"no model is called {name}")
+    return None
 
 
 def _convert_choice(options: list[Schema], defs: Schema, with_defaults: bool) -> Schema:

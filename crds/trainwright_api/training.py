@@ -5,14 +5,13 @@ prints each with its reason.
 """
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from trainwright_api.base import Model, Rule
+from trainwright_api.base import Model, Rule, expects, expects_one_of
 
 IntOrAuto = int | Literal["Auto"]
-ZeroStage = Annotated[IntOrAuto, Field(union_mode="left_to_right")]
 
 
 class Precision(StrEnum):
@@ -57,28 +56,35 @@ class Budget(Model):
     """How long to train: exactly one of steps, tokens, epochs."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "[has(self.steps), has(self.tokens), has(self.epochs)].filter(x, x).size() == 1",
-            "got none or several of steps, tokens and epochs, expected exactly one; keep the one you mean",
-        ),
-        Rule(
-            "!has(self.tokens) || (type(self.tokens) == string ? self.tokens.matches('^[0-9]+([.][0-9]+)?[kMBT]?$') : self.tokens > 0)",
-            "expected a count above zero such as 400k, 1.5B or 20000000",
-            message_expression="'got ' + string(self.tokens) + ', expected a count above zero such as 400k, 1.5B or 20000000'",
-            field_path=".tokens",
+        expects_one_of("steps", "tokens", "epochs", remedy="keep the one you mean"),
+        expects(
+            "!has(self.tokens) || (type(self.tokens) == string"
+            " ? self.tokens.matches('^([0-9]+[kMBT]?|[0-9]+[.][0-9]{1,3}k|[0-9]+[.][0-9]{1,6}M"
+            "|[0-9]+[.][0-9]{1,9}B|[0-9]+[.][0-9]{1,12}T)$') && self.tokens.matches('[1-9]')"
+            " : self.tokens > 0)",
+            "a count above zero; write 400k, 1.5B or 20000000",
+            at=".tokens",
+            got="self.tokens",
         ),
     )
 
-    steps: int | None = Field(None, ge=1, description="Number of optimizer steps.")
+    steps: int | None = Field(
+        None,
+        ge=1,
+        le=1000000000,
+        description="Length as optimizer steps (unit: steps). Excludes tokens and epochs. No default.",
+    )
     tokens: int | str | None = Field(
         None,
-        description="Number of input tokens over all workers, such as 400k, 1.5B or 20000000; "
-        "rounded up to whole steps.",
+        description="Length as input tokens over all workers, such as 400k, 1.5B or 20000000, rounded up to "
+        "whole steps (unit: tokens). Excludes steps and epochs. No default.",
     )
     epochs: float | None = Field(
         None,
         gt=0,
-        description="Number of passes over the training data; rounded up to whole steps.",
+        le=100000,
+        description="Length as passes over the training data, rounded up to whole steps (unit: epochs). "
+        "Excludes steps and tokens. No default.",
     )
 
 
@@ -86,23 +92,25 @@ class Batch(Model):
     """Sizes of the batch; gradient accumulation is derived from them and never asked."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "type(self.microSequences) == string ? self.microSequences == 'Auto' : self.microSequences >= 1",
-            "expected Auto or a number from 1",
-            message_expression="'got ' + string(self.microSequences) + ', expected Auto or a number from 1'",
-            field_path=".microSequences",
+        expects(
+            "type(self.microSequences) == string"
+            " ? self.microSequences == 'Auto' : self.microSequences >= 1",
+            "Auto or a number from 1; use Auto to take what fits the memory",
+            at=".microSequences",
+            got="self.microSequences",
         ),
     )
 
     global_sequences: int = Field(
         32,
         ge=1,
+        le=100000000,
         description="Sequences per optimizer step over all workers (unit: sequences). Default 32.",
     )
     micro_sequences: IntOrAuto = Field(
         "Auto",
         description="Sequences per forward pass and accelerator: a number, or Auto to take the "
-        "largest that fits the memory and divides the batch. Default Auto.",
+        "largest that fits the memory and divides the batch (unit: sequences). Default Auto.",
     )
 
 
@@ -110,10 +118,11 @@ class Optimizer(Model):
     """The optimizer and its constants."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
+        expects(
             "self.betas.all(beta, beta >= 0.0 && beta < 1.0)",
-            "expected two numbers in [0, 1) such as [0.9, 0.95]",
-            field_path=".betas",
+            "two numbers in [0, 1); write [0.9, 0.95]",
+            at=".betas",
+            said="a number outside",
         ),
     )
 
@@ -122,24 +131,30 @@ class Optimizer(Model):
         description="Optimizer; AdamW with decoupled weight decay. Default AdamW.",
     )
     learning_rate: float = Field(
-        3e-4, gt=0, le=10, description="Peak learning rate. Default 0.0003."
+        3e-4, gt=0, le=10, description="Peak learning rate (unit: none, a factor). Default 0.0003."
     )
     betas: list[float] = Field(
         [0.9, 0.95],
         min_length=2,
         max_length=2,
-        description="Decay rates of the first and second moment, each in [0, 1). Default 0.9, 0.95.",
+        description="Decay rates of the first and second moment, each in [0, 1). Default [0.9, 0.95].",
     )
-    epsilon: float = Field(1e-8, gt=0, description="Term added to the denominator. Default 1e-8.")
+    epsilon: float = Field(
+        1e-8,
+        gt=0,
+        le=1,
+        description="Term added to the denominator of the update (unit: none). Default 1e-08.",
+    )
     weight_decay: float = Field(
         0.1,
         ge=0,
-        description="Decoupled weight decay of matrices (vectors and norms have none). Default 0.1.",
+        le=10,
+        description="Decoupled weight decay of matrices; vectors and norms have none (unit: none, a factor). Default 0.1.",
     )
     gradient_clipping: float = Field(
         1.0,
         ge=0,
-        description="Largest global norm of the gradient; 0 turns clipping off. Default 1.",
+        description="Largest global norm of the gradient; 0 turns clipping off (unit: none, a norm). Default 1.",
     )
 
 
@@ -147,9 +162,18 @@ class Schedule(Model):
     """The learning rate over the run: warm-up, then the shape."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
+        expects(
             "!(has(self.warmupSteps) && has(self.warmupFraction))",
-            "got both warmupSteps and warmupFraction, expected at most one; remove one of them",
+            "at most one; remove one of them",
+            said="both warmupSteps and warmupFraction",
+        ),
+        expects(
+            "self.type != 'WarmupStableDecay' || !has(self.warmupFraction)"
+            " || self.warmupFraction + self.decayFraction <= 1.0",
+            "at most 1 together with the {decay} of decayFraction; make one of them smaller",
+            at=".warmupFraction",
+            got="self.warmupFraction",
+            decay="self.decayFraction",
         ),
     )
 
@@ -157,7 +181,10 @@ class Schedule(Model):
         ScheduleType.COSINE, description="Shape after the warm-up. Default Cosine."
     )
     warmup_steps: int | None = Field(
-        None, ge=0, description="Steps of linear warm-up; excludes warmupFraction."
+        None,
+        ge=0,
+        le=1000000000,
+        description="Linear warm-up; excludes warmupFraction (unit: steps). Default: warmupFraction's.",
     )
     warmup_fraction: float | None = Field(
         None,
@@ -180,28 +207,31 @@ class Parallelism(Model):
     """How model state is spread over the accelerators."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "type(self.zeroStage) == string ? self.zeroStage == 'Auto' : self.zeroStage >= 0 && self.zeroStage <= 3",
-            "expected one of Auto, 0, 1, 2, 3; use 3 to shard parameters",
-            message_expression="'got ' + string(self.zeroStage) + ', expected one of Auto, 0, 1, 2, 3; use 3 to shard parameters'",
-            field_path=".zeroStage",
+        expects(
+            "type(self.zeroStage) == string"
+            " ? self.zeroStage == 'Auto' : self.zeroStage >= 0 && self.zeroStage <= 3",
+            "one of Auto, 0, 1, 2, 3; use 3 to shard parameters",
+            at=".zeroStage",
+            got="self.zeroStage",
         ),
-        Rule(
+        expects(
             "self.offloadParameters == 'None' || type(self.zeroStage) == string || self.zeroStage == 3",
-            "got CPU with a zeroStage below 3, expected zeroStage 3 or Auto; only stage 3 shards parameters",
-            field_path=".offloadParameters",
+            "zeroStage 3 or Auto with it, as only stage 3 shards parameters; set zeroStage to 3",
+            at=".offloadParameters",
+            said="CPU with a zeroStage below 3",
         ),
-        Rule(
+        expects(
             "self.offloadOptimizer == 'None' || type(self.zeroStage) == string || self.zeroStage >= 1",
-            "got CPU with zeroStage 0, expected zeroStage 1 to 3 or Auto; stage 0 has no sharded optimizer to move",
-            field_path=".offloadOptimizer",
+            "zeroStage 1 to 3 or Auto with it, as stage 0 has no sharded optimizer to move; set zeroStage to 1",
+            at=".offloadOptimizer",
+            said="CPU with zeroStage 0",
         ),
     )
 
     zero_stage: IntOrAuto = Field(
         "Auto",
-        description="ZeRO stage: 0 replicates all state, 1 shards the optimizer, 2 also gradients, 3 also "
-        "parameters; Auto takes the lowest stage that fits the memory. Default Auto.",
+        description="ZeRO stage (unit: none, 0 to 3 or Auto): 0 replicates all state, 1 shards the optimizer, "
+        "2 also gradients, 3 also parameters; Auto takes the lowest stage that fits the memory. Default Auto.",
     )
     offload_optimizer: OffloadDevice = Field(
         OffloadDevice.NONE,

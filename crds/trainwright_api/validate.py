@@ -1,40 +1,39 @@
 """Reads manifests as kubectl does and finds everything that is wrong with them, all at once.
 
-Used by the CLI, and by tests that hold its verdicts to those of a real API server. YAML is 1.2
-(`1e-3` is a number), keys may not repeat, unknown fields are errors.
+Used by the CLI and the operator, and by tests that hold its verdicts to those of a real API server.
+Numbers and words are read as kubectl reads them, keys may not repeat, unknown fields are errors.
 """
 
-from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import Any, get_args
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
 
 from trainwright_api import names
 from trainwright_api.base import Model
+from trainwright_api.defaulting import fill_in, find_model
+from trainwright_api.problems import Problem, TypeProblem, describe_errors
 from trainwright_api.resources import FineTuneJob, Resource, TrainingRun
 from trainwright_api.rules import find_violations
+from trainwright_api.schema import MAP_LISTS
+from trainwright_api.yaml_reader import YamlError, read_yaml
+
+__all__ = [
+    "Document",
+    "InvalidManifestError",
+    "Problem",
+    "load_documents",
+    "parse_resource",
+    "validate_document",
+]
 
 _KINDS: dict[str, type[TrainingRun] | type[FineTuneJob]] = {
     names.TRAINING_RUN: TrainingRun,
     names.FINE_TUNE_JOB: FineTuneJob,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is wrong: where, what, and the line of the file if it is known (from 1)."""
-
-    path: str
-    message: str
-    line: int | None = None
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.message}" if self.path else self.message
+_GENERATED_SUFFIX = "xxxxx"  # the server appends as many characters to generateName
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,63 +58,31 @@ def load_documents(text: str, source: str) -> list[Document]:
 
     Raises InvalidManifestError for text that is no YAML, repeats a key or holds anything but objects.
     """
-    yaml = YAML(typ="rt")
-    try:
-        loaded = [item for item in yaml.load_all(text) if item is not None]
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
-        what = f"not valid YAML: {error.problem or error.context}"
-        raise InvalidManifestError(
-            [Problem("", what, mark.line + 1 if mark else None)], source
-        ) from error
     documents = []
-    for item in loaded:
-        if not isinstance(item, CommentedMap):
-            problem = Problem(
-                "", f"got {type(item).__name__}, expected an object with apiVersion and kind"
-            )
-            raise InvalidManifestError([problem], source)
-        lines: dict[str, int] = {}
-        documents.append(Document(_to_plain(item, "", lines), source, lines))
+    try:
+        for read in read_yaml(text):
+            if isinstance(read.value, dict):
+                documents.append(Document(read.value, source, read.lines))
+            elif read.value is not None:
+                what = (
+                    f"got {type(read.value).__name__}, expected an object with apiVersion and kind"
+                )
+                raise InvalidManifestError([Problem("", f"{what}; correct the file")], source)
+    except YamlError as error:
+        problem = Problem("", f"not valid YAML: {error.message}", error.line)
+        raise InvalidManifestError([problem], source) from error
     return documents
-
-
-def _to_plain(value: Any, path: str, lines: dict[str, int]) -> Any:
-    """Return plain Python values, noting the line of every path on the way."""
-    if isinstance(value, CommentedMap):
-        result = {}
-        for key, item in value.items():
-            child = f"{path}.{key}" if path else str(key)
-            lines[child] = value.lc.key(key)[0] + 1
-            result[str(key)] = _to_plain(item, child, lines)
-        return result
-    if isinstance(value, CommentedSeq):
-        items = []
-        for index, item in enumerate(value):
-            lines[f"{path}[{index}]"] = value.lc.item(index)[0] + 1
-            items.append(_to_plain(item, f"{path}[{index}]", lines))
-        return items
-    if isinstance(value, bool) or value is None:
-        return value
-    for plain in (int, float, str):
-        if isinstance(value, plain):
-            return plain(value)
-    return str(value)
 
 
 def validate_document(document: Document, old: dict[str, Any] | None = None) -> list[Problem]:
     """Return all problems of a manifest; an empty list means that the API server takes it.
 
     `old` is the manifest of the same object as it is in the cluster: then fields that may not change
-    are checked too.
+    are checked too. Problems are in the order of their lines.
     """
-    problems = _check_type(document.manifest)
-    if not problems:
-        problems = _check_fields(document.manifest, old)
-    return [
-        Problem(problem.path, problem.message, _find_line(document.lines, problem.path))
-        for problem in problems
-    ]
+    problems = _check_type(document.manifest) or list(_check_fields(document.manifest, old))
+    placed = [replace(p, line=_find_line(document.lines, p.path)) for p in problems]
+    return sorted(placed, key=lambda problem: problem.line or 0)
 
 
 def parse_resource(manifest: dict[str, Any], old: dict[str, Any] | None = None) -> Resource:
@@ -123,128 +90,90 @@ def parse_resource(manifest: dict[str, Any], old: dict[str, Any] | None = None) 
     problems = validate_document(Document(manifest, ""), old)
     if problems:
         raise InvalidManifestError(problems)
-    return _KINDS[manifest["kind"]].model_validate(manifest)
+    model = _KINDS[manifest["kind"]]
+    try:
+        return model.model_validate(fill_in(model, manifest))
+    except ValidationError as error:  # the status, which nobody but the operator writes
+        found = describe_errors(error.errors(include_url=False), manifest, model)
+        raise InvalidManifestError([each.problem for each in found]) from error
 
 
 def _check_type(manifest: dict[str, Any]) -> list[Problem]:
     version, kind = manifest.get("apiVersion"), manifest.get("kind")
     problems = []
     if version != names.API_VERSION:
-        problems.append(Problem("apiVersion", f"got {version}, expected {names.API_VERSION}"))
+        what = f"got {version or 'nothing'}, expected {names.API_VERSION}; write that"
+        problems.append(Problem("apiVersion", what))
     if kind not in _KINDS:
-        problems.append(Problem("kind", f"got {kind}, expected {' or '.join(_KINDS)}"))
+        what = f"got {kind or 'nothing'}, expected {' or '.join(_KINDS)}; write one of these"
+        problems.append(Problem("kind", what))
     return problems
 
 
-def _check_fields(manifest: dict[str, Any], old: dict[str, Any] | None) -> list[Problem]:
+def _check_fields(manifest: dict[str, Any], old: dict[str, Any] | None) -> Iterator[Problem]:
     model = _KINDS[manifest["kind"]]
+    filled = fill_in(model, _as_created(manifest))
+    broken: set[str] = set()
+    for found in _check_values(model, filled):
+        if found.breaks:
+            broken.add(found.problem.path)
+        yield found.problem
+    before = None if old is None else fill_in(model, _as_created(old))
+    for violation in find_violations(model, filled, before, frozenset(broken)):
+        yield Problem(violation.path, violation.message)
+    yield from _find_repeated(model, filled, "")
+
+
+def _as_created(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return what the server looks at: no status, and a name if one is to be generated."""
+    looked_at = {key: value for key, value in manifest.items() if key != "status"}
     metadata = manifest.get("metadata")
+    if isinstance(metadata, dict) and not metadata.get("name") and metadata.get("generateName"):
+        name = f"{metadata['generateName']}{_GENERATED_SUFFIX}"
+        looked_at["metadata"] = metadata | {"name": name}
+    return looked_at
+
+
+def _check_values(model: type[Model], filled: dict[str, Any]) -> Iterator[TypeProblem]:
+    """Yield the problems of single values. Strict: the server takes no "2" for 2 either."""
+    metadata = filled.get("metadata")
     if not isinstance(metadata, dict) or not metadata.get("name"):
-        return [Problem("metadata.name", "got nothing, expected a name; add it")]
+        problem = Problem(
+            "metadata.name", "got nothing, expected a name; add metadata: {name: ...}"
+        )
+        yield TypeProblem(problem)
     try:
-        resource = model.model_validate(_without_nulls(manifest))
+        model.model_validate_json(json.dumps(filled), strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
-        return [_describe(details, manifest, model) for details in error.errors(include_url=False)]
-    before = model.model_validate(_without_nulls(old)) if old else None
-    return [
-        Problem(path, message.removeprefix(f"{path}: "))
-        for path, message in (
-            _split_path(path, message) for path, message in find_violations(resource, before)
-        )
-    ]
+        found = describe_errors(error.errors(include_url=False), filled, model)
+        yield from (each for each in found if not each.problem.path.startswith("metadata"))
 
 
-def _split_path(path: str, message: str) -> tuple[str, str]:
-    """A rule on the whole object names its path in the message: the server knows no other way."""
-    if path or not message.startswith("metadata.name: "):
-        return path, message
-    return "metadata.name", message
-
-
-def _without_nulls(value: Any) -> Any:
-    """Drop nulls, as the API server does before it fills in defaults."""
-    if isinstance(value, dict):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
-
-
-def _describe(details: ErrorDetails, manifest: dict[str, Any], model: type[Model]) -> Problem:
-    location = _drop_union_marks(details["loc"], manifest)
-    path = _join(location)
-    got = details["input"]
-    kind = details["type"]
-    if kind == "extra_forbidden":
-        known = _field_names(model, location[:-1])
-        close = get_close_matches(str(location[-1]), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
-        return Problem(path, f"unknown field; {hint}")
-    if kind == "missing":
-        return Problem(path, "got nothing, expected a value; add it")
-    if kind in ("enum", "literal_error"):
-        return Problem(
-            path, f"got {got}, expected one of {details['ctx']['expected']}".replace("'", "")
-        )
-    return Problem(path, f"got {_shorten(got)}, expected {_expectation(details)}")
-
-
-def _expectation(details: ErrorDetails) -> str:
-    message = details["msg"]
-    for prefix in (
-        "Input should be ",
-        "Value should have ",
-        "List should have ",
-        "String should have ",
-    ):
-        if message.startswith(prefix):
-            return message.removeprefix(prefix)
-    return message[:1].lower() + message[1:]
-
-
-def _shorten(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _drop_union_marks(location: tuple[int | str, ...], manifest: Any) -> tuple[int | str, ...]:
-    """Pydantic names the tried member of a union in a location; what the manifest has not is none."""
-    kept: list[int | str] = []
-    value = manifest
-    for index, part in enumerate(location):
-        is_last = index == len(location) - 1
-        if isinstance(part, int) and isinstance(value, list) and part < len(value):
-            value = value[part]
-        elif isinstance(value, dict) and (part in value or is_last):
-            value = value.get(part)
-        elif not isinstance(value, dict):
+def _find_repeated(model: type[Model], value: Any, path: str) -> Iterator[Problem]:
+    """Yield the entries of lists by key (such as env, by name) that come twice."""
+    if not isinstance(value, dict):
+        return
+    for name, field_info in model.model_fields.items():
+        alias = field_info.alias or name
+        here = f"{path}.{alias}" if path else alias
+        child = find_model(field_info.annotation)
+        if child is None:
             continue
-        kept.append(part)
-    return tuple(kept)
+        if key := MAP_LISTS.get(alias):
+            yield from _find_repeated_entries(value.get(alias), key, here)
+        else:
+            yield from _find_repeated(child, value.get(alias), here)
 
 
-def _join(location: tuple[int | str, ...]) -> str:
-    path = ""
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-    return path
-
-
-def _field_names(model: type[Model], location: tuple[int | str, ...]) -> list[str]:
-    """Return the fields that the object at a location may have."""
-    current: Any = model
-    for part in location:
-        if isinstance(part, int):
-            continue
-        by_alias = {f.alias or name: f for name, f in current.model_fields.items()}
-        current = _find_model(by_alias[part].annotation) if part in by_alias else None
-        if current is None:
-            return []
-    return sorted(f.alias or name for name, f in current.model_fields.items())
-
-
-def _find_model(annotation: Any) -> type[Model] | None:
-    if isinstance(annotation, type) and issubclass(annotation, Model):
-        return annotation
-    return next((found for arg in get_args(annotation) if (found := _find_model(arg))), None)
+def _find_repeated_entries(entries: Any, key: str, path: str) -> Iterator[Problem]:
+    seen = set()
+    for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+        value = entry.get(key) if isinstance(entry, dict) else None
+        if value in seen:
+            what = f"got {value} a second time, expected each {key} once; remove one of them"
+            yield Problem(f"{path}[{index}]", what)
+        if isinstance(value, str):
+            seen.add(value)
 
 
 def _find_line(lines: dict[str, int], path: str) -> int | None:

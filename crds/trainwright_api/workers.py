@@ -4,112 +4,239 @@
 the API stays small and nothing that Kubernetes offers is out of reach.
 """
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
 
-from trainwright_api.base import Model, Rule
+from trainwright_api.base import Model, Rule, expects
+
+LabelValue = Annotated[str, Field(max_length=63)]
 
 
 class EnvironmentVariable(Model):
     """One variable of the trainer's container."""
 
-    name: str = Field(description="Name of the variable.", max_length=256)
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        expects(
+            "self.name.matches('^[A-Za-z_][A-Za-z0-9_]*$')",
+            "a letter or _, then letters, digits and _; rename it",
+            at=".name",
+            got="self.name",
+        ),
+        expects(
+            "!self.name.matches('^(PET_|TRAINWRIGHT_)')"
+            " && !(self.name in ['RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'])",
+            "a name that the platform does not set itself; set workers.nodes and processes instead",
+            at=".name",
+            got="self.name",
+        ),
+        expects(
+            "!(self.name in ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'HF_TOKEN'])",
+            "no credentials in a spec, which many can read; put it into a Secret and name that in"
+            " credentialsSecret",
+            at=".name",
+            got="self.name",
+        ),
+    )
+
+    name: str = Field(description="Name of the variable. No default.", max_length=256)
     value: str = Field(
-        description="Its value; never a secret: specs can be read by many.", max_length=4096
+        description="Its value; never a secret: specs can be read by many. No default.",
+        max_length=4096,
     )
 
 
 class Toleration(Model):
     """A toleration of a taint, as in a pod."""
 
-    key: str | None = Field(
-        None, description="Key of the taint; empty with operator Exists matches all."
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        expects(
+            "!has(self.operator) || self.operator in ['Exists', 'Equal']",
+            "Exists or Equal; write one of these",
+            at=".operator",
+            got="self.operator",
+        ),
+        expects(
+            "!has(self.effect) || self.effect in ['NoSchedule', 'PreferNoSchedule', 'NoExecute', '']",
+            "NoSchedule, PreferNoSchedule or NoExecute; write one of these or remove it to match all",
+            at=".effect",
+            got="self.effect",
+        ),
+        expects(
+            "has(self.key) && self.key != '' || has(self.operator) && self.operator == 'Exists'",
+            "a key, or operator Exists to match all taints; write one of them",
+            at=".key",
+            said="no key",
+        ),
+        expects(
+            "!has(self.value) || self.value == '' || !has(self.operator) || self.operator != 'Exists'",
+            "it with operator Equal only; remove it",
+            at=".value",
+            said="value with operator Exists",
+        ),
+        expects(
+            "!has(self.tolerationSeconds) || has(self.effect) && self.effect == 'NoExecute'",
+            "it with effect NoExecute only; remove it",
+            at=".tolerationSeconds",
+            said="tolerationSeconds with another effect",
+        ),
     )
-    operator: str | None = Field(None, description="Exists or Equal. Default Equal.")
-    value: str | None = Field(None, description="Value of the taint.")
+
+    key: str | None = Field(
+        None,
+        max_length=317,
+        description="Key of the taint; empty with operator Exists matches all. No default.",
+    )
+    operator: str | None = Field(
+        None, max_length=16, description="Exists or Equal. Default: Equal."
+    )
+    value: str | None = Field(None, max_length=63, description="Value of the taint. No default.")
     effect: str | None = Field(
-        None, description="NoSchedule, PreferNoSchedule or NoExecute; empty matches all."
+        None,
+        max_length=32,
+        description="NoSchedule, PreferNoSchedule or NoExecute. Default: all of them.",
     )
     toleration_seconds: int | None = Field(
-        None, description="NoExecute: seconds the pod stays after the taint appears."
+        None,
+        description="NoExecute: how long the pod stays after the taint appears (unit: seconds). Default: for ever.",
     )
+
+
+class PodOverrides(TypedDict, total=False):
+    """What a pod template has; the values are not looked into."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
+
+    metadata: Annotated[
+        dict[str, Any], Field(description="Labels and annotations of the pods. No default.")
+    ]
+    spec: Annotated[
+        dict[str, Any],
+        Field(
+            description="Fields of a pod's spec; the trainer's container is called pytorch. No default."
+        ),
+    ]
 
 
 class Workers(Model):
     """The pods of the run, one per node, all alike."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
+        expects(
             "self.accelerator == 'None' || self.accelerator.matches('^[a-z0-9.-]+/[A-Za-z0-9._-]+$')",
-            "expected None or an extended resource such as nvidia.com/gpu",
-            message_expression="'got ' + self.accelerator + ', expected None or an extended resource such as nvidia.com/gpu'",
-            field_path=".accelerator",
+            "None or an extended resource; write None or nvidia.com/gpu",
+            at=".accelerator",
+            got="self.accelerator",
         ),
-        Rule(
+        expects(
+            "self.accelerator != 'None' || self.acceleratorsPerNode == 1",
+            "it with an accelerator only; use processesPerNode for CPU training",
+            at=".acceleratorsPerNode",
+            got="self.acceleratorsPerNode",
+        ),
+        expects(
             "!has(self.processesPerNode) || self.accelerator == 'None'",
-            "got processesPerNode together with an accelerator, expected it for CPU training only; remove it or set accelerator to None",
-            field_path=".processesPerNode",
+            "it for CPU training only; use acceleratorsPerNode or set accelerator to None",
+            at=".processesPerNode",
+            said="processesPerNode together with an accelerator",
         ),
-        Rule(
+        expects(
             "!has(self.acceleratorMemoryGiB) || self.accelerator != 'None'",
-            "got acceleratorMemoryGiB without an accelerator, expected resources.memory for CPU training; remove it",
-            field_path=".acceleratorMemoryGiB",
+            "it with an accelerator only; use resources.memory for CPU training",
+            at=".acceleratorMemoryGiB",
+            said="acceleratorMemoryGiB without an accelerator",
         ),
-        Rule(
-            "self.resources.all(name, type(self.resources[name]) == int || self.resources[name].matches('^[0-9]+([.][0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$'))",
-            "expected Kubernetes quantities such as 500m, 2 or 3Gi",
-            field_path=".resources",
+        expects(
+            "self.resources.all(name, type(self.resources[name]) == int ? self.resources[name] >= 0"
+            " : self.resources[name].matches('^[0-9]+([.][0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$'))",
+            "quantities of Kubernetes; write 500m, 2 or 3Gi",
+            at=".resources",
+            said="something that is no quantity",
         ),
-        Rule(
+        expects(
             "self.accelerator == 'None' || !(self.accelerator in self.resources)",
-            "got the accelerator in resources, expected acceleratorsPerNode to say how many; remove it from resources",
-            field_path=".resources",
+            "acceleratorsPerNode to say how many; remove it from resources",
+            at=".resources",
+            got="self.accelerator",
+        ),
+        expects(
+            "self.nodeSelector.all(key, self.nodeSelector[key].matches("
+            "'^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$'))",
+            "values of labels, up to 63 letters, digits, -, _ and .; see kubectl get nodes --show-labels",
+            at=".nodeSelector",
+            said="something that no label can be",
+        ),
+        expects(
+            "!has(self.image) || self.image.matches('^[A-Za-z0-9][-A-Za-z0-9._/:@]*$')",
+            "an image such as registry.example/team/trainer:1; correct it",
+            at=".image",
+            got="self.image",
         ),
     )
 
-    nodes: int = Field(1, ge=1, le=4096, description="Number of pods, one per node. Default 1.")
+    nodes: int = Field(
+        1,
+        ge=1,
+        le=4096,
+        description="Number of pods, each on a node of its own (unit: pods). Default 1.",
+    )
     accelerator: str = Field(
         "nvidia.com/gpu",
+        max_length=317,
         description="Extended resource of the accelerators, or None to train on CPUs. Default nvidia.com/gpu.",
     )
     accelerators_per_node: int = Field(
         1,
         ge=1,
         le=64,
-        description="Accelerators (and processes) per pod; ignored without accelerator. Default 1.",
+        description="Accelerators, and processes, of each pod; not for CPU training (unit: accelerators). "
+        "Default 1.",
     )
     processes_per_node: int | None = Field(
-        None, ge=1, le=64, description="CPU training: processes per pod. Default 1."
+        None,
+        ge=1,
+        le=64,
+        description="CPU training: processes of each pod (unit: processes). Default: 1.",
     )
     resources: dict[str, int | str] = Field(
         default_factory=dict,
         max_length=16,
         description="Requests and limits of each pod as Kubernetes quantities, such as {cpu: 8, memory: 64Gi}; "
-        "accelerators are added by acceleratorsPerNode.",
+        "accelerators are added by acceleratorsPerNode. Default: none, the namespace's own.",
     )
     accelerator_memory_gib: float | None = Field(
         None,
         alias="acceleratorMemoryGiB",
         gt=0,
-        description="Memory of one accelerator for the memory plan (unit: GiB). Default 80; CPU training "
-        "uses resources.memory.",
+        le=10000,
+        description="Memory of one accelerator for the memory plan (unit: GiB). Default: 80.",
     )
-    node_selector: dict[str, str] = Field(
-        default_factory=dict, description="Labels that a node must have."
+    node_selector: dict[str, LabelValue] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Labels that a node must have. Default: none.",
     )
     tolerations: list[Toleration] = Field(
-        default_factory=list, max_length=64, description="Taints that the pods tolerate."
+        default_factory=list,
+        max_length=64,
+        description="Taints that the pods tolerate. Default: none.",
     )
-    priority_class_name: str | None = Field(None, description="PriorityClass of the pods.")
-    image: str | None = Field(None, description="Trainer image; default: the operator's setting.")
+    priority_class_name: str | None = Field(
+        None, max_length=253, description="PriorityClass of the pods. Default: the cluster's own."
+    )
+    image: str | None = Field(
+        None, max_length=512, description="Trainer image. Default: the operator's setting."
+    )
     env: list[EnvironmentVariable] = Field(
-        default_factory=list, max_length=256, description="Variables of the trainer's container."
+        default_factory=list,
+        max_length=256,
+        description="Variables of the trainer's container, by name. Default: none.",
     )
-    pod_overrides: dict[str, Any] = Field(
-        default_factory=dict,
+    pod_overrides: PodOverrides = Field(
+        default_factory=PodOverrides,
         description="Fields of a pod template ({metadata, spec}) merged last into every pod of the run; lists "
-        "with names (containers, volumes, env) merge by name.",
+        "with names (containers, volumes, env) merge by name. Default: none.",
     )
 
 
@@ -117,22 +244,43 @@ class RestartBudgets(Model):
     """Restarts allowed per cause; progress past a new checkpoint refills them."""
 
     infrastructure: int = Field(
-        10, ge=0, le=1000, description="Node, network and storage failures. Default 10."
+        10,
+        ge=0,
+        le=1000,
+        description="Node, network and storage failures (unit: restarts). Default 10.",
     )
     out_of_memory: int = Field(
-        1, ge=0, le=1000, description="Processes that ran out of memory. Default 1."
+        1,
+        ge=0,
+        le=1000,
+        description="Processes that ran out of memory (unit: restarts). Default 1.",
     )
     numerical_failure: int = Field(
-        2, ge=0, le=1000, description="Loss or gradients not finite. Default 2."
+        2, ge=0, le=1000, description="Loss or gradients not finite (unit: restarts). Default 2."
     )
     preempted: int = Field(
-        1000, ge=0, le=100000, description="Pods preempted or evicted. Default 1000."
+        1000,
+        ge=0,
+        le=100000,
+        description="Pods preempted or evicted (unit: restarts). Default 1000.",
     )
-    unknown: int = Field(3, ge=0, le=1000, description="Everything else. Default 3.")
+    unknown: int = Field(
+        3, ge=0, le=1000, description="Everything else (unit: restarts). Default 3."
+    )
 
 
 class Backoff(Model):
     """Pause before a restart; it doubles with each failure in a row."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        expects(
+            "self.initialSeconds <= self.maximumSeconds",
+            "at most the {maximum} of maximumSeconds; change one of them",
+            at=".initialSeconds",
+            got="self.initialSeconds",
+            maximum="self.maximumSeconds",
+        ),
+    )
 
     initial_seconds: float = Field(
         5, ge=0, le=3600, description="First pause (unit: seconds). Default 5."

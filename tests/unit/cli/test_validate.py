@@ -54,7 +54,7 @@ def test_stdin_is_read() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("kind: TrainingRun\n", "apiVersion: got None, expected trainwright.dev/v1alpha1"),
+        ("kind: TrainingRun\n", "apiVersion: got nothing, expected trainwright.dev/v1alpha1"),
         ("apiVersion: trainwright.dev/v1\nkind: TrainingRun\n", "got trainwright.dev/v1, expected"),
         ("apiVersion: v1\nkind: Pod\n", "got no document of trainwright.dev"),
         ("", "got no document of trainwright.dev"),

@@ -125,19 +125,23 @@ def find_pip() -> list[str]:
 
 
 def ensure_environment(uv: str) -> None:
-    """`.venv` with everything of requirements/dev.lock and our packages on its path."""
+    """`.venv` with exactly what requirements/dev.lock says, and our packages on its path."""
     lock = PROJECT / "requirements" / "dev.lock"
+    base = os.path.realpath(sys.executable)
+    python = f"{sys.version.split()[0]} {base}"
+    wanted = f"{fingerprint(lock)} {python}"
     stamp = ENVIRONMENT / "trainwright.stamp"
-    wanted = f"{fingerprint(lock)} {sys.version.split()[0]} {os.path.realpath(sys.executable)}\n"
-    if not (stamp.exists() and stamp.read_text() == wanted):
-        say("installing Python packages into .venv (usually 2 min the first time)")
+    present = stamp.read_text().strip() if stamp.exists() else ""
+    if present != wanted:
         settings = {"UV_SYSTEM_CERTS": "1", **os.environ}
-        base = os.path.realpath(sys.executable)
-        run([uv, "venv", "--quiet", "--clear", "--python", base, str(ENVIRONMENT)], settings)
-        options = ["--quiet", "--no-deps", "--require-hashes", "--compile-bytecode"]
-        target = ["--python", sys_python(), "--requirement", str(lock)]
-        run([uv, "pip", "install", *options, *target], settings)
-        stamp.write_text(wanted)
+        if present.partition(" ")[2] != python:
+            say("installing Python packages into .venv (usually 2 min the first time)")
+            run([uv, "venv", "--quiet", "--clear", "--python", base, str(ENVIRONMENT)], settings)
+        else:
+            say("bringing .venv up to date with its lock (usually 20 s)")
+        options = ["--quiet", "--require-hashes", "--compile-bytecode", "--python", sys_python()]
+        run([uv, "pip", "sync", *options, str(lock)], settings)
+        stamp.write_text(f"{wanted}\n")
     write_package_paths()
     # Beside the environment's Python the images' and the cluster's builders find it.
     link = ENVIRONMENT / "bin" / "uv"

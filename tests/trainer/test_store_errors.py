@@ -17,6 +17,7 @@ from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import open_store
 from trainwright_trainer.store import s3 as s3_module
 from trainwright_trainer.store.folder import UNFINISHED_PREFIX, FolderStore
+from trainwright_trainer.store.s3 import S3Store
 
 from tests.trainer.s3_server import S3Server, running_s3_server, s3_server, settings
 
@@ -240,3 +241,22 @@ def test_a_writer_killed_in_the_middle_leaves_nothing_visible(tmp_path: Path) ->
     assert [file.path for file in store.list_files()] == ["step/whole"]
     store.delete_unfinished("step")
     assert [path.name for path in (tmp_path / "step").iterdir()] == ["whole"]
+
+
+def test_half_uploads_of_killed_writers_are_aborted(
+    s3_server: S3Server, settings: Settings
+) -> None:
+    s3_server.bucket("there")
+    store = open_store(s3_server.location("s3://there/run/"), settings, field=FIELD)
+    assert isinstance(store, S3Store)
+    store.delete_unfinished("step-000001/")  # nothing to do is no error
+    client = store._client
+    for key in ("run/step-000001/big", "run/step-000002/big"):
+        upload = client.create_multipart_upload(Bucket="there", Key=key)
+        client.upload_part(
+            Bucket="there", Key=key, UploadId=upload["UploadId"], PartNumber=1, Body=b"half"
+        )
+    assert store.list_files() == []
+    store.delete_unfinished("step-000001/")
+    left = client.list_multipart_uploads(Bucket="there").get("Uploads", [])
+    assert [upload["Key"] for upload in left] == ["run/step-000002/big"]

@@ -1,11 +1,14 @@
 """Checkpoints: saved in the background, verified, kept, found again.
 
-manager = CheckpointManager(run, store, settings, group)
-point = manager.find_resume()                    # collective; None: start from step 0
-fetched = manager.fetch(point, wanted)           # collective; may be an older one than asked for
-stall_seconds = manager.save(state, write_shards)  # collective in write_shards only
-for outcome in manager.poll(): ...               # each step: finished saves and failures
-manager.wait(timeout_seconds)                    # at the end: raises StoreError if the last failed
+    manager = CheckpointManager(run, store, settings, group)
+    point = manager.find_resume()                      # None: start from step 0
+    fetched = manager.fetch(point, wanted)             # may be an older one than asked for
+    manager.release(fetched)                           # frees scratch once it is loaded
+    stall_seconds = manager.save(state, write_shards)  # the upload goes on in the background
+    for outcome in manager.poll(): ...                 # each step: finished saves and failures
+    manager.wait(timeout_seconds)                      # at the end: raises if the last save failed
+
+find_resume, fetch, release and save are collective: every rank calls them, in the same order.
 """
 
 from trainwright_trainer.checkpoint.manager import CheckpointManager

@@ -23,7 +23,12 @@ from trainwright_api.data import Location
 from trainwright_trainer.store.base import FileInfo, Store
 from trainwright_trainer.store.credentials import Credentials
 from trainwright_trainer.store.places import Place
-from trainwright_trainer.store.s3_errors import is_missing, is_transient, translate
+from trainwright_trainer.store.s3_errors import (
+    cannot_list_uploads,
+    is_missing,
+    is_transient,
+    translate,
+)
 from trainwright_trainer.store.s3_stream import ObjectStream
 
 ResultT = TypeVar("ResultT")
@@ -65,14 +70,14 @@ class S3Store(Store):
     def open(self, path: str = "") -> BinaryIO:
         """See Store."""
         where = {"Bucket": self._bucket, "Key": self._key(path)}
-        head = self._call(path, lambda: self._client.head_object(**where))
+        whole = self._call(path, lambda: self._client.get_object(**where))
 
         def fetch(start: int) -> Any:
             return self._call(
                 path, lambda: self._client.get_object(**where, Range=f"bytes={start}-")["Body"]
             )
 
-        stream = ObjectStream(fetch, head["ContentLength"], self.uri_of(path))
+        stream = ObjectStream(whole["Body"], fetch, whole["ContentLength"], self.uri_of(path))
         return cast(BinaryIO, BufferedReader(stream, STREAM_BUFFER_BYTES))
 
     def write_bytes(self, path: str, content: bytes) -> None:
@@ -182,7 +187,13 @@ class S3Store(Store):
         pages = self._client.get_paginator("list_multipart_uploads").paginate(
             Bucket=self._bucket, Prefix=self._key(prefix)
         )
-        for upload in (entry for page in pages for entry in page.get("Uploads", [])):
+        try:
+            uploads = [entry for page in pages for entry in page.get("Uploads", [])]
+        except ClientError as error:
+            if cannot_list_uploads(error):
+                return  # some servers have no such list, and some users no right to see it
+            raise
+        for upload in uploads:
             self._client.abort_multipart_upload(
                 Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
             )

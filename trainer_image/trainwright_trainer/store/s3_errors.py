@@ -32,12 +32,18 @@ _WRONG_REGION = {
     "IllegalLocationConstraintException",
 }
 _FULL = {"QuotaExceeded", "XMinioStorageFull", "InsufficientStorage", "507"}
+_NO_LIST_OF_UPLOADS = {"NoSuchUpload", "NotImplemented", "MethodNotAllowed", "405", "501"}
 _LOST_CONNECTION = (ConnectionError, HTTPClientError, IncompleteReadError, RetriesExceededError)
 
 
 def is_missing(error: ClientError) -> bool:
     """Tell whether the server said that an object is not there."""
     return _code(error) in _NOT_FOUND
+
+
+def cannot_list_uploads(error: ClientError) -> bool:
+    """Tell whether the server does not list unfinished uploads (rclone: only while there are some)."""
+    return _code(error) in _NO_LIST_OF_UPLOADS | _FORBIDDEN
 
 
 def is_transient(error: Exception) -> bool:

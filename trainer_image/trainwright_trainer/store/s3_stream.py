@@ -15,18 +15,18 @@ FIRST_PAUSE_SECONDS = 0.5
 
 
 class ObjectStream(RawIOBase):
-    """An object of `size_bytes`; `fetch(start)` opens its body from a byte on.
+    """An object of `size_bytes`, opened as `body`; `fetch(start)` opens it again from a byte on.
 
     The body stays open while reading goes forward; a seek or a lost connection opens a new one.
     Raises StoreError when the object cannot be read on after several attempts.
     """
 
-    def __init__(self, fetch: Callable[[int], Any], size_bytes: int, uri: str) -> None:
+    def __init__(self, body: Any, fetch: Callable[[int], Any], size_bytes: int, uri: str) -> None:
         self._fetch = fetch
         self._size_bytes = size_bytes
         self._uri = uri
         self._position = 0
-        self._body: Any = None
+        self._body = body
 
     def readable(self) -> bool:
         """Return True."""

@@ -1,0 +1,394 @@
+"""Checkpoints of one rank on a real S3 server and in a folder: saved, kept, found, refused."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from trainwright_api.data import Location
+from trainwright_api.report import Manifest
+from trainwright_api.run import Run
+from trainwright_trainer.checkpoint import SaveOutcome, uploading
+from trainwright_trainer.errors import StoreError, UserError
+from trainwright_trainer.settings import Settings
+from trainwright_trainer.store import Store, open_store
+from trainwright_trainer.store.folder import FolderStore
+from trainwright_trainer.store.s3 import S3Store
+
+from tests.trainer.checkpoint_harness import (
+    FIELD,
+    folder_of,
+    is_whole,
+    open_manager,
+    resumed,
+    save,
+    shard_writer,
+    state_of,
+)
+from tests.trainer.run_builder import build_run
+from tests.trainer.s3_server import S3Server, s3_server, settings
+
+__all__ = ["s3_server", "settings"]
+
+
+class Place:
+    """Where a run's checkpoints are, and the same files as seen on the disk."""
+
+    def __init__(self, location: Location, disk: Path) -> None:
+        self.location = location
+        self.disk = disk
+
+    def run(self, **checkpoints: object) -> Run:
+        return build_run(folder=self.location, **checkpoints)  # type: ignore[arg-type]
+
+    def store(self, settings: Settings) -> Store:
+        return open_store(self.location, settings, field=FIELD)
+
+    def steps(self) -> list[str]:
+        return sorted(path.name for path in self.disk.glob("step-*"))
+
+
+@pytest.fixture(params=["s3", "file"])
+def place(request: pytest.FixtureRequest, s3_server: S3Server, tmp_path: Path) -> Place:
+    if request.param == "file":
+        return Place(
+            Location(uri=f"file://{tmp_path}/store/team/run/"), tmp_path / "store" / "team" / "run"
+        )
+    bucket = s3_server.bucket("checkpoints")
+    uri = f"s3://checkpoints/{tmp_path.name}/team/run/"
+    return Place(s3_server.location(uri), bucket / tmp_path.name / "team" / "run")
+
+
+def test_a_saved_step_is_found_fetched_and_whole(place: Place, settings: Settings) -> None:
+    manager = open_manager(place.run(), settings)
+    assert manager.find_resume() is None
+    stall = manager.save(state_of(3, 0.5), shard_writer(3))
+    manager.wait(60)
+    [outcome] = manager.poll()
+    assert outcome.error is None
+    assert manager.poll() == []
+    [record] = manager.records
+    assert (record.step, record.verified, record.validation_loss) == (3, True, 0.5)
+    assert record.uri == f"{place.location.uri}step-000003/"
+    assert record.stall_seconds == pytest.approx(stall, abs=0.01)
+    assert record.save_seconds is not None
+    assert record.save_seconds >= record.stall_seconds
+    assert manager.best == record
+    files = sorted(
+        p.relative_to(place.disk).as_posix() for p in place.disk.rglob("*") if p.is_file()
+    )
+    assert files == [
+        "step-000003/engine/model_states.pt",
+        "step-000003/engine/rank_0_optim_states.pt",
+        "step-000003/manifest.json",
+    ]
+    assert not list((settings.scratch_folder / "snapshots").rglob("*.pt"))
+
+    fetched = resumed(again := open_manager(place.run(), settings))
+    assert fetched is not None
+    assert is_whole(fetched)
+    assert again.records[0].model_dump(
+        exclude={"save_seconds", "stall_seconds"}
+    ) == record.model_dump(exclude={"save_seconds", "stall_seconds"})
+    again.release(fetched)
+    assert not fetched.folder.exists()
+
+
+def test_the_manifest_says_what_resuming_needs(place: Place, settings: Settings) -> None:
+    manager = open_manager(place.run(), settings)
+    manager.find_resume()
+    save(manager, 7)
+    manifest = Manifest.model_validate_json(
+        (place.disk / "step-000007" / "manifest.json").read_bytes()
+    )
+    assert manifest.model_dump(exclude={"saved_at", "files", "plan"}) == {
+        "format": 1, "run": "run", "namespace": "team", "uid": "uid-1", "attempt": 1, "step": 7,
+        "samples": 28, "tokens": 896, "epoch": 0.7, "world_size": 1, "zero_stage": 2, "precision": "FP32",
+        "loss": 1.0, "validation_loss": None, "template_sha256": "t", "data_sha256": "d",
+        "versions": {"torch": "x"},
+    }  # fmt: skip
+    assert [(file.path, file.size_bytes) for file in manifest.files] == [
+        ("engine/model_states.pt", 7),
+        ("engine/rank_0_optim_states.pt", 2000),
+    ]
+
+
+Damage = Callable[[Store, str], None]
+SHARD = "engine/rank_0_optim_states.pt"
+
+
+def truncate(store: Store, step: str) -> None:
+    store.write_bytes(f"{step}/{SHARD}", b"short")
+
+
+def flip(store: Store, step: str) -> None:
+    content = bytearray(store.read_bytes(f"{step}/{SHARD}"))
+    content[1000] ^= 1
+    store.write_bytes(f"{step}/{SHARD}", bytes(content))
+
+
+def lose_file(store: Store, step: str) -> None:
+    store.delete([f"{step}/engine/model_states.pt"])
+
+
+def lose_manifest(store: Store, step: str) -> None:
+    store.delete([f"{step}/manifest.json"])
+
+
+def break_manifest(store: Store, step: str) -> None:
+    store.write_bytes(f"{step}/manifest.json", b'{"step": 3')
+
+
+def move_manifest(store: Store, step: str) -> None:
+    store.write_bytes(f"{step}/manifest.json", store.read_bytes("step-000001/manifest.json"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "warnings"),
+    [
+        (truncate, ["checkpoint of step 2 is not used: engine/rank_0_optim_states.pt has 5 bytes instead of 2000"]),
+        (
+            flip,
+            ["checkpoint of step 2 is not used: the SHA-256 of engine/rank_0_optim_states.pt is not that of the manifest"],
+        ),
+        (lose_file, ["checkpoint of step 2 is not used: engine/model_states.pt is missing"]),
+        (break_manifest, ["checkpoint of step 2 is not used: its manifest cannot be read"]),
+        (move_manifest, ["checkpoint of step 2 is not used: its manifest is of step 1"]),
+        (lose_manifest, []),  # was never a checkpoint
+    ],
+)  # fmt: skip
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+    place: Place, settings: Settings, damage: Damage, warnings: list[str]
+) -> None:
+    first = open_manager(place.run(), settings)
+    first.find_resume()
+    save(first, 1)
+    save(first, 2)
+    damage(place.store(settings), "step-000002")
+
+    second = open_manager(place.run(), settings)
+    fetched = resumed(second)
+    assert fetched is not None
+    assert fetched.point.manifest.step == 1
+    assert is_whole(fetched)
+    assert second.warnings == warnings
+    assert [record.step for record in second.records] == [1]
+    save(second, 2)  # the way is clear for a new checkpoint of that step
+
+    third = open_manager(place.run(), settings)
+    fetched = resumed(third)
+    assert fetched is not None
+    assert (fetched.point.manifest.step, is_whole(fetched), third.warnings) == (2, True, [])
+
+
+def test_if_none_verifies_training_starts_anew_and_says_so(
+    place: Place, settings: Settings
+) -> None:
+    manager = open_manager(place.run(), settings)
+    manager.find_resume()
+    save(manager, 1)
+    truncate(place.store(settings), "step-000001")
+    again = open_manager(place.run(), settings)
+    assert again.find_resume() is None
+    assert again.warnings[-1] == "no checkpoint verifies: training starts again from step 0"
+
+
+def test_retention_keeps_the_newest_and_the_best(place: Place, settings: Settings) -> None:
+    manager = open_manager(place.run(keep_last=2, keep_best=1), settings)
+    manager.find_resume()
+    for step, loss in enumerate((0.9, 0.1, 0.8, 0.7, 0.6), 1):
+        save(manager, step, loss)
+    assert [record.step for record in manager.records] == [5, 4, 2]
+    assert manager.best is not None
+    assert manager.best.step == 2
+    assert place.steps() == ["step-000002", "step-000004", "step-000005"]
+    again = open_manager(place.run(keep_last=2, keep_best=1), settings)
+    again.find_resume()
+    assert [record.step for record in again.records] == [5, 4, 2]
+
+
+def test_leftovers_of_killed_saves_are_cleaned_and_other_files_stay(
+    place: Place, settings: Settings
+) -> None:
+    for name in (
+        "step-000009/engine/x.pt",
+        "step-000009/.part-old-00001.json",
+        "model/config.json",
+        "tokenizer/t",
+    ):
+        place.store(settings).write_bytes(name, b"x")
+    (settings.scratch_folder / "snapshots" / "step-000009").mkdir(parents=True)
+    manager = open_manager(place.run(), settings)
+    assert manager.find_resume() is None
+    left = sorted(
+        p.relative_to(place.disk).as_posix() for p in place.disk.rglob("*") if p.is_file()
+    )
+    assert left == ["model/config.json", "tokenizer/t"]
+    assert not (settings.scratch_folder / "snapshots").exists()
+
+
+def test_only_one_save_is_in_flight_and_waiting_counts_as_stall(
+    place: Place, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on = threading.Event()
+    running: list[int] = []
+    real = uploading.run_save
+
+    def slow(task: uploading.SaveTask) -> SaveOutcome:
+        running.append(task.step)
+        assert may_go_on.wait(30)
+        return real(task)
+
+    monkeypatch.setattr("trainwright_trainer.checkpoint.manager.run_save", slow)
+    manager = open_manager(place.run(), settings)
+    manager.find_resume()
+    assert manager.save(state_of(1), shard_writer(1)) < 5
+    assert manager.poll() == []
+    with pytest.raises(StoreError, match=r"the last checkpoint was not saved to .* within 0\.01 s"):
+        manager.wait(0.01)
+    timer = threading.Timer(0.3, may_go_on.set)
+    timer.start()
+    assert manager.save(state_of(2), shard_writer(2)) > 0.2
+    manager.wait(60)
+    timer.join()
+    assert running == [1, 2]
+    assert [outcome.step for outcome in manager.poll()] == [1, 2]
+
+
+def test_a_failed_upload_is_retried_then_reported_and_fatal_only_at_the_end(
+    place: Place, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploading, "UPLOAD_PAUSES_SECONDS", (0.0, 0.0))
+    manager = open_manager(place.run(), settings)
+    manager.find_resume()
+    kind = S3Store if place.location.uri.startswith("s3") else FolderStore
+    real = kind.upload
+    failures = iter([True] * 2 + [False] * 2 + [True] * 3)
+
+    def flaky(self: object, local: Path, path: str) -> None:
+        if next(failures, False):
+            raise StoreError(f"{FIELD}.uri: the store is away")
+        real(self, local, path)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(kind, "upload", flaky)
+    save(manager, 1)  # two failures of one file: retried
+    manager.save(state_of(2), shard_writer(2))
+    with pytest.raises(StoreError, match=r"checkpoint of step 2: .*the store is away"):
+        manager.wait(60)
+    assert [(o.step, o.error) for o in manager.poll()] == [
+        (1, None),
+        (2, f"{FIELD}.uri: the store is away"),
+    ]
+    assert manager.num_failures == 1
+    assert [record.step for record in manager.records] == [1]
+    save(manager, 3)  # the run goes on
+    assert [record.step for record in manager.records] == [3, 1]
+    assert "step-000002" not in place.steps()
+
+
+@pytest.mark.parametrize(
+    ("uri", "step", "expected"),
+    [("", None, 2), ("step-000001", None, 1), ("step-000001/", None, 1), ("", 1, 1)],
+)
+def test_a_run_starts_from_another_runs_checkpoint_until_it_has_its_own(
+    place: Place, settings: Settings, uri: str, step: int | None, expected: int
+) -> None:
+    other = folder_of(place.location.uri.replace("/run/", "/other/"), place.location)
+    source = open_manager(build_run(folder=other), settings)
+    source.find_resume()
+    save(source, 1)
+    save(source, 2)
+    run = place.run(resume_from_uri=f"{other.uri}{uri}", resume_from_step=step)
+    manager = open_manager(run, settings)
+    fetched = resumed(manager)
+    assert fetched is not None
+    assert (fetched.point.manifest.step, fetched.point.is_own) == (expected, False)
+    assert is_whole(fetched)
+    assert manager.records == []
+    save(manager, 1)
+    own = resumed(open_manager(run, settings))
+    assert own is not None
+    assert (own.point.manifest.step, own.point.is_own) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("uri", "step", "message"),
+    [
+        ("nothing/", None, r"got .*nothing/ with no checkpoint that verifies \(none there\), expected one; name a run or step .*"),
+        ("other/", 5, r"got .*other/ with no checkpoint of step 5 that verifies \(none there\), .*"),
+        ("other/step-000001", None, r"got .* with no checkpoint of step 1 that verifies \(step 1: engine/rank_0_.* has 5 bytes .*\), .*"),
+    ],
+)  # fmt: skip
+def test_a_resume_point_that_is_none_is_refused(
+    place: Place, settings: Settings, uri: str, step: int | None, message: str
+) -> None:
+    other = folder_of(place.location.uri.replace("/run/", "/other/"), place.location)
+    source = open_manager(build_run(folder=other), settings)
+    source.find_resume()
+    save(source, 1)
+    truncate(open_store(other, settings, field=FIELD), "step-000001")
+    base = place.location.uri.removesuffix("run/")
+    run = place.run(resume_from_uri=f"{base}{uri}", resume_from_step=step)
+    with pytest.raises(UserError, match=rf"spec\.checkpoints\.resumeFrom: {message}"):
+        open_manager(run, settings).find_resume()
+
+
+@pytest.mark.parametrize(
+    ("uri", "credentials", "message"),
+    [
+        ("s3://no-such-bucket/x/", "s3", "create no-such-bucket or name another"),
+        ("s3://checkpoints/x/", "wrong", "correct the Secret that it names"),
+    ],
+)
+def test_a_store_that_cannot_be_read_ends_the_start(
+    s3_server: S3Server, settings: Settings, uri: str, credentials: str, message: str
+) -> None:
+    s3_server.bucket("checkpoints")
+    run = build_run(folder=s3_server.location(uri, credentials))
+    with pytest.raises(UserError, match=message):
+        open_manager(run, settings).find_resume()
+
+
+FULL_DISK = """
+import sys
+from pathlib import Path
+from trainwright_trainer.settings import Settings
+from tests.trainer.checkpoint_harness import open_manager, shard_writer, state_of
+from tests.trainer.run_builder import build_run
+from trainwright_api.data import Location
+scratch, store, mode = sys.argv[1:]
+run = build_run(folder=Location(uri=f"file://{store}/"))
+manager = open_manager(run, Settings(scratch_folder=Path(scratch)))
+manager.find_resume()
+def write(folder):
+    try:
+        shard_writer(1, num_bytes=4_000_000)(folder)
+    except OSError:
+        if mode == "os":
+            raise
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+manager.save(state_of(1), write)
+"""
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounting needs root on Linux"
+)
+@pytest.mark.parametrize("mode", ["os", "torch"])
+def test_a_full_scratch_disk_says_what_to_raise(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "scratch").mkdir()
+    script = f'mount -t tmpfs -o size=2m none {tmp_path}/scratch && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, "-c", FULL_DISK,
+         f"{tmp_path}/scratch", f"{tmp_path}/store", mode],
+        capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert (
+        "StoreError: spec.workers.resources.ephemeral-storage: got 0 B free of 2.0 MiB on the node's "
+        "scratch space, expected room for" in done.stderr.strip().splitlines()[-1]
+    )

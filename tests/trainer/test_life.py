@@ -1,0 +1,163 @@
+"""A run's life as a pod sees it: finished, killed, stopped, resumed - real launchers and ranks."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from trainwright_api.data import Location
+from trainwright_api.names import Cause, Outcome
+from trainwright_api.run import Run, RunModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.trainer.ranks import Launched, launch
+from tests.trainer.tiny_runs import TINY, tiny_run
+
+pytestmark = pytest.mark.timeout(400)
+
+STEPS = 40
+
+
+def wait_for(condition: Callable[[], bool], launched: Launched, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert launched.process.poll() is None, launched.log[-3000:]
+        assert time.monotonic() < deadline, launched.log[-3000:]
+        os.sched_yield()
+
+
+def has_checkpoint(folder: Path, step: int) -> bool:
+    return (folder / "store" / f"step-{step:06d}" / "manifest.json").exists()
+
+
+def finish(run: Run, folder: Path) -> Launched:
+    launched = launch(run, folder)
+    assert launched.wait() == 0, launched.log[-4000:]
+    return launched
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Launched]:
+    """The uninterrupted run."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, finish(tiny_run(folder, steps=STEPS, ranks=2), folder / "pod")
+
+
+def test_a_finished_run_says_where_its_model_is(finished: tuple[Path, Launched]) -> None:
+    folder, launched = finished
+    message = launched.message
+    assert message.outcome is Outcome.SUCCEEDED
+    assert message.model is not None
+    assert message.model.uri == f"file://{folder}/store/model/"
+    assert message.model.samples[0].before != message.model.samples[0].after
+    assert message.progress is not None
+    assert message.progress.step == STEPS
+    assert message.progress.loss is not None
+    assert message.progress.first_loss is not None
+    assert message.progress.loss < message.progress.first_loss - 0.5
+
+
+def test_the_finished_model_loads_and_continues_text(finished: tuple[Path, Launched]) -> None:
+    folder = finished[0] / "store" / "model"
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer("def main(self):", return_tensors="pt")["input_ids"]
+    logits = model(ids).logits
+    assert logits.shape == (1, ids.shape[1], len(tokenizer))
+    assert torch.isfinite(logits).all()
+
+
+def test_killed_and_resumed_weights_are_bitwise_those_of_the_whole_run(
+    finished: tuple[Path, Launched], tmp_path: Path
+) -> None:
+    run = tiny_run(tmp_path, steps=STEPS, ranks=2)
+    first = launch(run, tmp_path / "first")
+    wait_for(lambda: has_checkpoint(tmp_path, 8), first)
+    os.kill(first.rank_pids()[1], signal.SIGKILL)
+    started = time.monotonic()
+    assert first.wait(60) == 1
+    assert time.monotonic() - started < 30
+    message = first.message
+    assert (message.cause, message.signal) == (Cause.INFRASTRUCTURE, "SIGKILL")
+    assert message.rank == 1
+
+    second = finish(run.model_copy(update={"attempt": 2}), tmp_path / "second")
+    resumed = second.message.resumed_from_step
+    assert resumed is not None
+    assert 8 <= resumed < STEPS
+    whole = load_file(finished[0] / "store" / "model" / "model.safetensors")
+    pieced = load_file(tmp_path / "store" / "model" / "model.safetensors")
+    assert whole.keys() == pieced.keys()
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, pieced[name]), name
+
+
+def test_sigterm_saves_and_says_so(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, steps=100_000, every_steps=100_000)
+    launched = launch(run, tmp_path / "pod")
+    wait_for(
+        lambda: (
+            "train" in launched.log
+            and (tmp_path / "pod" / "scratch").exists()
+            and has_started(launched)
+        ),
+        launched,
+    )
+    launched.process.send_signal(signal.SIGTERM)
+    assert launched.wait(60) == 143, launched.log[-3000:]
+    message = launched.message
+    assert message.outcome is Outcome.INTERRUPTED
+    assert message.step is not None
+    assert message.step > 0
+    assert has_checkpoint(tmp_path, message.step)
+
+
+def has_started(launched: Launched) -> bool:
+    import json
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{launched.port}/status", timeout=2
+        ) as answer:
+            return json.load(answer)["progress"]["step"] > 0
+    except (OSError, KeyError):
+        return False
+
+
+BAD = {
+    "no model": (
+        {"model": RunModel(weights=Location(uri="file://FOLDER/text/"))},
+        "spec.model.weights",
+    ),
+    "embedding smaller than the tokenizer": (
+        {"model": RunModel(architecture="llama", config=TINY | {"vocab_size": 64})},
+        "spec.model.config.vocab_size: got 64",
+    ),
+    "unknown architecture": (
+        {"model": RunModel(architecture="lama", config=TINY)},
+        "spec.model: got lama",
+    ),
+    "impossible config": (
+        {"model": RunModel(architecture="llama", config=TINY | {"hidden_size": 63})},
+        "spec.model",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_clear_sentence(tmp_path: Path, name: str) -> None:
+    changes, words = BAD[name]
+    run = tiny_run(tmp_path)
+    text = run.model_copy(update=changes).model_dump_json().replace("FOLDER", str(tmp_path))
+    launched = launch(Run.model_validate_json(text), tmp_path / "pod")
+    assert launched.wait() == 2, launched.log[-3000:]
+    message = launched.message
+    assert message.cause is Cause.USER_ERROR, message.message
+    assert words in message.message
+    assert "expected" in message.message
+    assert "\n" not in message.message

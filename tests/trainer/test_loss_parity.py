@@ -1,0 +1,78 @@
+"""The first 50 losses on the demo's model equal those of a plain PyTorch loop, whatever the layout."""
+
+import json
+from pathlib import Path
+
+import pytest
+from trainwright_api.training import Precision
+
+from tests.trainer.plain_loop import plain_losses
+from tests.trainer.ranks import run_workers
+from tests.trainer.tiny_runs import DEMO, tiny_run
+
+pytestmark = pytest.mark.timeout(600)
+
+STEPS, SEQUENCES = 50, 8
+TOLERANCE = {Precision.FP32: 1e-5, Precision.BF16: 1e-2}
+# (precision, ranks, accumulation, ZeRO stage)
+LAYOUTS = [
+    (Precision.FP32, ranks, accumulation, stage)
+    for ranks in (1, 2)
+    for accumulation in (1, 4)
+    for stage in (1, 2, 3)
+] + [(Precision.BF16, 1, 4, 1), (Precision.BF16, 2, 1, 2), (Precision.BF16, 2, 4, 3)]
+
+
+def name_of(layout: tuple[Precision, int, int, int]) -> str:
+    precision, ranks, accumulation, stage = layout
+    return f"{precision}-{ranks}ranks-accumulate{accumulation}-zero{stage}"
+
+
+@pytest.fixture(scope="module")
+def losses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[float]]:
+    """All layouts' losses, and the plain loop's by precision; one process group per number of ranks."""
+    folder = tmp_path_factory.mktemp("parity")
+    found: dict[str, list[float]] = {}
+    for precision in TOLERANCE:
+        run = build(folder, (precision, 1, 1, 1))
+        found[precision] = plain_losses(run, folder / f"plain-{precision}")
+    for ranks in (1, 2):
+        layouts = [layout for layout in LAYOUTS if layout[1] == ranks]
+        runs = {
+            name_of(layout): build(folder, layout).model_dump(mode="json", by_alias=True)
+            for layout in layouts
+        }
+        file = folder / f"{ranks}.json"
+        file.write_text(json.dumps(runs))
+        arguments = [str(file), str(folder)]
+        run_workers(
+            "tests.trainer.parity_worker", arguments, num_ranks=ranks, folder=folder / str(ranks)
+        )
+        found |= {name: json.loads((folder / f"{name}.json").read_text()) for name in runs}
+    return found
+
+
+def build(folder: Path, layout: tuple[Precision, int, int, int]):
+    precision, ranks, accumulation, stage = layout
+    return tiny_run(
+        folder,
+        model_config=DEMO,
+        vocabulary=4096,
+        sequence_length=64,
+        steps=STEPS,
+        sequences=SEQUENCES,
+        micro=SEQUENCES // ranks // accumulation,
+        ranks=ranks,
+        stage=stage,
+        precision=precision,
+        every_steps=1000,
+    )
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=name_of)
+def test_losses_equal_the_plain_loops(losses: dict[str, list[float]], layout) -> None:
+    ours, plain = losses[name_of(layout)], losses[layout[0]]
+    assert len(ours) == len(plain) == STEPS
+    assert plain[-1] < plain[0] - 1
+    worst = max(abs(a - b) / b for a, b in zip(ours, plain, strict=True))
+    assert worst <= TOLERANCE[layout[0]], f"{worst:.2e}"

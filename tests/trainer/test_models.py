@@ -1,0 +1,129 @@
+"""Models, adapters and losses in one process: what the objectives compute, and what export keeps."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from peft import PeftModel
+from trainwright_api.data import Location
+from trainwright_api.resources import Adapter, AdapterType
+from trainwright_api.run import RunModel
+from trainwright_trainer.data.batch import IGNORED_LABEL, Batch
+from trainwright_trainer.data.tokenizers import train_tokenizer
+from trainwright_trainer.export import export_model, merge_adapter, rebuild_model
+from trainwright_trainer.groups import SingleGroup
+from trainwright_trainer.models import build_model, load_config, measure_model
+from trainwright_trainer.objectives.base import DeviceBatch
+from trainwright_trainer.objectives.causal_lm import token_loss_sum
+from trainwright_trainer.settings import Settings
+from trainwright_trainer.store import open_store
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+
+from tests.trainer.tiny_runs import TINY, tiny_run
+
+ARCHITECTURES = {
+    "llama": TINY,
+    "qwen3": TINY | {"head_dim": 16},
+    "gpt2": {
+        "n_embd": 64,
+        "n_layer": 2,
+        "n_head": 4,
+        "resid_pdrop": 0,
+        "embd_pdrop": 0,
+        "attn_pdrop": 0,
+    },
+    "gpt_neox": TINY | {"hidden_dropout": 0.0},
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerFast:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    return train_tokenizer(tiny_run(folder), Settings(scratch_folder=folder))
+
+
+def make_batch(*documents: list[int], length: int) -> Batch:
+    """One sequence that holds the documents one after another, then padding."""
+    arrays = {
+        name: np.zeros((1, length), dtype=np.int64) for name in ("ids", "positions", "segments")
+    }
+    labels = np.full((1, length), IGNORED_LABEL, dtype=np.int64)
+    at = 0
+    for number, document in enumerate(documents, 1):
+        end = at + len(document)
+        arrays["ids"][0, at:end] = document
+        arrays["positions"][0, at:end] = range(len(document))
+        arrays["segments"][0, at:end] = number
+        labels[0, at + 1 : end] = document[1:]
+        at = end
+    return Batch(arrays["ids"], labels, arrays["positions"], arrays["segments"])
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_packed_loss_is_the_sum_of_the_documents_alone(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, architecture: str, attention: str
+) -> None:
+    config_fields = ARCHITECTURES[architecture] | {"attn_implementation": attention}
+    run = tiny_run(tmp_path, model=RunModel(architecture=architecture, config=config_fields))
+    model = build_model(run, load_config(run, None, tokenizer), None, SingleGroup()).eval()
+    documents = [list(range(5, 17)), list(range(40, 47)), list(range(100, 120))]
+    cpu = torch.device("cpu")
+    packed = token_loss_sum(model, DeviceBatch.of(make_batch(*documents, length=48), cpu))
+    alone = sum(
+        token_loss_sum(model, DeviceBatch.of(make_batch(d, length=len(d)), cpu)) for d in documents
+    )
+    assert float(packed) == pytest.approx(float(alone), rel=1e-5)
+
+
+def test_facts_are_counted_on_the_model(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, adapter=Adapter(type=AdapterType.LORA, rank=4))
+    config = load_config(run, None, tokenizer)
+    facts = measure_model(run, build_model(run, config, None, SingleGroup()), config)
+    assert facts.num_layers == 2
+    assert facts.trainable_parameters == 2 * 4 * (4 * (64 + 64) + 3 * (64 + 128))
+
+
+def test_adapter_is_exported_beside_and_merged_into_the_base_model(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    run = tiny_run(tmp_path, adapter=Adapter(type=AdapterType.LORA, rank=4))
+    run = run.model_copy(update={"output": run.output.model_copy(update={"merge": True})})
+    config = load_config(run, None, tokenizer)
+    model = build_model(run, config, None, SingleGroup())
+    torch.manual_seed(3)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(std=0.05)
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    store = open_store(Location(uri=run.output.uri), Settings(), field="spec.output")
+    status = export_model(run, config, weights, tokenizer, store, tmp_path / "scratch", ["before"])
+
+    ids = torch.arange(20).unsqueeze(0)
+    expected = rebuild_model(run, config, weights)(ids).logits
+    folder = tmp_path / "store" / "model"
+    merged = AutoModelForCausalLM.from_pretrained(folder)(ids).logits
+    assert torch.allclose(merged, expected, atol=1e-4)
+    assert status.adapter_uri == f"file://{tmp_path}/store/model/adapter/"
+
+    plain = build_model(tiny_run(tmp_path), config, None, SingleGroup())
+    base = plain(ids).logits
+    assert not torch.allclose(base, expected, atol=1e-2)
+    adapted = PeftModel.from_pretrained(plain, folder / "adapter")(ids).logits
+    assert torch.allclose(adapted, expected, atol=1e-4)
+    assert AutoTokenizer.from_pretrained(folder).eos_token == tokenizer.eos_token
+
+
+def test_a_merge_that_changes_the_model_is_refused(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainwright_trainer.errors import TrainerError
+
+    run = tiny_run(tmp_path, adapter=Adapter(type=AdapterType.LORA, rank=4))
+    config = load_config(run, None, tokenizer)
+    model = build_model(run, config, None, SingleGroup()).eval()
+    other = build_model(tiny_run(tmp_path, seed=7), config, None, SingleGroup()).eval()
+    monkeypatch.setattr(model, "merge_and_unload", lambda: other)
+    with pytest.raises(TrainerError, match=r"set output\.merge to false"):
+        merge_adapter(model)

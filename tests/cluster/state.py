@@ -64,10 +64,13 @@ class State:
 
 
 def load_state(name: str) -> State | None:
-    """The state of a cluster, or None if there is no cluster of this name."""
+    """The state of a cluster, or None if there is no cluster of this name.
+
+    One that another version of this program has left counts as none: `up` replaces it.
+    """
     try:
         return State.from_json(json.loads(Layout(name).state_file.read_text()))
-    except FileNotFoundError:
+    except (FileNotFoundError, KeyError, TypeError):
         return None
 
 

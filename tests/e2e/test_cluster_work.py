@@ -153,8 +153,8 @@ def test_two_pod_job_that_takes_all_gpus_succeeds_and_a_third_pod_waits(
     )
     pods = get(cluster, namespace, "pods")["items"]
     assert {pod["spec"]["nodeName"] for pod in pods} == {"node-1", "node-2"}
-    too_many = {"resources": {"limits": {GPU_RESOURCE: GPUS + 1}}}
-    apply(cluster, namespace, a_pod("greedy", "resolve", "localhost", **too_many))
+    too_many = {"limits": {GPU_RESOURCE: GPUS + 1}}
+    apply(cluster, namespace, a_pod("greedy", "resolve", "localhost", resources=too_many))
     reason = wait_until(
         "it is judged", lambda: unschedulable(cluster, namespace, "greedy"), DEADLINE
     )

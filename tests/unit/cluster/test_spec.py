@@ -1,6 +1,7 @@
 """What can be asked of a cluster, and what is refused with a clear sentence."""
 
 import json
+import stat
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from tests.cluster.cluster import describe_difference
 from tests.cluster.errors import ClusterError
 from tests.cluster.gpus import build_gpu_patch
 from tests.cluster.node_config import build_runtime_spec
-from tests.cluster.spec import MAX_NODES, ClusterSpec, Mount, node_address, pod_range
+from tests.cluster.processes import Process
+from tests.cluster.spec import MAX_NODES, ClusterSpec, Layout, Mount, node_address, pod_range
+from tests.cluster.state import State, load_state
 
 
 @pytest.mark.parametrize(
@@ -18,7 +21,7 @@ from tests.cluster.spec import MAX_NODES, ClusterSpec, Mount, node_address, pod_
         ({"name": "Upper"}, "--name: got 'Upper'"),
         ({"name": "../etc"}, "--name"),
         ({"name": ""}, "--name"),
-        ({"name": "a" * 33}, "--name"),
+        ({"name": "a" * 25}, "--name"),
         ({"nodes": 0}, "--nodes: got 0, expected 1 to 20"),
         ({"nodes": 21}, "--nodes: got 21"),
         ({"gpus_per_node": -1}, "--gpus-per-node: got -1"),
@@ -44,6 +47,29 @@ def test_spec_survives_the_state_file() -> None:
     mounts, images = (Mount("/tmp", "/x"),), (__file__,)
     spec = ClusterSpec("a", 3, 8, mounts, images, buckets=("one",), node_grace_seconds=40)
     assert ClusterSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+def test_state_survives_its_file_for_its_owner_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.cluster.spec.CLUSTERS", tmp_path)
+    process = Process("etcd", 7, 8, "/log")
+    state = State(ClusterSpec("a"), True, (1, 2), {"etcd": process}, 3, 4)
+    (tmp_path / "a").mkdir()
+    state.save()
+    assert stat.S_IMODE(Layout("a").state_file.stat().st_mode) == 0o600
+    assert load_state("a") == state
+    assert not state.has_living_owner()
+
+
+def test_state_of_another_version_counts_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.cluster.spec.CLUSTERS", tmp_path)
+    assert load_state("a") is None
+    (tmp_path / "a").mkdir()
+    Layout("a").state_file.write_text('{"spec": {"name": "a"}, "processes": {}}')
+    assert load_state("a") is None
 
 
 def test_difference_names_what_differs_and_the_way_out() -> None:

@@ -88,7 +88,7 @@ class Checkpoints(Model):
         ),
         expects(
             "!has(self.resumeFrom) || !has(self.resumeFrom.uri)"
-            " || self.resumeFrom.uri.startsWith('s3://') == self.store.uri.startsWith('s3://')",
+            " || !(self.resumeFrom.uri + ' ' + self.store.uri).matches('^(s3://.* pvc://|pvc://.* s3://)')",
             "a folder in the same store as checkpoints.store; copy the checkpoint there",
             at=".resumeFrom.uri",
             got="self.resumeFrom.uri",

@@ -3,6 +3,7 @@
 Turns pydantic's errors into our sentences; rules in CEL bring their own. Used by `validate`.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,6 +19,7 @@ _MAXIMUM_SHOWN = 80
 _QUOTES = "write it in quotes"
 _NO_QUOTES = "write it without quotes"
 _IN_BOUNDS = "change it"
+_QUOTED = re.compile(r"'([^']*)'")
 
 # Expectation by pydantic's type of error, with the values of its context.
 _EXPECTATIONS = {
@@ -100,19 +102,17 @@ def _describe(details: ErrorDetails, location: tuple[int | str, ...], model: typ
         return f"unknown field; {_suggest(str(location[-1]), known)}"
     if kind == "missing":
         return "got nothing, expected a value; add it"
-    context = details.get("ctx", {})
     expectation = _EXPECTATIONS.get(kind)
     if expectation is None:
         return f"got {_show(got)}, expected another value ({details['msg']}); {_IN_BOUNDS}"
-    expected = expectation.format(**context).replace("'", "").replace(" or ", ", ", -1)
-    if kind not in ("enum", "literal_error"):
-        expected = expectation.format(**context)
-    return f"got {_show(got)}, expected {expected}; {_remedy(kind, got, expected)}"
+    context = {name: _show(bound) for name, bound in details.get("ctx", {}).items()}
+    words = _QUOTED.findall(context.get("expected", ""))
+    expected = expectation.format(**context | {"expected": ", ".join(words)})
+    return f"got {_show(got)}, expected {expected}; {_remedy(kind, got, words)}"
 
 
-def _remedy(kind: str, got: Any, expected: str) -> str:
-    if kind in ("enum", "literal_error"):
-        words = expected.removeprefix("one of ").split(", ")
+def _remedy(kind: str, got: Any, words: list[str]) -> str:
+    if words:
         return _suggest(str(got), words, otherwise="write one of these")
     remedies: dict[str, Callable[[], str]] = {
         "string_type": lambda: _QUOTES if _is_scalar(got) else "write a text",
@@ -159,6 +159,8 @@ def _show(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     text = f'"{value}"' if isinstance(value, str) and _is_numeral(value) else str(value)
     return text if len(text) <= _MAXIMUM_SHOWN else text[: _MAXIMUM_SHOWN - 3] + "..."
 

@@ -119,8 +119,8 @@ class RunSpec(Model):
             got="self.checkpoints.keepBest",
         ),
         expects(
-            "!has(self.output.uri) || self.output.uri.startsWith('s3://')"
-            " == self.checkpoints.store.uri.startsWith('s3://')",
+            "!has(self.output.uri) || !(self.output.uri + ' ' + self.checkpoints.store.uri)"
+            ".matches('^(s3://.* pvc://|pvc://.* s3://)')",
             "a folder in the same store as the checkpoints; change it or checkpoints.store",
             at=".output.uri",
             got="self.output.uri",

@@ -1,0 +1,284 @@
+"""Places and pods that cannot be: rules of ours refuse them, in the same words here and there."""
+
+from tests.manifests.build import JOB, RUN, Bad
+
+_SHAPES = "expected s3://bucket/prefix, pvc://claim/path, file:///path or hf://organization/name"
+_SOURCE = "data.sources.0"
+_ENV = "workers.env"
+
+
+def _uri(name: str, uri: str, says: str = _SHAPES) -> Bad:
+    return Bad(
+        name, RUN, {f"{_SOURCE}.uri": uri}, f"spec.{_path(_SOURCE)}.uri", f"got {uri}, {says}"
+    )
+
+
+def _path(changed: str) -> str:
+    return changed.replace(".0", "[0]")
+
+
+def _variable(name: str, variable: str, says: str) -> Bad:
+    changes = {_ENV: [{"name": variable, "value": "1"}]}
+    return Bad(name, RUN, changes, f"spec.{_ENV}[0].name", f"got {variable}, {says}")
+
+
+def _toleration(name: str, toleration: dict[str, object], path: str, says: str) -> Bad:
+    changes = {"workers.tolerations": [toleration]}
+    return Bad(name, RUN, changes, f"spec.workers.tolerations[0].{path}", says)
+
+
+BAD_STORAGE = (
+    _uri("a scheme that there is not", "gs://bucket/text"),
+    _uri("a path without a scheme", "/data/text"),
+    _uri("a bucket in upper case", "s3://Bucket/text"),
+    _uri("a claim with an underscore", "pvc://my_claim/text"),
+    _uri("a relative file", "file://data/text"),
+    _uri("a hub name without an organization", "hf://gpt2"),
+    _uri("a way out of the claim", "pvc://claim/../secrets", "expected a path without .."),
+    Bad(
+        "an endpoint without a scheme",
+        RUN,
+        {f"{_SOURCE}.endpoint": "minio:9000"},
+        "spec.data.sources[0].endpoint",
+        "got minio:9000, expected a URL such as https://minio.storage:9000; write scheme, host",
+    ),
+    Bad(
+        "an endpoint of a volume",
+        RUN,
+        {_SOURCE: {"uri": "pvc://data/x", "format": "Text", "endpoint": "https://minio"}},
+        "spec.data.sources[0].endpoint",
+        "expected it with s3:// and hf:// only; remove it",
+    ),
+    Bad(
+        "a region of the hub",
+        JOB,
+        {"baseModel": {"uri": "hf://organization/name", "region": "eu"}},
+        "spec.baseModel.region",
+        "got region with a uri that is no s3://, expected it with s3:// only; remove it",
+    ),
+    Bad(
+        "credentials of a file",
+        RUN,
+        {_SOURCE: {"uri": "file:///data", "format": "Text", "credentialsSecret": "s3"}},
+        "spec.data.sources[0].credentialsSecret",
+        "expected it with s3:// and hf:// only; remove it",
+    ),
+    Bad(
+        "a Secret of another namespace",
+        RUN,
+        {"checkpoints.store.credentialsSecret": "team/s3"},
+        "spec.checkpoints.store.credentialsSecret",
+        "got team/s3, expected the name of a Secret in the run's namespace",
+    ),
+    Bad(
+        "checkpoints that vanish with the pod",
+        RUN,
+        {"checkpoints.store": {"uri": "file:///checkpoints/"}},
+        "spec.checkpoints.store.uri",
+        "got file:///checkpoints/, expected s3://bucket/prefix or pvc://claim/path; checkpoints must",
+    ),
+    Bad(
+        "checkpoints on the hub",
+        RUN,
+        {"checkpoints.store": {"uri": "hf://organization/name"}},
+        "spec.checkpoints.store.uri",
+        "got hf://organization/name, expected s3://bucket/prefix or pvc://claim/path",
+    ),
+    Bad(
+        "two intervals",
+        RUN,
+        {"checkpoints.everySteps": 5, "checkpoints.everyMinutes": 5},
+        "spec.checkpoints",
+        "got both everySteps and everyMinutes, expected at most one; remove one of them",
+    ),
+    Bad(
+        "the best without a measure",
+        RUN,
+        {"checkpoints.keepBest": 1},
+        "spec.checkpoints.keepBest",
+        "got 1, expected data.validation with it",
+    ),
+    Bad(
+        "resume from nowhere",
+        RUN,
+        {"checkpoints.resumeFrom": {"step": 5}},
+        "spec.checkpoints.resumeFrom",
+        "got none or both of run and uri, expected exactly one; keep the one you mean",
+    ),
+    Bad(
+        "resume from two steps",
+        RUN,
+        {"checkpoints.resumeFrom": {"uri": "s3://checkpoints/a/b/step-000005/", "step": 6}},
+        "spec.checkpoints.resumeFrom.step",
+        "got step with a uri that ends in step-N, expected at most one of them; remove step",
+    ),
+    Bad(
+        "resume from another store",
+        RUN,
+        {"checkpoints.resumeFrom": {"uri": "pvc://work/default/earlier"}},
+        "spec.checkpoints.resumeFrom.uri",
+        "got pvc://work/default/earlier, expected a folder in the same store as checkpoints.store",
+    ),
+    Bad(
+        "resume from a bucket",
+        RUN,
+        {"checkpoints.resumeFrom": {"uri": "s3://checkpoints"}},
+        "spec.checkpoints.resumeFrom.uri",
+        "got s3://checkpoints, expected s3://bucket/.../run/ or pvc://claim/.../run/",
+    ),
+    Bad(
+        "resume from itself",
+        RUN,
+        {"checkpoints.resumeFrom": {"run": {"name": "example"}}},
+        "spec.checkpoints.resumeFrom.run.name",
+        "got the run itself, expected another run; remove it, as a run goes on from its own",
+    ),
+    Bad(
+        "a job that starts from itself",
+        JOB,
+        {"baseModel": {"run": {"kind": "FineTuneJob", "name": "example"}}},
+        "spec.baseModel.run.name",
+        "got the run itself, expected another run; name the run to start from",
+    ),
+    Bad(
+        "a kind that is none",
+        JOB,
+        {"baseModel": {"run": {"kind": "PyTorchJob", "name": "a"}}},
+        "spec.baseModel.run.kind",
+        "got PyTorchJob, expected TrainingRun or FineTuneJob",
+    ),
+    Bad(
+        "a run of another namespace",
+        JOB,
+        {"baseModel": {"run": {"name": "team/first"}}},
+        "spec.baseModel.run.name",
+        "got team/first, expected the name of a run in this namespace",
+    ),
+    Bad(
+        "two base models",
+        JOB,
+        {"baseModel.run": {"name": "first"}},
+        "spec.baseModel",
+        "got none or both of uri and run, expected exactly one; keep the one you mean",
+    ),
+    Bad(
+        "access to a run's store",
+        JOB,
+        {"baseModel": {"run": {"name": "first"}, "region": "eu"}},
+        "spec.baseModel",
+        "got endpoint, region or credentialsSecret with run, expected none of them",
+    ),
+    Bad(
+        "a GGUF file with its folder",
+        JOB,
+        {"baseModel.ggufFile": "models/a.gguf"},
+        "spec.baseModel.ggufFile",
+        "got models/a.gguf, expected the name of a .gguf file in the folder",
+    ),
+    Bad(
+        "a model written to a folder of the pod",
+        RUN,
+        {"output": {"uri": "/models/mine"}},
+        "spec.output.uri",
+        "got /models/mine, expected s3://bucket/folder or pvc://claim/folder; write one of these",
+    ),
+    Bad(
+        "a model in another store",
+        RUN,
+        {"output": {"uri": "pvc://work/models/mine"}},
+        "spec.output.uri",
+        "got pvc://work/models/mine, expected a folder in the same store as the checkpoints",
+    ),
+    Bad(
+        "an accelerator by its short name",
+        RUN,
+        {"workers": {"accelerator": "gpu"}},
+        "spec.workers.accelerator",
+        "got gpu, expected None or an extended resource; write None or nvidia.com/gpu",
+    ),
+    Bad(
+        "accelerators on CPUs",
+        RUN,
+        {"workers.acceleratorsPerNode": 2},
+        "spec.workers.acceleratorsPerNode",
+        "got 2, expected it with an accelerator only; use processesPerNode for CPU training",
+    ),
+    Bad(
+        "processes on accelerators",
+        RUN,
+        {"workers": {"processesPerNode": 2}},
+        "spec.workers.processesPerNode",
+        "got processesPerNode together with an accelerator, expected it for CPU training only",
+    ),
+    Bad(
+        "memory of no accelerator",
+        RUN,
+        {"workers.acceleratorMemoryGiB": 80},
+        "spec.workers.acceleratorMemoryGiB",
+        "got acceleratorMemoryGiB without an accelerator",
+    ),
+    Bad(
+        "a quantity that is none",
+        RUN,
+        {"workers.resources": {"memory": "3 GB"}},
+        "spec.workers.resources",
+        "expected quantities of Kubernetes; write 500m, 2 or 3Gi",
+    ),
+    Bad(
+        "a quantity below nothing",
+        RUN,
+        {"workers.resources": {"cpu": -1}},
+        "spec.workers.resources",
+        "expected quantities of Kubernetes",
+    ),
+    Bad(
+        "accelerators as a resource",
+        RUN,
+        {"workers": {"resources": {"nvidia.com/gpu": 8}}},
+        "spec.workers.resources",
+        "got nvidia.com/gpu, expected acceleratorsPerNode to say how many; remove it from resources",
+    ),
+    Bad(
+        "a label with a space",
+        RUN,
+        {"workers.nodeSelector": {"gpu": "H100 80GB"}},
+        "spec.workers.nodeSelector",
+        "got something that no label can be",
+    ),
+    Bad(
+        "an image with a space",
+        RUN,
+        {"workers.image": "trainer latest"},
+        "spec.workers.image",
+        "got trainer latest, expected an image such as registry.example/team/trainer:1",
+    ),
+    _variable("a variable with a dash", "MY-VAR", "expected a letter or _, then letters, digits"),
+    _variable(
+        "a rank by hand", "WORLD_SIZE", "expected a name that the platform does not set itself"
+    ),
+    _variable("a secret in the open", "HF_TOKEN", "expected no credentials in a spec"),
+    _toleration(
+        "an operator in lower case",
+        {"key": "a", "operator": "exists"},
+        "operator",
+        "got exists, exp",
+    ),
+    _toleration(
+        "an effect that is none", {"key": "a", "effect": "Evict"}, "effect", "got Evict, expected"
+    ),
+    _toleration(
+        "no key", {"effect": "NoSchedule"}, "key", "got no key, expected a key, or operator Exists"
+    ),
+    _toleration(
+        "a value that is not compared",
+        {"key": "a", "operator": "Exists", "value": "b"},
+        "value",
+        "got value with operator Exists, expected it with operator Equal only",
+    ),
+    _toleration(
+        "patience without eviction",
+        {"key": "a", "effect": "NoSchedule", "tolerationSeconds": 5},
+        "tolerationSeconds",
+        "expected it with effect NoExecute only",
+    ),
+)

@@ -6,83 +6,35 @@ All memory is in the status: an attempt without an end is running, one with an e
 until nextAttemptAt. So the operator may be killed at any moment and goes on from what it sees.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from trainwright_api.names import Cause, Condition, Phase
-from trainwright_api.printable import printable_hardware, printable_progress
-from trainwright_api.report import RunReport, TerminationMessage
 from trainwright_api.resources import Resource
-from trainwright_api.status import Attempt, CheckpointsStatus, RunStatus
+from trainwright_api.status import Attempt
 
-from trainwright_operator.conditions import set_condition
+from trainwright_operator.decision import Decision, Notice, Timing
 from trainwright_operator.ends import AttemptEnd, judge_failure, judge_success
 from trainwright_operator.facts import Observed, PodFacts, Problem, format_time, parse_time
 from trainwright_operator.pending import find_obstacle
 from trainwright_operator.recovery import decide_retry
+from trainwright_operator.run_state import RunState
 
 MAXIMUM_ATTEMPTS_KEPT = 10
-MAXIMUM_CHECKPOINTS_KEPT = 10
 JOB_LOST_SECONDS = 20.0  # a job that was made and is not seen for so long has been deleted
+DEFAULT_TIMING = Timing()
 SUCCESS_GRACE_SECONDS = 30.0  # for workers to end after the master succeeded
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Times that settings may change (unit: seconds)."""
-
-    collect_seconds: float = 4.0
-    pod_grace_seconds: float = 75.0
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """An event for people, posted after the status is written."""
-
-    type: str
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What is to be done, and what is true from here on.
-
-    `start_attempt`: create config map and job of this attempt (again, if they exist). `delete_jobs`,
-    `delete_pods` (name, by force): what has to go. `again_seconds`: when to look again at the latest.
-    """
-
-    reason: str
-    status: RunStatus
-    start_attempt: int | None = None
-    delete_jobs: tuple[str, ...] = ()
-    delete_pods: tuple[tuple[str, bool], ...] = ()
-    delete_run: bool = False
-    notices: tuple[Notice, ...] = ()
-    again_seconds: float | None = None
-
-
 def decide(
-    resource: Resource, observed: Observed, now: datetime, timing: Timing = Timing()
+    resource: Resource, observed: Observed, now: datetime, timing: Timing = DEFAULT_TIMING
 ) -> Decision:
     """Return the next step of a run."""
     return _Decider(resource, observed, now, timing).decide()
 
 
-class _Decider:
-    """The inputs of one decision, and the status as it becomes."""
-
-    def __init__(
-        self, resource: Resource, observed: Observed, now: datetime, timing: Timing
-    ) -> None:
-        self.resource, self.observed, self.now, self.timing = resource, observed, now, timing
-        self.spec = resource.spec
-        self.old = resource.status or RunStatus()
-        self.status = merge_report(
-            self.old.model_copy(update={"observed_generation": resource.metadata.generation}),
-            observed.report,
-        )
+class _Decider(RunState):
+    """The steps of one decision."""
 
     def decide(self) -> Decision:
         if self.old.phase in (Phase.SUCCEEDED, Phase.FAILED):
@@ -103,57 +55,6 @@ class _Decider:
         if current is not None:
             return self._watch(current)
         return self._next_attempt()
-
-    # What is true
-
-    def _current(self) -> Attempt | None:
-        """The attempt that has no end yet."""
-        last = self.status.attempts[-1] if self.status.attempts else None
-        return last if last is not None and last.ended_at is None else None
-
-    def _set(self, type_: Condition, is_true: bool, reason: str, message: str) -> None:
-        conditions = set_condition(
-            self.status.conditions,
-            type_,
-            is_true,
-            reason,
-            message,
-            now=self.now,
-            generation=self.resource.metadata.generation,
-        )
-        self._change(conditions=conditions)
-
-    def _change(self, **changes: Any) -> None:
-        self.status = self.status.model_copy(update=changes)
-
-    def _phase(self, phase: Phase, reason: str, message: str) -> None:
-        self._change(phase=phase, reason=reason, message=message or None)
-        is_running = phase is Phase.RUNNING
-        self._set(
-            Condition.RUNNING, is_running, reason if not is_running else "PodsRunning", message
-        )
-        self._set(Condition.SUSPENDED, phase is Phase.SUSPENDED, reason, message)
-        latest = self.status.checkpoints.latest if self.status.checkpoints else None
-        if latest is not None:
-            self._set(
-                Condition.CHECKPOINT_READY, True, "Saved", f"step {latest.step} at {latest.uri}"
-            )
-        else:
-            self._set(Condition.CHECKPOINT_READY, False, "NoneYet", "no checkpoint has been saved")
-
-    def _is_past_deadline(self) -> bool:
-        created = parse_time(self.resource.metadata.creation_timestamp)
-        seconds = self.spec.deadline_seconds
-        return bool(seconds and created and self.now >= created + timedelta(seconds=seconds))
-
-    def _again(self, *moments: float | None) -> float | None:
-        """The soonest of some waits, and of the deadline."""
-        waits = [seconds for seconds in moments if seconds is not None]
-        created = parse_time(self.resource.metadata.creation_timestamp)
-        if self.spec.deadline_seconds and created:
-            end = created + timedelta(seconds=self.spec.deadline_seconds)
-            waits.append((end - self.now).total_seconds())
-        return max(0.1, min(waits)) if waits else None
 
     # Ends
 
@@ -213,46 +114,6 @@ class _Decider:
             again_seconds=self._again(10.0),
         )
 
-    def _notice_once(self, type_: str, reason: str, message: str) -> tuple[Notice, ...]:
-        """A notice of something that lasts is posted when it begins."""
-        return (Notice(type_, reason, message),) if self.old.reason != reason else ()
-
-    def _close(
-        self, attempt: Attempt, *, outcome: str, message: str = "", end: AttemptEnd | None = None
-    ) -> None:
-        """Write the end of an attempt into the status, with what its pods last said."""
-        told = end.told if end else self._last_words(attempt.number)
-        if told is not None:
-            self.status = merge_termination(self.status, told)
-        progress = self.status.progress
-        closed = attempt.model_copy(
-            update={
-                "ended_at": format_time(self.now),
-                "outcome": outcome,
-                "cause": end.cause if end else None,
-                "pod": end.pod if end else None,
-                "node": end.node if end else None,
-                "rank": end.rank if end else None,
-                "exit_code": end.exit_code if end else None,
-                "message": (end.message if end else message) or None,
-                "last_step": progress.step if progress else None,
-                "resumed_from_step": self._resumed_from(attempt, told),
-            }
-        )
-        self._change(attempts=[*self.status.attempts[:-1], closed])
-
-    def _last_words(self, number: int) -> TerminationMessage | None:
-        """What the pods of an attempt said at their end; the one with the furthest checkpoint counts."""
-        told = [
-            pod.end.message for pod in self.observed.pods_of(number) if pod.end and pod.end.message
-        ]
-        return max(told, key=lambda t: t.checkpoint.step if t.checkpoint else -1, default=None)
-
-    def _resumed_from(self, attempt: Attempt, told: TerminationMessage | None) -> int | None:
-        if attempt.resumed_from_step is not None:
-            return attempt.resumed_from_step
-        return told.resumed_from_step if told else None
-
     # Suspension
 
     def _suspend(self, current: Attempt | None) -> Decision:
@@ -288,19 +149,6 @@ class _Decider:
             status=self.status,
             notices=self._notice_once("Normal", "Suspended", message),
             again_seconds=self._again(),
-        )
-
-    def _with_last_words(self, number: int) -> RunStatus:
-        told = self._last_words(number)
-        return self.status if told is None else merge_termination(self.status, told)
-
-    def _overdue(self, pods: list[PodFacts]) -> tuple[tuple[str, bool], ...]:
-        """Pods to delete: those not being deleted yet, and by force those long past their grace."""
-        grace = timedelta(seconds=self.timing.pod_grace_seconds)
-        return tuple(
-            (pod.name, pod.deleted_at is not None)
-            for pod in pods
-            if pod.deleted_at is None or self.now > pod.deleted_at + grace
         )
 
     # A running attempt
@@ -496,41 +344,3 @@ class _Decider:
             notices=(Notice("Normal", "AttemptStarted", f"{verb} as PyTorchJob {job}"),),
             again_seconds=self._again(3.0),
         )
-
-
-def merge_report(status: RunStatus, report: RunReport | None) -> RunStatus:
-    """Return the status with what the trainer last reported; reports of older attempts do not count."""
-    if report is None or report.attempt != status.attempt:
-        return status
-    changes: dict[str, Any] = {"progress": printable_progress(report.progress)}
-    if report.hardware is not None:
-        changes["hardware"] = printable_hardware(report.hardware)
-    if report.checkpoints:
-        changes["checkpoints"] = CheckpointsStatus(
-            latest=report.checkpoints[0],
-            best=report.best_checkpoint,
-            items=report.checkpoints[:MAXIMUM_CHECKPOINTS_KEPT],
-        )
-    if report.plan is not None:
-        changes["plan"] = report.plan
-    if report.model is not None:
-        changes["model"] = report.model
-    return status.model_copy(update=changes)
-
-
-def merge_termination(status: RunStatus, told: TerminationMessage) -> RunStatus:
-    """Return the status with what a pod's last words add to the last report."""
-    changes: dict[str, Any] = {}
-    known = status.progress
-    if told.progress is not None and (known is None or told.progress.step >= known.step):
-        changes["progress"] = printable_progress(told.progress)
-    if told.model is not None:
-        changes["model"] = told.model
-    checkpoints = status.checkpoints or CheckpointsStatus()
-    newest = checkpoints.latest
-    if told.checkpoint is not None and (newest is None or told.checkpoint.step > newest.step):
-        items = [told.checkpoint, *checkpoints.items][:MAXIMUM_CHECKPOINTS_KEPT]
-        changes["checkpoints"] = checkpoints.model_copy(
-            update={"latest": told.checkpoint, "items": items}
-        )
-    return status.model_copy(update=changes)

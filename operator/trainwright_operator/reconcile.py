@@ -18,7 +18,8 @@ from trainwright_api.resources import Resource
 
 from trainwright_operator.build import build_config_map, build_job, object_name
 from trainwright_operator.cluster import ClusterCallError, ClusterClient
-from trainwright_operator.decide import Decision, Timing, decide
+from trainwright_operator.decide import decide
+from trainwright_operator.decision import Decision, Timing
 from trainwright_operator.facts import EventFacts, Observed, Problem, clean_text, format_time
 from trainwright_operator.operator_metrics import OperatorMetrics
 from trainwright_operator.resolving import Resolution, parse_run, resolve

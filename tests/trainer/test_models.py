@@ -24,7 +24,7 @@ from tests.trainer.tiny_runs import TINY, tiny_run
 
 ARCHITECTURES = {
     "llama": TINY,
-    "qwen3": TINY | {"head_dim": 16},
+    "qwen3": TINY | {"head_dim": 16, "num_key_value_heads": 2},
     "gpt2": {
         "n_embd": 64,
         "n_layer": 2,

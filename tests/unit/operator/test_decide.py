@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from trainwright_api.names import Cause, Phase
 from trainwright_api.report import RunReport
-from trainwright_operator.decide import Decision, decide
+from trainwright_operator.decide import decide
+from trainwright_operator.decision import Decision
 from trainwright_operator.facts import Observed, Problem
 
 from tests.unit.operator.builders import (

@@ -5,11 +5,20 @@ import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.contract.dockerfile import parse_dockerfile
 from tools.images.cache import PROJECT
 from tools.images.environment import INSIDE, trainer_venv_path
-from tools.images.specs import IMAGES, OPERATOR, OPERATOR_LOCK, TRAINER, TRAINER_CODE, TRAINER_LOCK
+from tools.images.specs import (
+    IMAGES,
+    OPERATOR,
+    OPERATOR_LOCK,
+    TRAINER,
+    TRAINER_CODE,
+    TRAINER_LOCK,
+    project_version,
+)
 
 DOCKERFILES = [OPERATOR.dockerfile, TRAINER.dockerfile]
 BOTH = pytest.mark.parametrize("path", DOCKERFILES, ids=["operator", "trainer"])
@@ -85,3 +94,9 @@ def test_mounted_environment_is_named_by_the_lock_that_the_image_installs(
     changed = PROJECT / "requirements" / "operator.lock"
     monkeypatch.setattr("tools.images.environment.TRAINER_LOCK", changed)
     assert trainer_venv_path() != before
+
+
+def test_chart_and_project_have_one_version() -> None:
+    chart = YAML(typ="safe").load(PROJECT / "helm" / "trainwright" / "Chart.yaml")
+    assert chart["appVersion"] == project_version()
+    assert chart["version"] == project_version()

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tools.images import build_archive, ensure_trainer_venv
-from tools.images.specs import OPERATOR_LOCK, TRAINER_LOCK
+from tools.images.specs import OPERATOR_LOCK, TRAINER_LOCK, project_version
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="building images as here needs root on Linux"),
@@ -135,7 +135,10 @@ def operator_root() -> Iterator[Path]:
 
 
 def test_operator_image_imports_its_code_read_only_without_rights(operator_root: Path) -> None:
-    code = "import os, trainwright_operator.permissions, kopf, kubernetes; print(os.getuid())"
+    code = (
+        "import os, kopf, kubernetes, trainwright_operator.__main__ as main; "
+        "print(os.getuid(), main.read_version())"
+    )
     script = (
         'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" '
         '&& exec chroot --userspec=65532:65532 "$0" /usr/bin/env -i PYTHONPATH=/opt/app '
@@ -143,7 +146,7 @@ def test_operator_image_imports_its_code_read_only_without_rights(operator_root:
     )
     command = ["unshare", "--mount", "sh", "-c", script, str(operator_root), code]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.stdout == "65532\n", ended.stderr
+    assert ended.stdout == f"65532 {project_version()}\n", ended.stderr
 
 
 def test_mounted_trainer_environment_holds_exactly_the_locked_packages() -> None:

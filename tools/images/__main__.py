@@ -6,9 +6,8 @@ from pathlib import Path
 
 from tools.images.build import Built, build_archive, build_image
 from tools.images.builders import BuildError
-from tools.images.cache import PROJECT
 from tools.images.environment import ensure_trainer_venv
-from tools.images.specs import IMAGES
+from tools.images.specs import IMAGES, project_version
 from tools.images.stand_in import STAND_IN, ensure_stand_in_root
 
 _WHAT = ("base", *IMAGES, "trainer-venv", "all")
@@ -65,17 +64,9 @@ def _built(name: str, options: argparse.Namespace) -> Built:
     if options.archive:
         options.archive.mkdir(parents=True, exist_ok=True)
     repository = IMAGES[name].repository
-    reference = f"{options.registry or 'localhost'}/{repository}:{options.tag or _version()}"
+    reference = f"{options.registry or 'localhost'}/{repository}:{options.tag or project_version()}"
     archive = options.archive / f"{repository}.tar" if options.archive else None
     return build_image(name, options.base_image, reference, push=options.push, archive=archive)
-
-
-def _version() -> str:
-    """The version in pyproject.toml, which is the chart's appVersion too."""
-    import tomllib
-
-    with (PROJECT / "pyproject.toml").open("rb") as file:
-        return str(tomllib.load(file)["project"]["version"])
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tools.images.builders import Builder, empty_private_store_if_large, find_builder
 from tools.images.cache import PROJECT, cache_folder, locked, publish, say, temporary_folder
-from tools.images.specs import IMAGES, ImageSpec
+from tools.images.specs import IMAGES, ImageSpec, project_version
 from tools.images.stand_in import STAND_IN, ensure_stand_in_image, stand_in_version
 
 
@@ -79,7 +79,9 @@ def _base_version(base: str) -> str:
 
 
 def _build(builder: Builder, spec: ImageSpec, base: str | None, reference: str) -> None:
-    options = [] if spec.keeps_layers or builder.program != "buildah" else ["--layers=false"]
+    options = [f"--build-arg=VERSION={project_version()}"]
+    if builder.program == "buildah" and not spec.keeps_layers:
+        options.append("--layers=false")
     if spec.target:
         options.append(f"--target={spec.target}")
     with locked(cache_folder() / "images" / "store"), _secrets() as secrets:

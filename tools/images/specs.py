@@ -1,5 +1,6 @@
 """What the images are made of: the single list that the builder and the contract tests read."""
 
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +27,14 @@ class ImageSpec:
     def version(self, base: str) -> str:
         """A hash of all that goes into the image on top of `base`."""
         ignored = PROJECT / ".dockerignore"
-        return fingerprint([self.dockerfile, ignored, *self.sources], base, self.target or "")
+        texts = (base, self.target or "", project_version())
+        return fingerprint([self.dockerfile, ignored, *self.sources], *texts)
+
+
+def project_version() -> str:
+    """The version in pyproject.toml, which is the chart's appVersion too."""
+    with (PROJECT / "pyproject.toml").open("rb") as file:
+        return str(tomllib.load(file)["project"]["version"])
 
 
 def _sources(*paths: str) -> tuple[Path, ...]:

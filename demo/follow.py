@@ -158,7 +158,8 @@ def _line_writer(console: Console, name: str) -> Callable[[JSON], None]:
 
     def show(status: JSON) -> None:
         text = describe_loss(status)
-        if text != last["text"] and time.monotonic() - last["at"] >= LINE_SECONDS:
+        is_new = text != last["text"] and bool(status.get("progress", {}).get("step"))
+        if is_new and time.monotonic() - last["at"] >= LINE_SECONDS:
             console.say(f"{name}: {text}")
             last.update(at=time.monotonic(), text=text)
 

@@ -2,8 +2,11 @@
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -90,20 +93,8 @@ def upload_folder(store: Store, folder: Path) -> int:
 
     With one bucket for all, the subfolders become prefixes in it. Raises DemoError.
     """
-    client = boto3.client(
-        "s3",
-        endpoint_url=store.endpoint or None,
-        aws_access_key_id=store.access_key,
-        aws_secret_access_key=store.secret_key,
-        region_name=store.region,
-        config=Config(
-            s3={"addressing_style": "path"},
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        ),
-    )
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    try:
+    with _connect(store) as client:
         for bucket in [store.bucket] if store.bucket else BUCKETS:
             _ensure_bucket(client, bucket)
         for file in files:
@@ -111,12 +102,41 @@ def upload_folder(store: Store, folder: Path) -> int:
             if store.bucket:
                 bucket, key = store.bucket, f"{bucket}/{key}"
             client.upload_file(str(file), bucket, key)
-    except (BotoCoreError, ClientError) as problem:
-        raise DemoError(f"S3 store {store.endpoint or 'AWS'}: {problem}") from problem
     return len(files)
 
 
-def _ensure_bucket(client: "boto3.client", bucket: str) -> None:
+def delete_checkpoints(store: Store, namespace: str, name: str) -> None:
+    """Delete what an earlier run of this name has saved, so that the next one starts from nothing."""
+    bucket, prefix = BUCKETS[-1], f"{namespace}/{name}/"
+    if store.bucket:
+        bucket, prefix = store.bucket, f"{bucket}/{prefix}"
+    with _connect(store) as client:
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for item in page.get("Contents", ()):
+                client.delete_object(Bucket=bucket, Key=item["Key"])
+
+
+@contextmanager
+def _connect(store: Store) -> Iterator[Any]:
+    """A client of the store; its errors become ours."""
+    try:
+        yield boto3.client(
+            "s3",
+            endpoint_url=store.endpoint or None,
+            aws_access_key_id=store.access_key,
+            aws_secret_access_key=store.secret_key,
+            region_name=store.region,
+            config=Config(
+                s3={"addressing_style": "path"},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+    except (BotoCoreError, ClientError) as problem:
+        raise DemoError(f"S3 store {store.endpoint or 'AWS'}: {problem}") from problem
+
+
+def _ensure_bucket(client: Any, bucket: str) -> None:
     try:
         client.head_bucket(Bucket=bucket)
     except ClientError:

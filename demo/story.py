@@ -11,7 +11,13 @@ from demo.console import Console
 from demo.data import ensure_data
 from demo.errors import DemoError
 from demo.follow import follow_run
-from demo.install import Images, apply_secret, install_chart, upload_folder
+from demo.install import (
+    Images,
+    apply_secret,
+    delete_checkpoints,
+    install_chart,
+    upload_folder,
+)
 from demo.interrupt import kill_worker_after_checkpoint
 from demo.place import JSON, Place, Store
 from demo.settings import CLUSTER_NAME, Settings
@@ -183,6 +189,7 @@ def run_example(
     """Apply an example afresh and follow it to its success; raises DemoError otherwise."""
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     place.kubectl("delete", kind, name, "-n", place.namespace, "--ignore-not-found", "--wait")
+    delete_checkpoints(place.store, place.namespace, name)
     place.apply(manifest)
     precision = manifest["spec"]["precision"]
     console.say(f"applied crds/examples/{name}.yaml with {precision}, the fastest on this CPU")

@@ -111,8 +111,6 @@ def _convert(node: Schema, defs: Schema, with_defaults: bool) -> Schema:
         schema |= _free_object(node, defs, with_defaults)
     elif node.get("type") == "string" and "enum" not in schema:
         schema.setdefault("maxLength", _MAXIMUM_TEXT)
-    elif node.get("type") == "integer":
-        schema["format"] = "int64"
     return schema
 
 

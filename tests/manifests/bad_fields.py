@@ -92,7 +92,7 @@ BAD_FIELDS = (
         {"workers.nodes": 2.5},
         "spec.workers.nodes",
         "got 2.5, expected a whole number",
-        "spec.workers.nodes in body must be of type integer",
+        'spec.workers.nodes in body must be of type integer: "number"',
     ),
     Bad(
         "a rate as text",

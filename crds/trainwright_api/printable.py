@@ -13,15 +13,18 @@ def printable_progress(progress: Progress) -> Progress:
     rate, mfu, eta = progress.tokens_per_second, progress.mfu, progress.eta_seconds
     return progress.model_copy(
         update={
-            "step_text": f"{progress.step}/{progress.total_steps}"
-            if progress.total_steps
-            else None,
+            "step_text": _format_steps(progress),
             "loss_text": None if progress.loss is None else f"{progress.loss:.4f}",
             "tokens_per_second_text": None if rate is None else f"{rate:.0f}",
             "mfu_text": None if mfu is None else f"{mfu:.1%}",
             "eta_text": None if eta is None else format_duration(eta),
         }
     )
+
+
+def _format_steps(progress: Progress) -> str:
+    """Return `120/400`, or `120` as long as the total is not known."""
+    return f"{progress.step}/{progress.total_steps}" if progress.total_steps else f"{progress.step}"
 
 
 def printable_hardware(hardware: Hardware) -> Hardware:

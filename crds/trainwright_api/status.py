@@ -19,7 +19,7 @@ class ConditionStatus(Model):
     message: str = Field("", description="What a person should know.")
     last_transition_time: str = Field(description="When the status last changed (RFC 3339).")
     observed_generation: int | None = Field(
-        None, description="Generation of the spec that this speaks of."
+        None, description="Generation of the spec that this speaks of (unit: none, a number)."
     )
 
 
@@ -44,17 +44,23 @@ class PlanDecision(Model):
 class Plan(Model):
     """What was decided before training, and why."""
 
-    zero_stage: int = Field(description="ZeRO stage.")
-    micro_sequences: int = Field(description="Sequences per forward pass and device.")
-    accumulation_steps: int = Field(description="Forward passes per optimizer step and device.")
-    activation_checkpointing: str = Field(description="None or Full.")
-    num_devices: int = Field(description="Devices (processes) in all.")
-    total_steps: int | None = Field(
-        None, description="Optimizer steps; known once the data is, for epochs."
+    zero_stage: int = Field(description="ZeRO stage (unit: none, 0 to 3).")
+    micro_sequences: int = Field(
+        description="Sequences per forward pass and device (unit: sequences)."
     )
-    total_tokens: int | None = Field(None, description="Input tokens of the whole run.")
-    parameters: int = Field(description="Parameters of the model.")
-    trainable_parameters: int = Field(description="Parameters that are trained.")
+    accumulation_steps: int = Field(
+        description="Forward passes per optimizer step and device (unit: passes)."
+    )
+    activation_checkpointing: str = Field(description="None or Full.")
+    num_devices: int = Field(description="Devices, one a process, in all (unit: devices).")
+    total_steps: int | None = Field(
+        None, description="Optimizer steps; known once the data is, for epochs (unit: steps)."
+    )
+    total_tokens: int | None = Field(
+        None, description="Input tokens of the whole run (unit: tokens)."
+    )
+    parameters: int = Field(description="Parameters of the model (unit: parameters).")
+    trainable_parameters: int = Field(description="Parameters that are trained (unit: parameters).")
     memory: list[MemoryTerm] = Field(default_factory=list, description="Memory per device by term.")
     memory_gib: float = Field(
         alias="memoryGiB", description="Memory per device in all (unit: GiB)."
@@ -65,29 +71,37 @@ class Plan(Model):
     fits: bool | None = Field(
         None, description="Whether the plan fits the memory; unknown without a capacity."
     )
-    flops_per_token: float = Field(description="Floating point operations per trained token.")
+    flops_per_token: float = Field(
+        description="Work per trained token (unit: floating point operations)."
+    )
     decisions: list[PlanDecision] = Field(
         default_factory=list, description="Derived settings with reasons."
     )
 
 
 class Progress(Model):
-    """Where training stands."""
+    """Where training stands. The `*_text` fields are for kubectl: `printable.printable_progress` fills them."""
 
-    step: int = Field(0, description="Optimizer steps done.")
-    total_steps: int = Field(0, description="Optimizer steps in all.")
-    tokens: int = Field(0, description="Input tokens seen.")
-    samples: int = Field(0, description="Sequences consumed.")
-    epoch: float = Field(0, description="Passes over the data.")
-    loss: float | None = Field(None, description="Mean loss per trained token of the last step.")
-    first_loss: float | None = Field(None, description="Loss of the first step.")
-    validation_loss: float | None = Field(None, description="Last validation loss.")
-    learning_rate: float | None = Field(None, description="Learning rate of the last step.")
+    step: int = Field(0, description="Optimizer steps done (unit: steps).")
+    total_steps: int = Field(
+        0, description="Optimizer steps in all; 0 while it is not known (unit: steps)."
+    )
+    tokens: int = Field(0, description="Input tokens seen (unit: tokens).")
+    samples: int = Field(0, description="Sequences consumed (unit: sequences).")
+    epoch: float = Field(0, description="Passes over the data (unit: epochs).")
+    loss: float | None = Field(
+        None, description="Mean loss per trained token of the last step (unit: nats)."
+    )
+    first_loss: float | None = Field(None, description="Loss of the first step (unit: nats).")
+    validation_loss: float | None = Field(None, description="Last validation loss (unit: nats).")
+    learning_rate: float | None = Field(
+        None, description="Learning rate of the last step (unit: none, a factor)."
+    )
     gradient_norm: float | None = Field(
-        None, description="Global norm of the gradient before clipping."
+        None, description="Global norm of the gradient before clipping (unit: none, a norm)."
     )
     tokens_per_second: float | None = Field(
-        None, description="Input tokens per second, recent average."
+        None, description="Input tokens per second, recent average (unit: tokens/s)."
     )
     mfu: float | None = Field(
         None, description="Model FLOPs utilisation of the assumed peak (0 to 1)."
@@ -100,15 +114,21 @@ class Progress(Model):
     )
     updated_at: str | None = Field(None, description="When this was measured (RFC 3339).")
     step_text: str | None = Field(
-        None, description="step/totalSteps, as kubectl shows it; filled by the operator."
+        None,
+        description="step/totalSteps for kubectl, such as 120/400; filled by printable_progress.",
     )
     loss_text: str | None = Field(
-        None, description="Loss with four digits; filled by the operator."
+        None, description="Loss with four digits for kubectl; filled by printable_progress."
     )
-    tokens_per_second_text: str | None = Field(None, description="Rounded; filled by the operator.")
-    mfu_text: str | None = Field(None, description="In percent; filled by the operator.")
+    tokens_per_second_text: str | None = Field(
+        None,
+        description="tokensPerSecond in whole numbers for kubectl; filled by printable_progress.",
+    )
+    mfu_text: str | None = Field(
+        None, description="mfu in percent for kubectl, such as 41.2%; filled by printable_progress."
+    )
     eta_text: str | None = Field(
-        None, description="Time left, such as 3m20s; filled by the operator."
+        None, description="Time left for kubectl, such as 3m20s; filled by printable_progress."
     )
 
 
@@ -116,7 +136,7 @@ class Hardware(Model):
     """What the devices of a run do."""
 
     device: str = Field(description="Kind of device, such as NVIDIA H100 or the CPU's name.")
-    accelerators: int = Field(description="Devices in all.")
+    accelerators: int = Field(description="Devices in all (unit: devices).")
     utilization_percent: float | None = Field(None, description="Mean utilisation (unit: percent).")
     memory_used_gib: float | None = Field(
         None, alias="memoryUsedGiB", description="Largest use (unit: GiB)."
@@ -128,20 +148,27 @@ class Hardware(Model):
     temperature_celsius: float | None = Field(
         None, description="Hottest device (unit: degrees Celsius)."
     )
-    worst_rank: int | None = Field(None, description="Rank with the lowest utilisation.")
-    summary: str | None = Field(None, description="One line for kubectl; filled by the operator.")
+    worst_rank: int | None = Field(
+        None, description="Rank with the lowest utilisation (unit: none, a number)."
+    )
+    summary: str | None = Field(
+        None,
+        description="One line for kubectl, such as 16x H100 93%; filled by printable_hardware.",
+    )
 
 
 class CheckpointRecord(Model):
     """One checkpoint in the store."""
 
-    step: int = Field(description="Optimizer step.")
+    step: int = Field(description="Optimizer step (unit: steps).")
     uri: str = Field(description="Folder of the checkpoint.")
     size_bytes: int = Field(description="Size of all files (unit: bytes).")
     saved_at: str = Field(description="When its manifest was written (RFC 3339).")
     verified: bool = Field(description="Whether sizes and checksums of its files were checked.")
-    loss: float | None = Field(None, description="Training loss at that step.")
-    validation_loss: float | None = Field(None, description="Last validation loss at that step.")
+    loss: float | None = Field(None, description="Training loss at that step (unit: nats).")
+    validation_loss: float | None = Field(
+        None, description="Last validation loss at that step (unit: nats)."
+    )
     save_seconds: float | None = Field(
         None, description="Time from snapshot to manifest (unit: seconds)."
     )
@@ -163,7 +190,7 @@ class CheckpointsStatus(Model):
 class Attempt(Model):
     """One group of pods from start to end."""
 
-    number: int = Field(description="1 for the first.")
+    number: int = Field(description="1 for the first (unit: none, a number).")
     job: str = Field(description="Name of its PyTorchJob.")
     started_at: str = Field(description="When its job was created (RFC 3339).")
     ended_at: str | None = Field(None, description="When it ended (RFC 3339).")
@@ -171,14 +198,18 @@ class Attempt(Model):
     cause: Cause | None = Field(None, description="Why it failed.")
     pod: str | None = Field(None, description="Pod that fell first.")
     node: str | None = Field(None, description="Node of that pod.")
-    rank: int | None = Field(None, description="Rank that fell first.")
-    exit_code: int | None = Field(None, description="Exit code of that pod's container.")
+    rank: int | None = Field(None, description="Rank that fell first (unit: none, a number).")
+    exit_code: int | None = Field(
+        None, description="Exit code of that pod's container (unit: none, a number)."
+    )
     message: str | None = Field(None, max_length=2048, description="What it said.")
     resumed_from_step: int | None = Field(
-        None, description="Step of the checkpoint it started from."
+        None, description="Checkpoint that it started from (unit: steps)."
     )
-    last_step: int | None = Field(None, description="Last step it reported.")
-    steps_lost: int | None = Field(None, description="Steps done again because of this end.")
+    last_step: int | None = Field(None, description="Last step that it reported (unit: steps).")
+    steps_lost: int | None = Field(
+        None, description="Work done again because of this end (unit: steps)."
+    )
 
 
 class GeneratedSample(Model):
@@ -211,7 +242,7 @@ class RunStatus(Model):
     reason: str | None = Field(None, description="Why it is in this phase, in CamelCase.")
     message: str | None = Field(None, description="Why it is in this phase, for people.")
     observed_generation: int | None = Field(
-        None, description="Generation of the spec that was last acted on."
+        None, description="Generation of the spec that was last acted on (unit: none, a number)."
     )
     conditions: list[ConditionStatus] = Field(
         default_factory=list, max_length=16, description="Conditions by type."
@@ -223,7 +254,7 @@ class RunStatus(Model):
     attempts: list[Attempt] = Field(
         default_factory=list, max_length=10, description="Newest attempts, newest last."
     )
-    attempt: int = Field(0, description="Number of the current or last attempt.")
+    attempt: int = Field(0, description="Current or last attempt (unit: none, a number).")
     failures: dict[str, int] = Field(
         default_factory=dict, description="Failures by cause since the last new checkpoint."
     )

@@ -2,9 +2,14 @@
 
 Usage: checkpoint_worker RUN.json SETTINGS.json RANK WORLD_SIZE RENDEZVOUS_FILE PLAN...
 
-A plan is a list of words: `save:STEP`, `resume`, `half:STEP` (save, but stop for ever in the middle
-of this rank's second upload), `fail:STEP` (this rank's uploads fail). What is seen goes to stdout,
-one JSON object a word.
+A plan is a list of words; each that tells something prints a JSON object to stdout.
+
+    resume       begin an attempt: a new manager, find, fetch, release
+    save:STEP    save and wait for the end of the upload
+    half:STEP    save, but stop for ever in the middle of this rank's uploads
+    fail:STEP    save while the uploads of rank 1 fail
+    flip:STEP    rank 0 changes a bit of rank 1's shard in the store
+    lock         rank 0's credentials become wrong
 """
 
 import json
@@ -14,9 +19,9 @@ from pathlib import Path
 
 import torch.distributed as dist
 from trainwright_api.run import Run
-from trainwright_trainer.checkpoint import CheckpointManager, uploading
+from trainwright_trainer.checkpoint import uploading
 from trainwright_trainer.errors import StoreError, TrainerError
-from trainwright_trainer.groups import TorchGroup
+from trainwright_trainer.groups import Group, TorchGroup
 from trainwright_trainer.settings import Settings
 
 from tests.trainer.checkpoint_harness import is_whole, open_manager, shard_writer, state_of
@@ -27,8 +32,10 @@ def say(**what: object) -> None:
 
 
 class Worker:
-    def __init__(self, manager: CheckpointManager, rank: int) -> None:
-        self.manager, self.rank = manager, rank
+    def __init__(self, run: Run, settings: Settings, group: Group) -> None:
+        self.run, self.settings, self.group = run, settings, group
+        self.rank = group.rank
+        self.manager = open_manager(run, settings, group)
 
     def do(self, word: str) -> None:
         verb, _, step = word.partition(":")
@@ -70,7 +77,22 @@ class Worker:
         self.save(step)
         self.manager._store.upload = real  # type: ignore[method-assign]
 
+    def flip(self, step: int) -> None:
+        if self.rank == 0:
+            path = f"step-{step:06d}/engine/rank_1_optim_states.pt"
+            content = bytearray(self.manager._store.read_bytes(path))
+            content[7] ^= 128
+            self.manager._store.write_bytes(path, bytes(content))
+        self.group.barrier()
+
+    def lock(self, _: int) -> None:
+        if self.rank == 0:
+            secret = self.settings.credentials_folder / "s3" / "AWS_SECRET_ACCESS_KEY"
+            secret.write_text("other")
+        self.group.barrier()
+
     def resume(self, _: int) -> None:
+        self.manager = open_manager(self.run, self.settings, self.group)
         try:
             point = self.manager.find_resume()
             fetched = self.manager.fetch(point, self._wants) if point else None
@@ -82,7 +104,9 @@ class Worker:
             return
         files = sorted(path.name for path in fetched.folder.rglob("*.pt"))
         whole = is_whole(fetched, self.rank)
+        self.group.barrier()
         self.manager.release(fetched)
+        self.group.barrier()
         say(
             resumed=fetched.point.manifest.step,
             whole=whole,
@@ -105,7 +129,7 @@ def main() -> None:
         "gloo", init_method=f"file://{rendezvous}", rank=int(rank), world_size=int(world_size)
     )
     group = TorchGroup(None, rank=int(rank), local_rank=int(rank), world_size=int(world_size))
-    worker = Worker(open_manager(run, settings, group), int(rank))
+    worker = Worker(run, settings, group)
     for word in plan:
         worker.do(word)
     dist.barrier()

@@ -76,15 +76,20 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """Settings of a pod of its own, with the server's Secret `s3` and a wrong one `wrong`."""
+    return make_settings(tmp_path)
+
+
+def make_settings(root: Path) -> Settings:
+    """Make the folders of a pod below `root`."""
     for secret, key in {"s3": SECRET_KEY, "wrong": "not-the-secret-key"}.items():
-        folder = tmp_path / "credentials" / secret
+        folder = root / "credentials" / secret
         folder.mkdir(parents=True)
         (folder / names.SECRET_ACCESS_KEY_ID).write_text(ACCESS_KEY)
         (folder / names.SECRET_SECRET_ACCESS_KEY).write_text(f"{key}\n")
-    for folder in ("volumes", "scratch"):
-        (tmp_path / folder).mkdir()
+    for name in ("volumes", "scratch"):
+        (root / name).mkdir()
     return Settings(
-        credentials_folder=tmp_path / "credentials",
-        volumes_folder=tmp_path / "volumes",
-        scratch_folder=tmp_path / "scratch",
+        credentials_folder=root / "credentials",
+        volumes_folder=root / "volumes",
+        scratch_folder=root / "scratch",
     )

@@ -392,3 +392,30 @@ def test_a_full_scratch_disk_says_what_to_raise(tmp_path: Path, mode: str) -> No
         "StoreError: spec.workers.resources.ephemeral-storage: got 0 B free of 2.0 MiB on the node's "
         "scratch space, expected room for" in done.stderr.strip().splitlines()[-1]
     )
+
+
+ENDS = """
+import sys, time
+from pathlib import Path
+from trainwright_trainer.settings import Settings
+from trainwright_trainer.checkpoint import manager as module
+from tests.trainer.checkpoint_harness import open_manager, shard_writer, state_of
+from tests.trainer.run_builder import build_run
+from trainwright_api.data import Location
+module.run_save = lambda task: time.sleep(600)
+manager = open_manager(
+    build_run(folder=Location(uri=f"file://{sys.argv[1]}/store/")), Settings(scratch_folder=Path(sys.argv[1]))
+)
+manager.find_resume()
+manager.save(state_of(1), shard_writer(1))
+raise SystemExit(7)
+"""
+
+
+def test_a_save_in_flight_does_not_keep_a_failing_process_from_ending(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS, str(tmp_path)],
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+    assert done.returncode == 7

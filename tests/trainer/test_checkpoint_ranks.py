@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from trainwright_trainer.store import Store, open_store
 
 from tests.trainer.checkpoint_harness import FIELD
 from tests.trainer.run_builder import build_run
-from tests.trainer.s3_server import S3Server, s3_server, settings
+from tests.trainer.s3_server import S3Server, make_settings, s3_server, settings
 
 __all__ = ["s3_server", "settings"]
 
@@ -70,56 +71,87 @@ class Ranks:
         return [file.path for file in self.store.list_files()]
 
 
-@pytest.fixture
-def ranks(s3_server: S3Server, settings: Settings, tmp_path: Path) -> Ranks:
-    return Ranks(s3_server, settings, tmp_path)
+@dataclass(frozen=True)
+class Story:
+    """What two ranks told, word by word, and where their checkpoints are."""
+
+    ranks: Ranks
+    seen: list[list[dict[str, Any]]]
+
+    def told(self, *numbers: int, rank: int = 0) -> list[dict[str, Any]]:
+        return [self.seen[rank][number] for number in numbers]
 
 
-def test_two_ranks_save_one_checkpoint_and_each_fetches_what_it_wants(ranks: Ranks) -> None:
-    zero, one = ranks.seen("resume", "save:1", "save:2", "resume")
-    assert zero[1:3] == [
+@pytest.fixture(scope="module")
+def story(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """One group of processes lives through three attempts; starting torch is what takes time."""
+    folder = tmp_path_factory.mktemp("story")
+    ranks = Ranks(s3_server, make_settings(folder), folder)
+    seen = ranks.seen(
+        *("resume", "save:1", "save:2", "resume"),
+        *("flip:2", "resume", "save:2", "resume"),
+        *("fail:3", "save:4"),
+        *("lock", "resume"),
+    )
+    return Story(ranks, seen)
+
+
+def test_two_ranks_save_one_checkpoint_and_each_fetches_what_it_wants(story: Story) -> None:
+    assert story.told(0, 1, 2) == [
+        {"resumed": None, "warnings": []},
         {"saved": 1, "error": None, "records": [1]},
         {"saved": 2, "error": None, "records": [2, 1]},
     ]
-    assert ranks.files() == [
-        f"step-{step:06d}/{name}"
-        for step in (1, 2)
-        for name in (
-            "engine/model_states.pt",
-            "engine/rank_0_optim_states.pt",
-            "engine/rank_1_optim_states.pt",
-            "manifest.json",
-        )
-    ]
-    shared = ["model_states.pt", "rank_0_optim_states.pt", "rank_1_optim_states.pt"]
-    for seen in (zero, one):  # the folder is shared: both ranks' files are in it
-        assert seen[0] == {"resumed": None, "warnings": []}
-        assert seen[3] == {
-            "resumed": 2,
-            "whole": True,
-            "files": shared,
-            "warnings": [],
-            "gone": True,
-        }
+    # The folder is shared: both ranks' files are in it.
+    files = ["model_states.pt", "rank_0_optim_states.pt", "rank_1_optim_states.pt"]
+    whole = {"resumed": 2, "whole": True, "files": files, "warnings": [], "gone": True}
+    assert story.told(3) == story.told(3, rank=1) == [whole]
 
 
-def test_a_bad_shard_of_one_rank_turns_all_to_the_checkpoint_before(ranks: Ranks) -> None:
-    ranks.seen("resume", "save:1", "save:2")
-    path = "step-000002/engine/rank_1_optim_states.pt"
-    content = bytearray(ranks.store.read_bytes(path))
-    content[7] ^= 128
-    ranks.store.write_bytes(path, bytes(content))
+def test_a_checkpoint_holds_the_files_of_all_ranks_and_nothing_else(story: Story) -> None:
+    names = ("model_states.pt", "rank_0_optim_states.pt", "rank_1_optim_states.pt")
+    files = [*(f"engine/{name}" for name in names), "manifest.json"]
+    expected = [f"step-{step:06d}/{name}" for step in (1, 2, 4) for name in files]
+    assert [path for path in story.ranks.files() if not path.startswith("step-000003")] == expected
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_bad_shard_of_one_rank_turns_all_to_the_checkpoint_before(
+    story: Story, rank: int
+) -> None:
     warning = (
         "checkpoint of step 2 is not used: the SHA-256 of engine/rank_1_optim_states.pt is not that of "
         "the manifest"
     )
-    for seen in ranks.seen("resume", "save:2"):
-        assert (seen[0]["resumed"], seen[0]["whole"], seen[0]["warnings"]) == (1, True, [warning])
-    for seen in ranks.seen("resume"):
-        assert (seen[0]["resumed"], seen[0]["warnings"]) == (2, [])
+    turned, saved, again = story.told(4, 5, 6, rank=rank)
+    assert (turned["resumed"], turned["whole"], turned["warnings"]) == (1, True, [warning])
+    assert saved["error"] is None
+    assert (again["resumed"], again["whole"], again["warnings"]) == (2, True, [])
 
 
-def test_killed_in_the_middle_of_an_upload_leaves_the_checkpoint_before(ranks: Ranks) -> None:
+def test_a_rank_that_cannot_upload_fails_the_save_and_the_run_goes_on(story: Story) -> None:
+    failed, saved = story.told(7, 8)
+    assert (
+        failed["error"]
+        == "checkpoint of step 3: rank 1 could not upload: no space left in the store"
+    )
+    [failed] = story.told(7, rank=1)
+    assert failed["error"] == "checkpoint of step 3: no space left in the store"
+    assert saved == {"saved": 4, "error": None, "records": [4, 2, 1]}
+    assert "step-000003/manifest.json" not in story.ranks.files()
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_an_error_of_rank_0_is_the_error_of_all(story: Story, rank: int) -> None:
+    [refused] = story.told(9, rank=rank)
+    assert refused["resumed"] is None
+    assert refused["error"].startswith(f"{FIELD}.credentialsSecret: got credentials that s3://")
+
+
+def test_killed_in_the_middle_of_an_upload_leaves_the_checkpoint_before(
+    s3_server: S3Server, settings: Settings, tmp_path: Path
+) -> None:
+    ranks = Ranks(s3_server, settings, tmp_path)
     with ranks.started("resume", "save:1", "half:2") as processes:
         for process in processes:
             assert process.stdout is not None
@@ -128,26 +160,7 @@ def test_killed_in_the_middle_of_an_upload_leaves_the_checkpoint_before(ranks: R
         for process in processes:
             process.kill()
     assert "step-000002/engine/model_states.pt" in ranks.files()  # half of it arrived
-    for seen in ranks.seen("resume", "save:2"):
-        assert (seen[0]["resumed"], seen[0]["whole"], seen[0]["warnings"]) == (1, True, [])
-        assert (seen[1]["saved"], seen[1]["error"]) == (2, None)
+    for resumed, saved in ranks.seen("resume", "save:2"):
+        assert (resumed["resumed"], resumed["whole"], resumed["warnings"]) == (1, True, [])
+        assert (saved["saved"], saved["error"]) == (2, None)
     assert not [path for path in ranks.files() if "/.part-" in path]
-
-
-def test_a_rank_that_cannot_upload_fails_the_save_and_the_run_goes_on(ranks: Ranks) -> None:
-    zero, one = ranks.seen("resume", "save:1", "fail:2", "save:3")
-    assert (
-        zero[2]["error"]
-        == "checkpoint of step 2: rank 1 could not upload: no space left in the store"
-    )
-    assert one[2]["error"] == "checkpoint of step 2: no space left in the store"
-    assert zero[3] == {"saved": 3, "error": None, "records": [3, 1]}
-    steps = {path.partition("/")[0] for path in ranks.files() if path.endswith("manifest.json")}
-    assert steps == {"step-000001", "step-000003"}
-
-
-def test_an_error_of_rank_0_is_the_error_of_all(ranks: Ranks, settings: Settings) -> None:
-    (settings.credentials_folder / "s3" / "AWS_SECRET_ACCESS_KEY").write_text("other")
-    for seen in ranks.seen("resume"):
-        assert seen[0]["resumed"] is None
-        assert seen[0]["error"].startswith(f"{FIELD}.credentialsSecret: got credentials that s3://")

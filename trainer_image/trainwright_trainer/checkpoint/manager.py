@@ -6,9 +6,10 @@ own (`uploading`). The store is the truth: what a manager knows, it read there o
 
 import logging
 import shutil
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import TypeVar
@@ -54,7 +55,6 @@ class CheckpointManager:
         self._findings = Findings()
         self._session = ""
         self._stale_steps: set[int] = set()  # in the way of new checkpoints of these steps
-        self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._in_flight: Future[SaveOutcome] | None = None
         self._outcomes: list[SaveOutcome] = []
         self._last: SaveOutcome | None = None
@@ -134,7 +134,7 @@ class CheckpointManager:
             records=self.records,
             stale_steps=frozenset(self._stale_steps),
         )
-        self._in_flight = self._thread.submit(run_save, task)
+        self._in_flight = _start(task)
         return stall_seconds
 
     def poll(self) -> list[SaveOutcome]:
@@ -264,3 +264,13 @@ class CheckpointManager:
             if raised is not None:
                 raise raised
         return [result for result, _ in answers]  # type: ignore[misc]
+
+
+def _start(task: SaveTask) -> Future[SaveOutcome]:
+    """Run a save in a thread that does not keep a failing process from ending."""
+    outcome: Future[SaveOutcome] = Future()
+    target = threading.Thread(
+        target=lambda: outcome.set_result(run_save(task)), name="checkpoint", daemon=True
+    )
+    target.start()
+    return outcome

@@ -48,7 +48,7 @@ def with_precision(manifest: Manifest, precision: str) -> Manifest:
 
 
 def with_fields(manifest: Manifest, fields: Manifest) -> Manifest:
-    """A copy whose spec has these fields, nested objects merged."""
+    """A copy whose spec has these fields: nested objects are merged, None takes a field away."""
     changed = copy.deepcopy(manifest)
     _merge(changed["spec"], fields)
     return changed
@@ -58,6 +58,8 @@ def _merge(target: Manifest, fields: Manifest) -> None:
     for key, value in fields.items():
         if isinstance(value, dict) and isinstance(target.get(key), dict):
             _merge(target[key], value)
+        elif value is None:
+            target.pop(key, None)
         else:
             target[key] = value
 

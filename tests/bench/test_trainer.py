@@ -38,7 +38,8 @@ def measure_trainer(folder: Path) -> float:
     manifest = with_fields(
         read_example("stdlib-gpt"),
         {
-            "budget": {"steps": STEPS},
+            "budget": {"tokens": None, "steps": STEPS},
+            "data": {"validation": None},
             "batch": {"globalSequences": SEQUENCES},
             "precision": "FP32",
             "parallelism": {"zeroStage": 1},
@@ -47,7 +48,6 @@ def measure_trainer(folder: Path) -> float:
             "output": {"samplePrompts": []},
         },
     )
-    del manifest["spec"]["data"]["validation"], manifest["spec"]["budget"]["tokens"]
     file = folder / "run.yaml"
     file.write_text(json.dumps(manifest))
     command = [sys.executable, "-m", "trainwright_cli", "run", "--local", "-f", str(file)]

@@ -1,11 +1,15 @@
 """The cluster that all tests of this folder share; each test has a namespace of its own."""
 
+import json
 import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 from demo.data import ensure_data
 from demo.install import Images, apply_secret, install_chart, upload_folder
@@ -65,4 +69,18 @@ def write_small_data(folder: Path) -> Path:
     not_a_model = folder / "models" / "not-a-model"
     not_a_model.mkdir(parents=True)
     (not_a_model / "notes.txt").write_text("nothing that transformers loads\n")
+    write_tokenizer(folder / "models" / "large-tokenizer", 400)
     return folder
+
+
+def write_tokenizer(folder: Path, num_entries: int) -> None:
+    """A tokenizer with so many words."""
+    folder.mkdir()
+    vocabulary = {"<unk>": 0} | {f"word{index}": index for index in range(1, num_entries)}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    configuration = {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "<unk>"}
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({**configuration, "eos_token": "<unk>"})
+    )

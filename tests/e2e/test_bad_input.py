@@ -84,9 +84,9 @@ CASES = {
         small(
             "large-vocabulary",
             model={"config": {"vocab_size": 300}},
-            tokenizer={"train": {"vocabularySize": 320}},
+            tokenizer={"train": None, "location": {"uri": "s3://models/large-tokenizer/"}},
         ),
-        ("vocab", "300"),
+        ("spec.model.config.vocab_size", "300", "400"),
     ),
 }
 

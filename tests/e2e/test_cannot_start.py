@@ -25,6 +25,8 @@ class Case:
     words: tuple[str, ...]
 
 
+NO_CLAIM = {"uri": "pvc://no-claim/runs/", "credentialsSecret": None}
+
 CASES = {
     "needs-gpus": Case(
         training_run("needs-gpus", workers={"accelerator": "nvidia.com/gpu"}), ("nvidia.com/gpu",)
@@ -41,7 +43,7 @@ CASES = {
         ("not-there",),
     ),
     "no-claim": Case(
-        training_run("no-claim", checkpoints={"store": {"uri": "pvc://no-claim/runs/"}}),
+        training_run("no-claim", checkpoints={"store": NO_CLAIM}),
         ("no-claim",),
     ),
 }

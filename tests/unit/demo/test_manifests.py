@@ -28,8 +28,8 @@ def test_precision_follows_what_the_cpu_multiplies_fast(cpu_info: str, expected:
 
 
 def test_fields_are_merged_and_the_original_stays() -> None:
-    manifest = {"spec": {"workers": {"nodes": 2, "accelerator": "None"}, "seed": 1}}
-    changed = with_fields(manifest, {"workers": {"nodes": 1}, "seed": 2})
+    manifest = {"spec": {"workers": {"nodes": 2, "accelerator": "None"}, "seed": 1, "gone": 1}}
+    changed = with_fields(manifest, {"workers": {"nodes": 1}, "seed": 2, "gone": None})
     assert changed == {"spec": {"workers": {"nodes": 1, "accelerator": "None"}, "seed": 2}}
     assert manifest["spec"]["seed"] == 1
 

@@ -116,6 +116,11 @@ def _add_faults(board: dashboard.Dashboard) -> None:
             Query(f"increase({of_run(m.GPU_ECC_ERRORS)}[10m])", DEVICE + " {{type}}"),
             minimum=0,
         ),
+        line_panel(
+            Text("NVLink errors", "CRC and replay errors of all links in 10 minutes.", "short"),
+            Query(f"increase({of_run(m.GPU_NVLINK_ERRORS)}[10m])", DEVICE),
+            minimum=0,
+        ),
     )
     board.with_row(dashboard.Row("Faults"))
     for panel in panels:

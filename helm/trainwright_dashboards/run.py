@@ -196,6 +196,32 @@ def _add_speed(board: dashboard.Dashboard) -> None:
             Query(f"sum by (namespace, run) (increase({of_run(m.SKIPPED_STEPS)}[10m]))", LEGEND),
             minimum=0,
         ),
+        line_panel(
+            Text(
+                "Peak assumed",
+                "Peak of one device that MFU assumes, and where it comes from.",
+                "none",
+            ),
+            Query(of_run(m.PEAK_FLOPS), "{{pod}} {{source}}"),
+            minimum=0,
+        ),
+        line_panel(
+            Text("Work done", "Input tokens and sequences per second, from the counters.", "short"),
+            Query(
+                f"max by (namespace, run) (rate({of_run(m.TOKENS)}[$__rate_interval]))",
+                LEGEND + " tokens",
+            ),
+            Query(
+                f"max by (namespace, run) (rate({of_run(m.SAMPLES)}[$__rate_interval]))",
+                LEGEND + " sequences",
+            ),
+            minimum=0,
+        ),
+        line_panel(
+            Text("Loss scale", "Scale of FP16 losses; 1 in other precisions.", "none"),
+            Query(by_run("max", m.LOSS_SCALE), LEGEND),
+            minimum=0,
+        ),
     )
     board.with_row(dashboard.Row("Speed"))
     for panel in panels:

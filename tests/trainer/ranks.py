@@ -29,7 +29,7 @@ class Launched:
     folder: Path
     port: int
 
-    def wait(self, seconds: float = 180) -> int:
+    def wait(self, seconds: float = 300) -> int:
         """Return the exit code."""
         try:
             return self.process.wait(seconds)

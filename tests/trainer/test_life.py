@@ -17,12 +17,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.trainer.ranks import Launched, launch
 from tests.trainer.tiny_runs import TINY, tiny_run
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(900)
 
 STEPS = 40
 
 
-def wait_for(condition: Callable[[], bool], launched: Launched, seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], bool], launched: Launched, seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert launched.process.poll() is None, launched.log[-3000:]
@@ -79,8 +79,8 @@ def test_killed_and_resumed_weights_are_bitwise_those_of_the_whole_run(
     wait_for(lambda: has_checkpoint(tmp_path, 8), first)
     os.kill(first.rank_pids()[1], signal.SIGKILL)
     started = time.monotonic()
-    assert first.wait(60) == 1
-    assert time.monotonic() - started < 30
+    assert first.wait(120) == 1
+    assert time.monotonic() - started < 60
     message = first.message
     assert (message.cause, message.signal) == (Cause.INFRASTRUCTURE, "SIGKILL")
     assert message.rank == 1
@@ -108,7 +108,7 @@ def test_sigterm_saves_and_says_so(tmp_path: Path) -> None:
         launched,
     )
     launched.process.send_signal(signal.SIGTERM)
-    assert launched.wait(60) == 143, launched.log[-3000:]
+    assert launched.wait(120) == 143, launched.log[-3000:]
     message = launched.message
     assert message.outcome is Outcome.INTERRUPTED
     assert message.step is not None

@@ -1,0 +1,72 @@
+"""A real Prometheus scrapes real runs: every panel without GPUs has data, every rule is evaluated."""
+
+from collections.abc import Iterator
+
+import pytest
+from trainwright_api.names import Phase
+from trainwright_dashboards.rules import build_alerts, build_recording_rules
+
+from demo.place import Place
+from tests.e2e.builders import training_run
+from tests.e2e.world import World, wait_for, wait_for_phase, wait_for_status
+from tests.monitoring.panels import PanelQuery, fill_in, find_queries
+from tests.monitoring.server import Prometheus
+
+pytestmark = pytest.mark.timeout(500)
+
+SCRAPE_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def prometheus(world: World) -> Iterator[Prometheus]:
+    server = Prometheus.start(world.cluster)
+    yield server
+    server.stop()
+
+
+def is_for_gpus(query: PanelQuery) -> bool:
+    return "trainwright_gpu_" in query.expression
+
+
+def test_every_panel_of_a_run_on_cpus_has_data(
+    world: World, place: Place, prometheus: Prometheus
+) -> None:
+    short = training_run("short", steps=4)
+    validation = {"fraction": 0.1, "everySteps": 5, "maxSequences": 4}
+    run = training_run(
+        "watched", steps=5000, checkpoints={"everySteps": 20}, data={"validation": validation}
+    )
+    place.apply(short, run)
+    wait_for_phase(place, short, Phase.SUCCEEDED, 200)
+    wait_for_status(
+        place, run, "a checkpoint", lambda s: (s.get("checkpoints") or {}).get("latest"), 200
+    )
+    variables = {
+        "namespace": place.namespace,
+        "run": "watched",
+        "__rate_interval": "30s",
+        "__range": "5m",
+    }
+    queries = [query for query in find_queries() if not query.panel.startswith("annotation")]
+
+    def empty() -> list[str]:
+        return [
+            str(query)
+            for query in queries
+            if not is_for_gpus(query) and not prometheus.query(fill_in(query.expression, variables))
+        ]
+
+    wait_for("every panel has data", lambda: not empty(), SCRAPE_SECONDS, empty)
+    for query in find_queries():
+        prometheus.query(fill_in(query.expression, variables))
+    loss = prometheus.query(f'trainwright_loss{{namespace="{place.namespace}",run="watched"}}')
+    assert {sample.labels["kind"] for sample in loss} == {"TrainingRun"}
+    assert all(0 < sample.value < 20 for sample in loss)
+    mfu = prometheus.query(f'trainwright_mfu_ratio{{namespace="{place.namespace}",run="watched"}}')
+    assert all(0 < sample.value <= 1.5 for sample in mfu)
+    for rule in build_recording_rules():
+        prometheus.query(rule["expr"])
+    for alert in build_alerts():
+        prometheus.query(alert.expression)
+    assert "TrainwrightOperatorDown" not in prometheus.alerts()
+    place.kubectl("delete", "trainingrun", "watched", "-n", place.namespace, "--wait=false")

@@ -1,6 +1,7 @@
 """The dashboards as documents: complete texts, known units and metrics, no panel outside the screen."""
 
 import re
+from typing import Any
 
 import pytest
 from trainwright_api import metrics
@@ -31,7 +32,7 @@ def test_there_are_four_dashboards_with_links_to_each_other() -> None:
 
 
 @pytest.mark.parametrize(("name", "panel"), PANELS)
-def test_panel_says_what_it_shows(name: str, panel: dict) -> None:
+def test_panel_says_what_it_shows(name: str, panel: dict[str, Any]) -> None:
     assert panel["title"]
     assert panel["description"].endswith(".")
     assert panel["fieldConfig"]["defaults"]["unit"] in KNOWN_UNITS

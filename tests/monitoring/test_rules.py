@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from trainwright_dashboards.rules import build_alerts, build_rule_groups
+from trainwright_dashboards.rules import Alert, build_alerts, build_rule_groups
 
 from tests.monitoring.alert_cases import CASES, AlertCase, Series
 from tests.monitoring.prometheus import fetch_prometheus
@@ -78,7 +78,7 @@ def test_alert_stays_quiet(promtool: Path, rules_file: Path, case: AlertCase) ->
 
 
 @pytest.mark.parametrize("alert", build_alerts(), ids=lambda alert: alert.name)
-def test_alert_has_a_runbook(alert) -> None:
+def test_alert_has_a_runbook(alert: Alert) -> None:
     text = (RUNBOOKS / f"{alert.name}.md").read_text()
     assert text.startswith(f"# {alert.name}\n")
     for section in ("## What it means", "## What to look at", "## What to do"):

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -239,7 +240,7 @@ class Reporter:
 def _handler(reporter: Reporter) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            answers = {
+            answers: dict[str, tuple[str, Callable[[], bytes]]] = {
                 "/status": (
                     "application/json",
                     lambda: json.dumps(reporter.report.to_manifest()).encode(),
@@ -248,11 +249,11 @@ def _handler(reporter: Reporter) -> type[BaseHTTPRequestHandler]:
                 "/metrics": (CONTENT_TYPE_LATEST, reporter.render_metrics),
                 "/healthz": ("text/plain", lambda: b"ok\n"),
             }
-            kind, build = answers.get(self.path.split("?")[0], (None, None))
-            if kind is None or build is None:
+            answer = answers.get(self.path.split("?")[0])
+            if answer is None:
                 self.send_error(404)
                 return
-            body = build()
+            kind, body = answer[0], answer[1]()
             self.send_response(200)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from tests.cluster.cache import cache_folder
 from tests.cluster.cgroups import list_hierarchies
 from tests.cluster.processes import find_in_netns, find_marked
 from tests.cluster.spec import CLUSTERS, Layout
@@ -34,8 +35,11 @@ def take_traces(name: str) -> set[str]:
 
 
 def _mounts() -> Iterator[str]:
+    # The image builder mounts its store there while it works.
+    builder = f"{cache_folder() / 'images'}/"
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        yield f"mount {line.split()[4]}"
+        if not (mount_point := line.split()[4]).startswith(builder):
+            yield f"mount {mount_point}"
 
 
 def _files() -> Iterator[str]:

@@ -7,6 +7,7 @@ where the chart is installed. `WATCHED` ones never end by themselves: they must 
 RUN = (
     "trainwright validate -f crds/examples/stdlib-gpt.yaml",
     "trainwright plan -f crds/examples/stdlib-gpt.yaml",
+    "trainwright plan -f crds/examples/stdlib-gpt.yaml --defaults",
     "kubectl create secret generic s3 --from-literal=AWS_ACCESS_KEY_ID=... "
     "--from-literal=AWS_SECRET_ACCESS_KEY=... "
     "--from-literal=AWS_ENDPOINT_URL=http://minio.storage:9000",
@@ -14,10 +15,15 @@ RUN = (
     "kubectl get trainingruns --watch",
     "kubectl get trainwright -o wide",
     "kubectl describe trainingrun stdlib-gpt",
+    "trainwright status",
+    "trainwright status trainingrun/stdlib-gpt",
     "trainwright logs trainingrun/stdlib-gpt",
     "kubectl apply -f crds/examples/smollm2-chat.yaml",
     "trainwright watch finetunejob/smollm2-chat",
     "trainwright checkpoints finetunejob/smollm2-chat",
+    "trainwright suspend trainingrun/stdlib-gpt",
+    "trainwright resume trainingrun/stdlib-gpt",
+    "trainwright completion bash",
     "kubectl -n trainwright-system logs deployment/trainwright",
     "helm package helm/trainwright --destination out",
 )
@@ -37,6 +43,8 @@ PLACEHOLDERS = {
 # Too long, or too destructive, to be run once more as they stand: what runs them.
 _CHART = "tests/e2e/test_chart.py::"
 RUN_BY = {
+    "trainwright run -f crds/examples/stdlib-gpt.yaml --local --rewrite s3://datasets/=./data/": "tests/trainer/"
+    "test_cli_run_local.py::test_the_demo_trains_here_in_about_the_memory_that_is_planned",
     "make demo": "tests/e2e/test_demo.py::test_both_examples_succeed",
     "make test": "tests/docs/test_commands.py::test_make_runs_what_the_docs_say",
     "make check": "tests/docs/test_commands.py::test_make_runs_what_the_docs_say",

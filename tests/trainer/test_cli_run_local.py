@@ -21,7 +21,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.unit.cli.manifests import EXAMPLES, command, write
 
-DEADLINE_SECONDS = 240
+pytestmark = pytest.mark.timeout(900)
+
+DEADLINE_SECONDS = 400
 NUM_FILES = 12
 
 

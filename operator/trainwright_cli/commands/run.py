@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import click
-from trainwright_api.names import Outcome
+from trainwright_api.names import Cause, Outcome
 from trainwright_api.resources import Resource
 from trainwright_api.status import Plan
 
@@ -129,13 +129,11 @@ def _tell(title: str, ending: Ending, folders: Folders) -> None:
     if ending.outcome is Outcome.SUCCEEDED:
         _tell_success(title, ending)
     elif ending.was_interrupted:
-        checkpoint = ending.termination and ending.termination.checkpoint
-        saved = f"saved at step {checkpoint.step}" if checkpoint else "no new checkpoint"
-        raise InterruptedRunError(f"{title} interrupted, {saved}; run the same command to go on")
+        raise InterruptedRunError(f"{title}: {ending.message}; run the same command to go on")
     else:
-        if ending.termination is None:
+        if ending.termination is None or ending.termination.cause is Cause.UNKNOWN:
             _say(_tail(folders.log_file))
-        raise RunFailedError(f"{title} failed: {ending.message}; see {folders.log_file}")
+        raise RunFailedError(f"{title} failed: {ending.message} ({folders.log_file})")
 
 
 def _tell_success(title: str, ending: Ending) -> None:

@@ -113,9 +113,9 @@ def test_a_run_that_fails_ends_with_5_and_the_trainers_sentence(tmp_path: Path) 
     assert done.returncode == ExitCode.RUN_FAILED
     last = done.stderr.splitlines()[-1]
     assert last.startswith(
-        "error: TrainingRun/fails failed: spec.data.sources[0].uri: got nothing; mend it; see "
+        "error: TrainingRun/fails failed: spec.data.sources[0].uri: got nothing; mend it ("
     )
-    assert last.endswith("trainer.log")
+    assert last.endswith("trainer.log)")
 
 
 def test_a_trainer_that_crashes_shows_the_end_of_its_log(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_signal_saves_and_the_next_start_resumes(tmp_path: Path, number: signa
     os.kill(process.pid, number)
     _, said = process.communicate(timeout=DEADLINE_SECONDS)
     assert process.returncode == ExitCode.INTERRUPTED
-    match = re.search(r"interrupted, saved at step (\d+); run the same command to go on", said)
+    match = re.search(r"after step (\d+), which is saved; run the same command to go on", said)
     assert match is not None
     again = call(*arguments)
     assert again.returncode == ExitCode.OK
@@ -167,7 +167,7 @@ def test_in_a_terminal_a_bar_moves_and_ctrl_c_saves(
     child.expect(r"checkpoint of step \d+ saved")
     child.sendintr()
     child.expect("saving a checkpoint before the end; press Ctrl\\+C again to kill it")
-    child.expect(r"error: TrainingRun/stdlib-gpt interrupted, saved at step \d+")
+    child.expect(r"error: TrainingRun/stdlib-gpt: stopped on request after step \d+")
     child.expect(pexpect.EOF)
     child.wait()
     assert child.exitstatus == ExitCode.INTERRUPTED

@@ -80,7 +80,10 @@ while state["step"] < total and not (stop.is_set() and run["name"] != "stubborn"
     if state["step"] % (run["checkpoints"]["everySteps"] or 1000) == 0:
         state["checkpoints"] = [checkpoint(state["step"]), *state["checkpoints"]]
 if state["step"] < total:
-    end("Interrupted", 0, checkpoint=checkpoint(state["step"]))
+    checkpoint(state["step"])
+    end(
+        "Interrupted", 143, message=f"stopped on request after step {state['step']}, which is saved"
+    )
 time.sleep(0.3)  # so that the last report is seen
 end(
     "Succeeded",

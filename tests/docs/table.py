@@ -56,9 +56,9 @@ RUN_BY = {
     + "test_install_makes_a_hardened_operator_ready",
     "helm upgrade trainwright helm/trainwright --namespace trainwright-system "
     "--reset-then-reuse-values --wait": _CHART
-    + "test_upgrade_brings_settings_and_crds_up_to_date_and_keeps_runs",
+    + "test_upgrade_brings_definitions_and_settings_up_to_date_and_keeps_runs",
     "helm uninstall trainwright --namespace trainwright-system": _CHART
-    + "test_uninstall_leaves_definitions_and_runs",
+    + "test_uninstall_leaves_definitions_and_runs_and_nothing_else",
     "kubectl delete crd trainingruns.trainwright.dev finetunejobs.trainwright.dev": _CHART
     + "test_runs_can_be_deleted_after_uninstall",
     "pip install '.[cli]'": "tests/docs/test_commands.py::test_the_wheel_has_all_packages_and_commands",

@@ -1,9 +1,10 @@
-"""A manager over a folder of its own, and shards that stand for a model's state."""
+"""Managers over folders of their own, and shards that stand for a model's state."""
 
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from trainwright_api.data import Location
 from trainwright_api.run import Run
 from trainwright_trainer.checkpoint import (
@@ -14,8 +15,12 @@ from trainwright_trainer.checkpoint import (
 )
 from trainwright_trainer.groups import Group, SingleGroup
 from trainwright_trainer.settings import Settings
-from trainwright_trainer.store import open_store
+from trainwright_trainer.store import Store, open_store
 
+from tests.trainer.run_builder import build_run
+from tests.trainer.s3_server import S3Server
+
+SHARD = "engine/rank_0_optim_states.pt"
 FIELD = "spec.checkpoints.store"
 FACTS = RunFacts(zero_stage=2, template_sha256="t", data_sha256="d", versions={"torch": "x"})
 
@@ -79,3 +84,36 @@ def is_whole(fetched: FetchedCheckpoint, rank: int = 0) -> bool:
 def folder_of(uri: str, base: Location) -> Location:
     """Return another location of the same store."""
     return base.model_copy(update={"uri": uri})
+
+
+class Place:
+    """Where a run's checkpoints are, and the same files as seen on the disk."""
+
+    def __init__(self, location: Location, disk: Path) -> None:
+        self.location = location
+        self.disk = disk
+
+    def run(self, **checkpoints: object) -> Run:
+        return build_run(folder=self.location, **checkpoints)  # type: ignore[arg-type]
+
+    def store(self, settings: Settings) -> Store:
+        return open_store(self.location, settings, field=FIELD)
+
+    def steps(self) -> list[str]:
+        return sorted(path.name for path in self.disk.glob("step-*"))
+
+
+@pytest.fixture(params=["s3", "file"])
+def place(request: pytest.FixtureRequest, s3_server: S3Server, tmp_path: Path) -> Place:
+    if request.param == "file":
+        return Place(
+            Location(uri=f"file://{tmp_path}/store/team/run/"), tmp_path / "store" / "team" / "run"
+        )
+    bucket = s3_server.bucket("checkpoints")
+    uri = f"s3://checkpoints/{tmp_path.name}/team/run/"
+    return Place(s3_server.location(uri), bucket / tmp_path.name / "team" / "run")
+
+
+def truncate(store: Store, step: str) -> None:
+    """Damage a checkpoint so that the sizes of its files tell."""
+    store.write_bytes(f"{step}/{SHARD}", b"short")

@@ -1,4 +1,4 @@
-"""Checkpoints of one rank on a real S3 server and in a folder: saved, kept, found, refused."""
+"""Saving on a real S3 server and in a folder: what is written, kept, cleaned, and what fails."""
 
 import os
 import shutil
@@ -9,58 +9,28 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trainwright_api.data import Location
 from trainwright_api.report import Manifest
-from trainwright_api.run import Run
 from trainwright_trainer.checkpoint import SaveOutcome, uploading
-from trainwright_trainer.errors import StoreError, UserError
+from trainwright_trainer.errors import StoreError
 from trainwright_trainer.settings import Settings
-from trainwright_trainer.store import Store, open_store
+from trainwright_trainer.store import Store
 from trainwright_trainer.store.folder import FolderStore
 from trainwright_trainer.store.s3 import S3Store
 
 from tests.trainer.checkpoint_harness import (
     FIELD,
-    folder_of,
+    Place,
     is_whole,
     open_manager,
+    place,
     resumed,
     save,
     shard_writer,
     state_of,
 )
-from tests.trainer.run_builder import build_run
-from tests.trainer.s3_server import S3Server, s3_server, settings
+from tests.trainer.s3_server import s3_server, settings
 
-__all__ = ["s3_server", "settings"]
-
-
-class Place:
-    """Where a run's checkpoints are, and the same files as seen on the disk."""
-
-    def __init__(self, location: Location, disk: Path) -> None:
-        self.location = location
-        self.disk = disk
-
-    def run(self, **checkpoints: object) -> Run:
-        return build_run(folder=self.location, **checkpoints)  # type: ignore[arg-type]
-
-    def store(self, settings: Settings) -> Store:
-        return open_store(self.location, settings, field=FIELD)
-
-    def steps(self) -> list[str]:
-        return sorted(path.name for path in self.disk.glob("step-*"))
-
-
-@pytest.fixture(params=["s3", "file"])
-def place(request: pytest.FixtureRequest, s3_server: S3Server, tmp_path: Path) -> Place:
-    if request.param == "file":
-        return Place(
-            Location(uri=f"file://{tmp_path}/store/team/run/"), tmp_path / "store" / "team" / "run"
-        )
-    bucket = s3_server.bucket("checkpoints")
-    uri = f"s3://checkpoints/{tmp_path.name}/team/run/"
-    return Place(s3_server.location(uri), bucket / tmp_path.name / "team" / "run")
+__all__ = ["place", "s3_server", "settings"]
 
 
 def test_a_saved_step_is_found_fetched_and_whole(place: Place, settings: Settings) -> None:
@@ -118,83 +88,6 @@ def test_the_manifest_says_what_resuming_needs(place: Place, settings: Settings)
 
 
 Damage = Callable[[Store, str], None]
-SHARD = "engine/rank_0_optim_states.pt"
-
-
-def truncate(store: Store, step: str) -> None:
-    store.write_bytes(f"{step}/{SHARD}", b"short")
-
-
-def flip(store: Store, step: str) -> None:
-    content = bytearray(store.read_bytes(f"{step}/{SHARD}"))
-    content[1000] ^= 1
-    store.write_bytes(f"{step}/{SHARD}", bytes(content))
-
-
-def lose_file(store: Store, step: str) -> None:
-    store.delete([f"{step}/engine/model_states.pt"])
-
-
-def lose_manifest(store: Store, step: str) -> None:
-    store.delete([f"{step}/manifest.json"])
-
-
-def break_manifest(store: Store, step: str) -> None:
-    store.write_bytes(f"{step}/manifest.json", b'{"step": 3')
-
-
-def move_manifest(store: Store, step: str) -> None:
-    store.write_bytes(f"{step}/manifest.json", store.read_bytes("step-000001/manifest.json"))
-
-
-@pytest.mark.parametrize(
-    ("damage", "warnings"),
-    [
-        (truncate, ["checkpoint of step 2 is not used: engine/rank_0_optim_states.pt has 5 bytes instead of 2000"]),
-        (
-            flip,
-            ["checkpoint of step 2 is not used: the SHA-256 of engine/rank_0_optim_states.pt is not that of the manifest"],
-        ),
-        (lose_file, ["checkpoint of step 2 is not used: engine/model_states.pt is missing"]),
-        (break_manifest, ["checkpoint of step 2 is not used: its manifest cannot be read"]),
-        (move_manifest, ["checkpoint of step 2 is not used: its manifest is of step 1"]),
-        (lose_manifest, []),  # was never a checkpoint
-    ],
-)  # fmt: skip
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(
-    place: Place, settings: Settings, damage: Damage, warnings: list[str]
-) -> None:
-    first = open_manager(place.run(), settings)
-    first.find_resume()
-    save(first, 1)
-    save(first, 2)
-    damage(place.store(settings), "step-000002")
-
-    second = open_manager(place.run(), settings)
-    fetched = resumed(second)
-    assert fetched is not None
-    assert fetched.point.manifest.step == 1
-    assert is_whole(fetched)
-    assert second.warnings == warnings
-    assert [record.step for record in second.records] == [1]
-    save(second, 2)  # the way is clear for a new checkpoint of that step
-
-    third = open_manager(place.run(), settings)
-    fetched = resumed(third)
-    assert fetched is not None
-    assert (fetched.point.manifest.step, is_whole(fetched), third.warnings) == (2, True, [])
-
-
-def test_if_none_verifies_training_starts_anew_and_says_so(
-    place: Place, settings: Settings
-) -> None:
-    manager = open_manager(place.run(), settings)
-    manager.find_resume()
-    save(manager, 1)
-    truncate(place.store(settings), "step-000001")
-    again = open_manager(place.run(), settings)
-    assert again.find_resume() is None
-    assert again.warnings[-1] == "no checkpoint verifies: training starts again from step 0"
 
 
 def test_retention_keeps_the_newest_and_the_best(place: Place, settings: Settings) -> None:
@@ -288,69 +181,6 @@ def test_a_failed_upload_is_retried_then_reported_and_fatal_only_at_the_end(
     save(manager, 3)  # the run goes on
     assert [record.step for record in manager.records] == [3, 1]
     assert "step-000002" not in place.steps()
-
-
-@pytest.mark.parametrize(
-    ("uri", "step", "expected"),
-    [("", None, 2), ("step-000001", None, 1), ("step-000001/", None, 1), ("", 1, 1)],
-)
-def test_a_run_starts_from_another_runs_checkpoint_until_it_has_its_own(
-    place: Place, settings: Settings, uri: str, step: int | None, expected: int
-) -> None:
-    other = folder_of(place.location.uri.replace("/run/", "/other/"), place.location)
-    source = open_manager(build_run(folder=other), settings)
-    source.find_resume()
-    save(source, 1)
-    save(source, 2)
-    run = place.run(resume_from_uri=f"{other.uri}{uri}", resume_from_step=step)
-    manager = open_manager(run, settings)
-    fetched = resumed(manager)
-    assert fetched is not None
-    assert (fetched.point.manifest.step, fetched.point.is_own) == (expected, False)
-    assert is_whole(fetched)
-    assert manager.records == []
-    save(manager, 1)
-    own = resumed(open_manager(run, settings))
-    assert own is not None
-    assert (own.point.manifest.step, own.point.is_own) == (1, True)
-
-
-@pytest.mark.parametrize(
-    ("uri", "step", "message"),
-    [
-        ("nothing/", None, r"got .*nothing/ with no checkpoint that verifies \(none there\), expected one; name a run or step .*"),
-        ("other/", 5, r"got .*other/ with no checkpoint of step 5 that verifies \(none there\), .*"),
-        ("other/step-000001", None, r"got .* with no checkpoint of step 1 that verifies \(step 1: engine/rank_0_.* has 5 bytes .*\), .*"),
-    ],
-)  # fmt: skip
-def test_a_resume_point_that_is_none_is_refused(
-    place: Place, settings: Settings, uri: str, step: int | None, message: str
-) -> None:
-    other = folder_of(place.location.uri.replace("/run/", "/other/"), place.location)
-    source = open_manager(build_run(folder=other), settings)
-    source.find_resume()
-    save(source, 1)
-    truncate(open_store(other, settings, field=FIELD), "step-000001")
-    base = place.location.uri.removesuffix("run/")
-    run = place.run(resume_from_uri=f"{base}{uri}", resume_from_step=step)
-    with pytest.raises(UserError, match=rf"spec\.checkpoints\.resumeFrom: {message}"):
-        open_manager(run, settings).find_resume()
-
-
-@pytest.mark.parametrize(
-    ("uri", "credentials", "message"),
-    [
-        ("s3://no-such-bucket/x/", "s3", "create no-such-bucket or name another"),
-        ("s3://checkpoints/x/", "wrong", "correct the Secret that it names"),
-    ],
-)
-def test_a_store_that_cannot_be_read_ends_the_start(
-    s3_server: S3Server, settings: Settings, uri: str, credentials: str, message: str
-) -> None:
-    s3_server.bucket("checkpoints")
-    run = build_run(folder=s3_server.location(uri, credentials))
-    with pytest.raises(UserError, match=message):
-        open_manager(run, settings).find_resume()
 
 
 FULL_DISK = """

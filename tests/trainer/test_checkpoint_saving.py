@@ -46,6 +46,7 @@ def test_a_saved_step_is_found_fetched_and_whole(place: Place, settings: Setting
     assert record.uri == f"{place.location.uri}step-000003/"
     assert record.stall_seconds == pytest.approx(stall, abs=0.01)
     assert record.save_seconds is not None
+    assert record.stall_seconds is not None
     assert record.save_seconds >= record.stall_seconds
     assert manager.best == record
     files = sorted(

@@ -59,7 +59,7 @@ def test_contiguous_documents_follow_each_other_across_sequences(
         for start, size in zip(starts.tolist(), plan.pieces.length.tolist(), strict=True)
         for token in tokens.tokens[start : start + size].tolist()
     ]
-    found = TOKENIZER.decode(joined).split("<|end|>")
+    found = str(TOKENIZER.decode(joined)).split("<|end|>")
     assert sorted(found[:-1]) == sorted(documents)
     assert found[-1] == ""
 

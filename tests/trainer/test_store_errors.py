@@ -1,12 +1,12 @@
 """Every way in which a store can be wrong gives one sentence with field, value and remedy."""
 
+import contextlib
 import errno
 import os
 import re
 import shutil
 import subprocess
 import sys
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -142,23 +142,23 @@ def test_an_outage_is_ridden_out(
         pauses.append(pause)
         if len(pauses) == 1:
             port = location.endpoint.rpartition(":")[2] if location.endpoint else ""
-            servers.append(running_s3_server(tmp_path / "s3", port=int(port)))
-            servers[0].__enter__()
+            servers.enter_context(running_s3_server(tmp_path / "s3", port=int(port)))
 
-    servers: list[AbstractContextManager[S3Server]] = []
-    monkeypatch.setattr(s3_module, "_pause", restart)
-    try:
+    with contextlib.ExitStack() as servers:
+        monkeypatch.setattr(s3_module, "_pause", restart)
         assert store.read_bytes("f") == b"content"
-    finally:
-        for server in servers:
-            server.__exit__(None, None, None)
     assert pauses == [0.1]
 
 
-def test_the_endpoint_comes_from_the_location_then_the_secret(
-    s3_server: S3Server, settings: Settings
+def test_the_endpoint_comes_from_the_location_then_the_secret_then_the_environment(
+    s3_server: S3Server, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s3_server.bucket("there")
+    # By a name, so that a bucket in front of the host would not be found.
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.endpoint.replace("127.0.0.1", "localhost"))
+    location = Location(uri="s3://there/", credentials_secret="s3")
+    open_store(location, settings, field=FIELD).check_writable()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     (settings.credentials_folder / "s3" / "AWS_ENDPOINT_URL").write_text(s3_server.endpoint)
     open_store(
         Location(uri="s3://there/", credentials_secret="s3"), settings, field=FIELD

@@ -19,7 +19,7 @@ def byte_tokenizer(*, chat_template: str | None = CHATML) -> PreTrainedTokenizer
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens(SPECIAL)
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend, eos_token="<|end|>", pad_token="<|padding|>"
     )
     tokenizer.chat_template = chat_template

@@ -36,6 +36,7 @@ ResultT = TypeVar("ResultT")
 MEBIBYTE = 2**20
 OUTAGE_PAUSES_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0)
 DEFAULT_REGION = "us-east-1"
+AWS_DOMAIN = "amazonaws.com"
 STREAM_BUFFER_BYTES = MEBIBYTE
 DELETE_BATCH = 1000  # objects that one request deletes at most
 TRANSFER = TransferConfig(
@@ -121,28 +122,20 @@ class S3Store(Store):
         self.delete([probe])
 
     def _build_client(self, location: Location, credentials: Credentials) -> Any:
-        config = Config(
-            retries={"mode": "standard", "max_attempts": 6},
-            connect_timeout=10,
-            read_timeout=60,
-            max_pool_connections=16,
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3={
-                "payload_signing_enabled": True,
-                "addressing_style": "path" if self._endpoint else "auto",
-            },
-        )
+        """Build the client; servers that are not AWS get the bucket in the path, not in the host."""
         region = location.region or credentials.region or _session().region_name or DEFAULT_REGION
-        return _session().client(
-            "s3",
-            endpoint_url=self._endpoint,
-            region_name=region,
-            config=config,
-            aws_access_key_id=credentials.access_key_id,
-            aws_secret_access_key=credentials.secret_access_key,
-            aws_session_token=credentials.session_token,
-        )
+        arguments = {
+            "endpoint_url": self._endpoint,  # None: AWS_ENDPOINT_URL of the environment, then AWS
+            "region_name": region,
+            "aws_access_key_id": credentials.access_key_id,
+            "aws_secret_access_key": credentials.secret_access_key,
+            "aws_session_token": credentials.session_token,
+        }
+        client = _session().client("s3", **arguments, config=_client_config("auto"))
+        if AWS_DOMAIN in client.meta.endpoint_url:
+            return client
+        self._endpoint = client.meta.endpoint_url
+        return _session().client("s3", **arguments, config=_client_config("path"))
 
     def _call(self, path: str, operation: Callable[[], ResultT]) -> ResultT:
         """Run a request, again while the server is away, and translate its errors."""
@@ -208,6 +201,18 @@ class S3Store(Store):
 
 def _pause(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def _client_config(addressing_style: str) -> Config:
+    return Config(
+        retries={"mode": "standard", "max_attempts": 6},
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=16,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"payload_signing_enabled": True, "addressing_style": addressing_style},
+    )
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from trainwright_api.names import (
     LABEL_RUN,
     PLURALS,
     TRAINER_CONTAINER,
+    TRAINER_PORT,
     VERSION,
 )
 
@@ -153,6 +154,27 @@ class Cluster:
                 yield from (line.decode("utf-8", "replace") for line in lines)
             if rest:
                 yield rest.decode("utf-8", "replace")
+
+    def fetch_history(self, view: RunView) -> bytes | None:
+        """Return the history that rank 0 of a live run serves; None if no pod answers."""
+        from kubernetes.client.exceptions import ApiException
+
+        pods = self.fetch_pods(view)
+        running = [pod for pod in pods if pod.node_rank == 0 and pod.phase == "Running"]
+        if not running:
+            return None
+        try:
+            answer = self._core.connect_get_namespaced_pod_proxy_with_path(
+                f"{running[-1].name}:{TRAINER_PORT}",
+                view.namespace,
+                "history",
+                _preload_content=False,
+                _request_timeout=_TIMEOUT,
+            )
+        except ApiException:
+            return None
+        data: bytes = answer.data
+        return data
 
     def _fetch(self, kind: str, name: str) -> RunView | None:
         try:

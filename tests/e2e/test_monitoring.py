@@ -1,6 +1,10 @@
 """A real Prometheus scrapes real runs: every panel without GPUs has data, every rule is evaluated."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from trainwright_api.names import Phase
@@ -29,7 +33,7 @@ def is_for_gpus(query: PanelQuery) -> bool:
 
 
 def test_every_panel_of_a_run_on_cpus_has_data(
-    world: World, place: Place, prometheus: Prometheus
+    world: World, place: Place, prometheus: Prometheus, tmp_path: Path
 ) -> None:
     short = training_run("short", steps=4)
     validation = {"fraction": 0.1, "everySteps": 5, "maxSequences": 4}
@@ -69,4 +73,22 @@ def test_every_panel_of_a_run_on_cpus_has_data(
     for alert in build_alerts():
         prometheus.query(alert.expression)
     assert "TrainwrightOperatorDown" not in prometheus.alerts()
+    check_reports(world, place, tmp_path)
     place.kubectl("delete", "trainingrun", "watched", "-n", place.namespace, "--wait=false")
+
+
+def check_reports(world: World, place: Place, folder: Path) -> None:
+    """The page of the live run has its curves (from its pod), the comparison those of both."""
+    environment = os.environ | world.cluster.environment()
+
+    def write(name: str, *arguments: str) -> str:
+        page = folder / name
+        command = [sys.executable, "-m", "trainwright_cli", *arguments, "-n", place.namespace]
+        subprocess.run([*command, "-o", str(page)], env=environment, check=True, timeout=60)
+        return page.read_text()
+
+    one = write("run.html", "report", "watched")
+    assert one.count("<polyline") >= 5
+    assert "Validation loss" in one
+    both = write("both.html", "compare", "watched", "short")
+    assert f"{place.namespace}/short" in both

@@ -1,0 +1,34 @@
+"""`trainwright report`: one self-contained HTML page about a run."""
+
+from pathlib import Path
+
+import click
+
+from trainwright_cli.errors import EXIT_CODES_HELP
+from trainwright_cli.options import Target, cluster_options
+from trainwright_cli.run_names import RunName, RunNameType
+
+
+@click.command(epilog=EXIT_CODES_HELP)
+@click.argument("name", metavar="[KIND/]NAME", type=RunNameType())
+@cluster_options
+@click.option(
+    "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path), required=True,
+    help="The file to write.",
+)  # fmt: skip
+@click.option("--endpoint", metavar="URL", help="S3 endpoint; default: the run's, then AWS's own.")
+def report(name: RunName, target: Target, path: Path, endpoint: str | None) -> None:
+    """Write one HTML page about a run.
+
+    Curves, plan against measured, attempts, checkpoints, samples, hardware, manifest; the page needs
+    nothing else and can be mailed. The history comes from the pod of a live run, or from the store
+    with your own credentials.
+
+    \b
+    Example:
+      trainwright report stdlib-gpt -o run.html
+    """
+    from trainwright_cli.report.writing import write_page
+
+    write_page((name,), target, path, endpoint)
+    click.echo(f"wrote {path}")

@@ -1,0 +1,97 @@
+"""Gathers what a page needs - run, history, manifest - and writes it; the commands' part of a report."""
+
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.table import Table
+from trainwright_api.history import HISTORY_FILE, HistoryRow, parse_rows
+from trainwright_api.resolve import run_folder
+from trainwright_api.resources import FineTuneJob, Resource, TrainingRun
+
+from trainwright_cli.cluster import Cluster
+from trainwright_cli.commands.version import find_version
+from trainwright_cli.errors import CliError, NotFoundError
+from trainwright_cli.options import Target
+from trainwright_cli.output import to_yaml
+from trainwright_cli.report.page import RunRecord, build_comparison, build_page
+from trainwright_cli.run_names import RunName
+from trainwright_cli.runs import RunView
+from trainwright_cli.stores import open_folder
+
+_KINDS: dict[str, type[TrainingRun] | type[FineTuneJob]] = {
+    "TrainingRun": TrainingRun,
+    "FineTuneJob": FineTuneJob,
+}
+
+
+def write_page(names: Sequence[RunName], target: Target, path: Path, endpoint: str | None) -> None:
+    """Write the page about these runs, whole or not at all."""
+    cluster = Cluster.connect(target)
+    views = [cluster.fetch_run(name) for name in names]
+    records = [_record(view, fetch_history(cluster, view, endpoint)) for view in views]
+    page = build_page(records, now=datetime.now(UTC), version=find_version())
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, suffix=".part", delete=False
+        ) as stream:
+            stream.write(page)
+        Path(stream.name).replace(path)
+    except OSError as error:
+        raise CliError(f"cannot write {path}: {error.strerror}; choose another --output") from error
+
+
+def comparison_table(names: Sequence[RunName], target: Target) -> Table:
+    """Return the table that shows these runs beside each other."""
+    cluster = Cluster.connect(target)
+    records = [_record(cluster.fetch_run(name), []) for name in names]
+    table = Table("", *(record.name for record in records), box=None, pad_edge=False)
+    for label, values in build_comparison(records):
+        table.add_row(label, *values)
+    return table
+
+
+def _record(view: RunView, history: Sequence[HistoryRow]) -> RunRecord:
+    manifest = {"apiVersion": view.manifest["apiVersion"], "kind": view.kind}
+    manifest |= {
+        "metadata": {"name": view.name, "namespace": view.namespace},
+        "spec": view.manifest["spec"],
+    }
+    return RunRecord(_resource(view, manifest), history, to_yaml(manifest))
+
+
+def _resource(view: RunView, manifest: dict[str, object]) -> Resource:
+    try:
+        resource = _KINDS[view.kind].model_validate(manifest)
+    except ValidationError as error:
+        raise CliError(
+            f"{view.title} is of a version that this CLI cannot read: {error}"
+        ) from error
+    return resource.model_copy(update={"status": view.status})
+
+
+def fetch_history(cluster: Cluster, view: RunView, endpoint: str | None) -> list[HistoryRow]:
+    """Return the run's history: from the pod of a live run, else from the store; none before the first step.
+
+    Raises UnreachableError if the store does not answer.
+    """
+    data = None if view.has_ended else cluster.fetch_history(view)
+    if data is None:
+        store = (
+            _KINDS[view.kind]
+            .model_validate({"metadata": {"name": view.name}, "spec": view.manifest["spec"]})
+            .spec.checkpoints.store
+        )
+        folder = run_folder(store, view.namespace, view.name)
+        try:
+            data = open_folder(
+                folder.uri, endpoint=endpoint or store.endpoint, region=store.region
+            ).read_bytes(HISTORY_FILE)
+        except NotFoundError:
+            return []
+    try:
+        return parse_rows(data)
+    except ValidationError as error:
+        raise CliError(f"the history of {view.title} is not readable: {error}") from error

@@ -41,10 +41,16 @@ PLACEHOLDERS = {
 }
 
 # Too long, or too destructive, to be run once more as they stand: what runs them.
+_REPORTS = "tests/e2e/test_monitoring.py::test_every_panel_of_a_run_on_cpus_has_data"
 _CHART = "tests/e2e/test_chart.py::"
 RUN_BY = {
     "trainwright run -f crds/examples/stdlib-gpt.yaml --local --rewrite s3://datasets/=./data/": "tests/trainer/"
     "test_cli_run_local.py::test_the_demo_trains_here_in_about_the_memory_that_is_planned",
+    "trainwright report stdlib-gpt -o run.html": _REPORTS,
+    "trainwright compare stdlib-gpt stdlib-gpt-wide": _REPORTS,
+    "trainwright compare stdlib-gpt stdlib-gpt-wide -o compare.html": _REPORTS,
+    "trainwright dashboards ./monitoring": "tests/monitoring/test_dashboards.py::"
+    "test_the_command_writes_the_files_that_the_chart_ships",
     "make demo": "tests/e2e/test_demo.py::test_both_examples_succeed",
     "make test": "tests/docs/test_commands.py::test_make_runs_what_the_docs_say",
     "make check": "tests/docs/test_commands.py::test_make_runs_what_the_docs_say",

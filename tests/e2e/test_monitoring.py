@@ -90,5 +90,10 @@ def check_reports(world: World, place: Place, folder: Path) -> None:
     one = write("run.html", "report", "watched")
     assert one.count("<polyline") >= 5
     assert "Validation loss" in one
+    table = subprocess.run(
+        [sys.executable, "-m", "trainwright_cli", "compare", "watched", "short", "-n", place.namespace],
+        env=environment, check=True, timeout=60, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert f"{place.namespace}/short" in table
     both = write("both.html", "compare", "watched", "short")
     assert f"{place.namespace}/short" in both

@@ -1,14 +1,19 @@
 """The dashboards as documents: complete texts, known units and metrics, no panel outside the screen."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from trainwright_api import metrics
+from trainwright_cli.app import app
 from trainwright_dashboards.frame import TAG, UIDS
+from trainwright_dashboards.generate import CHART_FILES
 from trainwright_dashboards.rules import build_recording_rules
 
 from tests.monitoring.panels import find_queries, load_dashboards
+from tools.machine import PROJECT
 
 DASHBOARDS = load_dashboards()
 KNOWN_UNITS = {
@@ -63,3 +68,12 @@ def test_every_metric_is_on_a_dashboard_or_joins_others() -> None:
     joining = {metrics.BUILD_INFO, metrics.GPU_INFO, metrics.RUN_INFO}
     missing = {m.name for m in metrics.ALL if m.name not in text and m not in joining}
     assert missing == set()
+
+
+def test_the_command_writes_the_files_that_the_chart_ships(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["dashboards", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    chart = PROJECT / CHART_FILES
+    written = {p.relative_to(tmp_path): p.read_text() for p in tmp_path.rglob("*") if p.is_file()}
+    shipped = {p.relative_to(chart): p.read_text() for p in chart.rglob("*") if p.is_file()}
+    assert written == shipped

@@ -1,6 +1,6 @@
 """Dashboard Run: one run, or up to five beside each other."""
 
-from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.builders import dashboard, timeseries
 from trainwright_api import metrics as m
 
 from trainwright_dashboards.frame import namespace_choice, new_dashboard, run_choice
@@ -150,9 +150,16 @@ def _add_learning(board: dashboard.Dashboard) -> None:
 
 
 def _add_speed(board: dashboard.Dashboard) -> None:
+    board.with_row(dashboard.Row("Speed"))
+    for panel in (*_speed_panels(), *_step_panels()):
+        board.with_panel(panel.span(8).height(8))
+
+
+def _speed_panels() -> tuple[timeseries.Panel, ...]:
+    """How fast it is, and where the time goes."""
     parts = mean_seconds(m.STEP_SECONDS, "namespace, run, part", part="!=total")
     slowest = mean_seconds(m.STEP_SECONDS, "namespace, run, pod", part="=data")
-    panels = (
+    return (
         line_panel(
             Text("Throughput", "Input tokens per second over all workers.", "short"),
             Query(by_run("max", m.TOKENS_PER_SECOND), LEGEND),
@@ -178,6 +185,12 @@ def _add_speed(board: dashboard.Dashboard) -> None:
             Query(slowest, LEGEND + " {{pod}}"),
             minimum=0,
         ),
+    )
+
+
+def _step_panels() -> tuple[timeseries.Panel, ...]:
+    """Whether steps go on, and what they do."""
+    return (
         line_panel(
             Text(
                 "Heartbeat age",
@@ -223,9 +236,6 @@ def _add_speed(board: dashboard.Dashboard) -> None:
             minimum=0,
         ),
     )
-    board.with_row(dashboard.Row("Speed"))
-    for panel in panels:
-        board.with_panel(panel.span(8).height(8))
 
 
 def _add_devices(board: dashboard.Dashboard) -> None:

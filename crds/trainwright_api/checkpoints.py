@@ -67,6 +67,7 @@ class ResumeFrom(Model):
     step: int | None = Field(
         None,
         ge=1,
+        le=1000000000,
         description="Checkpoint to take (unit: steps). Default: the newest that verifies.",
     )
 
@@ -102,6 +103,7 @@ class Checkpoints(Model):
     every_steps: int | None = Field(
         None,
         ge=1,
+        le=1000000000,
         description="Optimizer steps between checkpoints; excludes everyMinutes (unit: steps). Default 500, "
         "none with everyMinutes.",
     )

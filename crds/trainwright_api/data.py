@@ -175,11 +175,13 @@ class Validation(Model):
     every_steps: int = Field(
         100,
         ge=1,
+        le=1000000000,
         description="Optimizer steps between measurements, one more at the end (unit: steps). Default 100.",
     )
     max_sequences: int = Field(
         256,
         ge=1,
+        le=1000000000,
         description="Sequences measured at most each time (unit: sequences). Default 256.",
     )
 

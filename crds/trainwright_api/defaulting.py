@@ -68,6 +68,4 @@ def _fill(annotation: Any, value: Any) -> Any:
         return [_fill(item, element) for element in value]
     if isinstance(value, int) and not isinstance(value, bool) and float in leaves(annotation):
         return float(value)  # so that rules see a number of the same kind as on the server
-    if isinstance(value, float) and value.is_integer() and int in leaves(annotation):
-        return int(value)
     return value

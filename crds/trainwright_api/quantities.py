@@ -8,7 +8,6 @@ from decimal import Decimal
 
 _COUNT_SUFFIXES = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 _COUNT = re.compile(r"^(\d+(?:\.\d+)?)([kMBT]?)$")
-COUNT_PATTERN = r"^[0-9]+(\.[0-9]+)?[kMBT]?$"
 
 _BINARY = {
     suffix: Decimal(2) ** (10 * power)
@@ -17,7 +16,9 @@ _BINARY = {
 _DECIMAL = {"m": Decimal("0.001"), "": Decimal(1)} | {
     suffix: Decimal(1000) ** power for power, suffix in enumerate(("k", "M", "G", "T", "P", "E"), 1)
 }
-_QUANTITY = re.compile(r"^([0-9.]+(?:[eE][+-]?[0-9]+)?)(Ki|Mi|Gi|Ti|Pi|Ei|m|k|M|G|T|P|E)?$")
+_QUANTITY = re.compile(
+    r"^((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)(Ki|Mi|Gi|Ti|Pi|Ei|m|k|M|G|T|P|E)?$"
+)
 
 
 def parse_count(value: int | str) -> int:

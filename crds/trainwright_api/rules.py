@@ -57,6 +57,8 @@ def find_violations(
 def _find_below(
     model: type[Model], value: Any, old: Any, broken: frozenset[str], path: str
 ) -> Iterator[Violation]:
+    if path in broken:
+        return
     if isinstance(value, dict):
         yield from find_violations(
             model, value, old if isinstance(old, dict) else None, broken, path
@@ -79,12 +81,15 @@ def _check(rule: Rule, value: dict[str, Any], old: dict[str, Any] | None) -> str
     if "oldSelf" in rule.expression and old is None:
         return None
     context = {"self": value} if old is None else {"self": value, "oldSelf": old}
-    if _compile(rule.expression).execute(context):
-        return None
-    if rule.message_expression is None:
-        return rule.message
-    expression = _compile(rule.message_expression)
-    return str(expression.execute(_load_engine().Context(context, {"format": _format})))
+    try:
+        if _compile(rule.expression).execute(context):
+            return None
+        if rule.message_expression is None:
+            return rule.message
+        expression = _compile(rule.message_expression)
+        return str(expression.execute(_load_engine().Context(context, {"format": _format})))
+    except (ArithmeticError, RuntimeError, TypeError, ValueError):
+        return rule.message  # like the server, which refuses what a rule cannot be evaluated for
 
 
 def _format(template: str, values: list[str]) -> str:

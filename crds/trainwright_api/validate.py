@@ -169,11 +169,12 @@ def _find_repeated_entries(entries: Any, key: str, path: str) -> Iterator[Proble
     seen = set()
     for index, entry in enumerate(entries if isinstance(entries, list) else ()):
         value = entry.get(key) if isinstance(entry, dict) else None
+        if not isinstance(value, str):
+            continue
         if value in seen:
             what = f"got {value} a second time, expected each {key} once; remove one of them"
             yield Problem(f"{path}[{index}]", what)
-        if isinstance(value, str):
-            seen.add(value)
+        seen.add(value)
 
 
 def _find_line(lines: dict[str, int], path: str) -> int | None:

@@ -99,6 +99,8 @@ class Toleration(Model):
     )
     toleration_seconds: int | None = Field(
         None,
+        ge=-1000000000,
+        le=1000000000,
         description="NoExecute: how long the pod stays after the taint appears (unit: seconds). Default: for ever.",
     )
 

@@ -14,7 +14,7 @@ from trainwright_api.data import Location
 from trainwright_api.names import Cause
 from trainwright_trainer.errors import TrainerError, UserError
 from trainwright_trainer.settings import Settings
-from trainwright_trainer.store import open_store
+from trainwright_trainer.store import is_inside, open_store
 from trainwright_trainer.store import s3 as s3_module
 from trainwright_trainer.store.folder import UNFINISHED_PREFIX, FolderStore
 from trainwright_trainer.store.s3 import S3Store
@@ -260,3 +260,11 @@ def test_half_uploads_of_killed_writers_are_aborted(
     store.delete_unfinished("step-000001/")
     left = client.list_multipart_uploads(Bucket="there").get("Uploads", [])
     assert [upload["Key"] for upload in left] == ["run/step-000002/big"]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("a/b", True), ("a..b/c", True), ("../b", False), ("a/../b", False), ("/a", False)],
+)
+def test_is_inside(path: str, expected: bool) -> None:
+    assert is_inside(path) is expected

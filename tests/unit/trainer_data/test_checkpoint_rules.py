@@ -46,6 +46,13 @@ def test_find_problem(sizes: dict[str, int], problem: str | None) -> None:
     assert find_problem(manifest, sizes) == problem
 
 
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/passwd"])
+def test_a_manifest_cannot_lead_out_of_its_folder(path: str) -> None:
+    files = [ManifestFile(path=path, size_bytes=1, sha256="")]
+    problem = find_problem(Manifest.model_construct(files=files), {path: 1})
+    assert problem == f"its manifest names {path}, outside its folder"
+
+
 def records(
     *entries: tuple[int, float | None], unverified: tuple[int, ...] = ()
 ) -> list[CheckpointRecord]:

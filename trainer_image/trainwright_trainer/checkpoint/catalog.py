@@ -9,7 +9,7 @@ from trainwright_api.report import Manifest
 from trainwright_api.status import CheckpointRecord
 
 from trainwright_trainer.checkpoint.layout import manifest_path, parse_step
-from trainwright_trainer.store import FileInfo, MissingFileError, Store
+from trainwright_trainer.store import FileInfo, MissingFileError, Store, is_inside
 
 Sizes = dict[str, int]  # by path inside the checkpoint's folder
 
@@ -84,6 +84,8 @@ def read_checkpoint(store: Store, step: int, sizes: Sizes) -> StoredCheckpoint |
 def find_problem(manifest: Manifest, sizes: Sizes) -> str | None:
     """Return in words what is missing or has another size; None if all is as the manifest says."""
     for file in manifest.files:
+        if not is_inside(file.path):
+            return f"its manifest names {file.path}, outside its folder"
         size = sizes.get(file.path)
         if size is None:
             return f"{file.path} is missing"

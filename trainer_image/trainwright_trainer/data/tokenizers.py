@@ -26,7 +26,7 @@ from trainwright_trainer.data.splitting import is_held_out, position_hash
 from trainwright_trainer.errors import TrainerError, UserError
 from trainwright_trainer.groups import Group
 from trainwright_trainer.settings import Settings
-from trainwright_trainer.store import MissingFileError, Store
+from trainwright_trainer.store import MissingFileError, Store, is_inside
 
 TRAINING_TEXT_BYTES = 64 * 2**20  # the most text that a tokenizer is trained on
 TOKENIZER_FOLDER = "tokenizer"
@@ -214,7 +214,7 @@ def _load_stored(store: Store, run: Run) -> PreTrainedTokenizerFast:
     with tempfile.TemporaryDirectory() as folder:
         for name, sha256 in files.items():
             content = store.read_bytes(f"{TOKENIZER_FOLDER}/{name}")
-            if hashlib.sha256(content).hexdigest() != sha256:
+            if not is_inside(name) or hashlib.sha256(content).hexdigest() != sha256:
                 raise UserError(
                     f"{store.field}.uri: got {store.uri_of(f'{TOKENIZER_FOLDER}/{name}')} whose "
                     "SHA-256 is not that of the tokenizer that was trained, expected it unchanged; "

@@ -6,7 +6,7 @@
 `.credentialsSecret` to it.
 """
 
-from trainwright_trainer.store.base import FileInfo, MissingFileError, Store
+from trainwright_trainer.store.base import FileInfo, MissingFileError, Store, is_inside
 from trainwright_trainer.store.opening import open_store
 
-__all__ = ["FileInfo", "MissingFileError", "Store", "open_store"]
+__all__ = ["FileInfo", "MissingFileError", "Store", "is_inside", "open_store"]

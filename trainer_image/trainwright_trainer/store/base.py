@@ -23,6 +23,11 @@ class FileInfo:
     version: str = ""
 
 
+def is_inside(path: str) -> bool:
+    """Tell whether a path from a store stays inside the folder that it is put into."""
+    return not path.startswith("/") and ".." not in path.split("/")
+
+
 class MissingFileError(StoreError):
     """A file that the store was asked for is not there."""
 
@@ -50,7 +55,8 @@ class Store(ABC):
     def list_files(self, prefix: str = "") -> list[FileInfo]:
         """Return the file `prefix` and all files below the folder `prefix`, sorted by path.
 
-        Nothing there gives an empty list. Half-written files are never listed.
+        Nothing there gives an empty list. Half-written files are never listed, nor are names that
+        would lead out of a folder (`../x`).
         """
 
     @abstractmethod

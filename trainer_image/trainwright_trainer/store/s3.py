@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from trainwright_api.data import Location
 
-from trainwright_trainer.store.base import FileInfo, Store
+from trainwright_trainer.store.base import FileInfo, Store, is_inside
 from trainwright_trainer.store.credentials import Credentials
 from trainwright_trainer.store.places import Place
 from trainwright_trainer.store.s3_errors import (
@@ -158,7 +158,7 @@ class S3Store(Store):
         )
         for page in pages:
             found += [self._info(e) for e in page.get("Contents", []) if e["Key"][-1] != "/"]
-        return sorted(found, key=lambda info: info.path)
+        return sorted(filter(lambda info: is_inside(info.path), found), key=lambda info: info.path)
 
     def _list_object(self, key: str, path: str) -> list[FileInfo]:
         try:

@@ -85,7 +85,10 @@ def format_results(results: Sequence[Result]) -> str:
     ]
     total = sum(result.seconds for result in results)
     failed = [result.name for result in results if result.verdict == "FAILED"]
+    skipped = [result.name for result in results if result.verdict == "skipped"]
     verdict = f"FAILED: {', '.join(failed)}" if failed else "passed"
+    if skipped:
+        verdict += f" (skipped: {', '.join(skipped)})"
     return "\n".join([*rows, f"{'all':<10} {verdict:<8} {total:7.1f} s"])
 
 

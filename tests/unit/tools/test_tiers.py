@@ -39,6 +39,11 @@ def test_table_names_every_tier_and_all_that_failed() -> None:
     ]
 
 
+def test_a_skipped_tier_stands_in_the_verdict() -> None:
+    table = format_results([Result("unit", "passed", 1), Result("e2e", "skipped", 0, "no root")])
+    assert table.splitlines()[-1].split() == ["all", "passed", "(skipped:", "e2e)", "1.0", "s"]
+
+
 def test_unknown_tier_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert tiers.main(["units"]) == 2
     assert "got units, expected one of check, unit," in capsys.readouterr().err

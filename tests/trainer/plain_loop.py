@@ -19,6 +19,8 @@ from trainwright_trainer.settings import Settings
 
 def plain_losses(run: Run, scratch: Path) -> list[float]:
     """Return the loss of every step, one process, the whole batch at once."""
+    # As many threads as each rank has: with more than there are free cores, they wait for each other.
+    torch.set_num_threads(1)
     settings = Settings(scratch_folder=scratch)
     tokenizer = train_tokenizer(run, settings)
     source = prepare_data(run, tokenizer, settings).train

@@ -86,7 +86,7 @@ def run_workers(module: str, arguments: Sequence[str], *, num_ranks: int, folder
             rank=rank,
             local_rank=0,
             world_size=num_ranks,
-            num_threads=max(1, 2 // num_ranks),
+            num_threads=1,
         )
         environment |= {
             "TRAINWRIGHT_SCRATCH_FOLDER": str(settings.scratch_folder),

@@ -15,7 +15,7 @@ from trainwright_api.validate import Document, validate_document
 from tests.apiserver.kinds import Kinds
 from tests.manifests.build import JOB, RUN, Kind, build, put
 
-ODD_VALUES = (None, "x", -1, 1.5, [{}], 10**12)
+ODD_VALUES: tuple[Any, ...] = (None, "x", -1, 1.5, [{}], 10**12)
 SHARED = {field.alias or name for name, field in RunSpec.model_fields.items()}
 
 

@@ -2,7 +2,7 @@
 
 from tests.manifests.build import JOB, REMOVED, RUN, Update
 
-_VALIDATION = {"data.validation": {}}
+_VALIDATION: dict[str, object] = {"data.validation": {}}
 
 UPDATES = (
     Update("suspend", RUN, {}, {"suspend": True}),

@@ -1,6 +1,5 @@
 """The model that a run trains: a new one, weights to continue from, or the base of a fine-tuning job."""
 
-from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
@@ -11,12 +10,6 @@ from trainwright_api.checkpoints import RunReference
 from trainwright_api.data import LOCATION_RULES, Location
 
 Count = Annotated[int, Field(ge=1, le=1000000000)]
-
-
-class Objective(StrEnum):
-    """What pretraining optimizes."""
-
-    CAUSAL_LM = "CausalLM"
 
 
 class ModelConfig(TypedDict, total=False):

@@ -7,9 +7,15 @@ from pydantic import Field
 
 from trainwright_api.base import SAID_IF_WRITTEN, Model, Rule, expects, immutable
 from trainwright_api.data import FineTuningData, Tokenizer, TrainingData
-from trainwright_api.model_sources import BaseModelSource, Objective, PretrainedModel
+from trainwright_api.model_sources import BaseModelSource, PretrainedModel
 from trainwright_api.run_spec import RunSpec
 from trainwright_api.status import RunStatus
+
+
+class Objective(StrEnum):
+    """What pretraining optimizes."""
+
+    CAUSAL_LM = "CausalLM"
 
 
 class SFTLoss(StrEnum):

@@ -1,0 +1,150 @@
+"""From what a user writes to what the trainer gets."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from trainwright_api.checkpoints import RunReference
+from trainwright_api.data import Location
+from trainwright_api.resolve import (
+    Decisions,
+    UnresolvedReferenceError,
+    references,
+    resolve_run,
+)
+from trainwright_api.run import Run
+from trainwright_api.validate import parse_resource
+
+from tests.manifests.build import JOB, REMOVED, RUN, Kind, build
+
+FIRST = RunReference(name="first")
+
+
+def resolve(
+    kind: Kind,
+    changes: Mapping[str, Any] | None = None,
+    decisions: Decisions | None = None,
+    **known: Any,
+) -> Run:
+    return resolve_run(
+        parse_resource(build(kind, changes)),
+        attempt=1,
+        decisions=decisions or Decisions(),
+        models=known.get("models", {}),
+        folders=known.get("folders", {}),
+    )
+
+
+def test_a_run_survives_the_way_to_the_trainer() -> None:
+    run = resolve(RUN, {"model.config.rope_scaling": None})
+    assert Run.model_validate_json(run.model_dump_json(by_alias=True)) == run
+    assert run.model.config == {
+        "hidden_size": 64,
+        "num_attention_heads": 4,
+        "rope_scaling": None,
+    }
+
+
+def test_checkpoints_and_model_are_in_a_folder_of_the_run() -> None:
+    run = resolve(RUN, {"metadata.namespace": "team"})
+    assert run.checkpoints.folder.uri == "s3://checkpoints/team/example/"
+    assert run.output.uri == "s3://checkpoints/team/example/model/"
+
+
+def test_access_to_the_store_is_used_for_s3_that_does_not_say_its_own() -> None:
+    store = {"uri": "s3://runs/", "endpoint": "https://minio", "credentialsSecret": "s3"}
+    sources = [
+        {"uri": "s3://one/", "format": "Text"},
+        {"uri": "s3://two/", "format": "Text", "credentialsSecret": "own"},
+        {"uri": "hf://datasets/o/n", "format": "Parquet"},
+    ]
+    run = resolve(RUN, {"checkpoints.store": store, "data.sources": sources})
+    access = [(source.endpoint, source.credentials_secret) for source in run.data.sources]
+    assert access == [("https://minio", "s3"), ("https://minio", "own"), (None, None)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "every_steps", "every_minutes"),
+    [
+        ({}, 500, None),
+        ({"checkpoints.everySteps": 7}, 7, None),
+        ({"checkpoints.everyMinutes": 2}, None, 2),
+    ],
+)
+def test_checkpoints_have_an_interval(
+    changes: dict[str, Any], every_steps: int | None, every_minutes: float | None
+) -> None:
+    run = resolve(RUN, changes)
+    assert (run.checkpoints.every_steps, run.checkpoints.every_minutes) == (
+        every_steps,
+        every_minutes,
+    )
+
+
+@pytest.mark.parametrize(
+    ("workers", "processes", "memory_gib"),
+    [
+        ({"nodes": 1}, 1, 80),
+        ({"acceleratorsPerNode": 8, "acceleratorMemoryGiB": 24}, 8, 24),
+        ({"accelerator": "None"}, 1, None),
+        ({"accelerator": "None", "processesPerNode": 2, "resources": {"memory": "3Gi"}}, 2, 1.5),
+    ],
+)
+def test_workers_become_processes_with_memory(
+    workers: dict[str, Any], processes: int, memory_gib: float | None
+) -> None:
+    run = resolve(RUN, {"workers": workers})
+    assert (run.workers.processes_per_node, run.workers.device_memory_gib) == (
+        processes,
+        memory_gib,
+    )
+
+
+def test_decisions_fill_in_auto_and_nothing_else() -> None:
+    decisions = Decisions(zero_stage=3, micro_sequences=8)
+    run = resolve(RUN, {}, decisions)
+    assert (run.parallelism.zero_stage, run.batch.micro_sequences) == (3, 8)
+    fixed = resolve(RUN, {"parallelism": {"zeroStage": 2}, "batch.microSequences": 1}, decisions)
+    assert (fixed.parallelism.zero_stage, fixed.batch.micro_sequences) == (2, 1)
+    assert resolve(RUN).parallelism.zero_stage is None
+
+
+def test_references_are_looked_up_by_the_caller() -> None:
+    changes = {
+        "baseModel": {"run": {"name": "first"}},
+        "checkpoints.resumeFrom": {"run": {"name": "first"}, "step": 5},
+    }
+    paths = [path for path, _ in references(parse_resource(build(JOB, changes)))]
+    assert paths == ["spec.checkpoints.resumeFrom.run", "spec.baseModel.run"]
+    run = resolve(
+        JOB,
+        changes,
+        models={FIRST: Location(uri="s3://checkpoints/team/first/model/")},
+        folders={FIRST: "s3://checkpoints/team/first/"},
+    )
+    assert run.model.weights
+    assert run.model.weights.uri == "s3://checkpoints/team/first/model/"
+    assert run.model.weights.credentials_secret == "s3"
+    assert run.checkpoints.resume_from_uri == "s3://checkpoints/team/first/"
+    assert run.checkpoints.resume_from_step == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "path"),
+    [
+        (RUN, {"model": {"run": {"name": "first"}}, "tokenizer": REMOVED}, "spec.model.run"),
+        (JOB, {"baseModel": {"run": {"name": "first"}}}, "spec.baseModel.run"),
+        (
+            RUN,
+            {"checkpoints.resumeFrom": {"run": {"name": "first"}}},
+            "spec.checkpoints.resumeFrom.run",
+        ),
+    ],
+)
+def test_a_reference_that_is_not_there_yet_is_named(
+    kind: Kind, changes: dict[str, Any], path: str
+) -> None:
+    with pytest.raises(UnresolvedReferenceError) as caught:
+        resolve(kind, changes)
+    assert caught.value.path == path
+    assert str(caught.value).startswith(f"{path}: got TrainingRun/first, expected a run that")

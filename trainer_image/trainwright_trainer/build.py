@@ -242,7 +242,10 @@ def _load_tokenizer_files(run: Run, settings: Settings, folder: Path | None) -> 
         raise UserError(
             "spec.tokenizer: got none for a new model, expected location or train; add one"
         )
-    tokenizer = load_tokenizer(source, field=field_path, gguf_file=gguf)
+    place = location or run.model.weights
+    tokenizer = load_tokenizer(
+        source, field=field_path, uri=place.uri if place else "", gguf_file=gguf
+    )
     saved = settings.scratch_folder / "tokenizer-saved"
     tokenizer.save_pretrained(saved)
     return {path.name: path.read_bytes() for path in saved.iterdir() if path.is_file()}

@@ -27,6 +27,7 @@ from trainwright_trainer.errors import TrainerError, UserError
 from trainwright_trainer.groups import Group
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import MissingFileError, Store, is_inside
+from trainwright_trainer.store.base import first_line
 
 TRAINING_TEXT_BYTES = 64 * 2**20  # the most text that a tokenizer is trained on
 TOKENIZER_FOLDER = "tokenizer"
@@ -39,11 +40,11 @@ logger = logging.getLogger(__name__)
 
 
 def load_tokenizer(
-    folder: Path, *, field: str, gguf_file: str | None = None
+    folder: Path, *, field: str, uri: str = "", gguf_file: str | None = None
 ) -> PreTrainedTokenizerFast:
     """Load a tokenizer of transformers from a local folder (or from a GGUF file in it).
 
-    `field` is the path of the folder's location in the spec. Raises UserError if there is none, or
+    `field` is the path of the folder's location in the spec, `uri` what it says. Raises UserError if there is none, or
     one without an end-of-text token. No code from the folder is run.
     """
     arguments = {"gguf_file": gguf_file} if gguf_file else {}
@@ -53,8 +54,8 @@ def load_tokenizer(
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise UserError(
-            f"{field}.uri: got a folder without a tokenizer that transformers loads "
-            f"({_first_line(error)}), expected tokenizer.json and tokenizer_config.json; add them"
+            f"{field}.uri: got {f'{uri}, ' if uri else ''}a folder without a tokenizer that transformers loads "
+            f"({first_line(error)}), expected tokenizer.json and tokenizer_config.json; add them"
         ) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UserError(
@@ -222,7 +223,3 @@ def _load_stored(store: Store, run: Run) -> PreTrainedTokenizerFast:
                 )
             (Path(folder) / name).write_bytes(content)
         return load_tokenizer(Path(folder), field=store.field)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

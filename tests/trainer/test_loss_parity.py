@@ -58,7 +58,7 @@ def build(folder: Path, layout: tuple[Precision, int, int, int]):
         folder,
         model_config=DEMO,
         vocabulary=4096,
-        sequence_length=64,
+        sequence_length=32,
         steps=STEPS,
         sequences=SEQUENCES,
         micro=SEQUENCES // ranks // accumulation,

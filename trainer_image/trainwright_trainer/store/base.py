@@ -28,6 +28,11 @@ def is_inside(path: str) -> bool:
     return not path.startswith("/") and ".." not in path.split("/")
 
 
+def first_line(error: Exception) -> str:
+    """Return the beginning of a library's error, short enough for a message of ours."""
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+
+
 class MissingFileError(StoreError):
     """A file that the store was asked for is not there."""
 

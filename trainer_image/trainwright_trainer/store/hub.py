@@ -26,7 +26,7 @@ from huggingface_hub.hf_api import RepoFile
 from trainwright_api.data import Location
 
 from trainwright_trainer.errors import StoreError, TrainerError, UserError
-from trainwright_trainer.store.base import FileInfo, MissingFileError, Store
+from trainwright_trainer.store.base import FileInfo, MissingFileError, Store, first_line
 from trainwright_trainer.store.credentials import Credentials
 from trainwright_trainer.store.places import Place
 
@@ -156,12 +156,8 @@ class HubStore(Store):
         ):
             return StoreError(
                 f"{self.field}.uri: got {self.uri}, expected the hub to be reachable "
-                f"({_first_line(error)}); copy the files to s3:// or pvc:// where pods have no way out"
+                f"({first_line(error)}); copy the files to s3:// or pvc:// where pods have no way out"
             )
         if isinstance(error, EntryNotFoundError):
             return MissingFileError(f"{self.field}.uri: {self.uri_of(path)} is not there")
-        return StoreError(f"{self.field}.uri: {self.uri_of(path)} ({_first_line(error)})")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        return StoreError(f"{self.field}.uri: {self.uri_of(path)} ({first_line(error)})")

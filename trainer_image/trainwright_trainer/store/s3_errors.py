@@ -12,7 +12,7 @@ from botocore.exceptions import (
 )
 
 from trainwright_trainer.errors import StoreError, TrainerError
-from trainwright_trainer.store.base import MissingFileError, Store
+from trainwright_trainer.store.base import MissingFileError, Store, first_line
 
 _NOT_FOUND = {"404", "NoSuchKey", "NotFound"}
 _NO_BUCKET = {"NoSuchBucket"}
@@ -78,9 +78,9 @@ def translate(
     if isinstance(error, _LOST_CONNECTION):
         return StoreError(
             f"{store.field}.endpoint: got {endpoint or 'AWS'}, expected a server that answers "
-            f"({_first_line(error)}); check the URL, and that pods may reach it"
+            f"({first_line(error)}); check the URL, and that pods may reach it"
         )
-    return StoreError(f"{store.field}.uri: {store.uri_of(path)} ({_first_line(error)})")
+    return StoreError(f"{store.field}.uri: {store.uri_of(path)} ({first_line(error)})")
 
 
 def _translate_answer(
@@ -119,7 +119,7 @@ def _translate_answer(
         return StoreError(
             f"{store.field}.uri: got {where}, expected free space; raise its quota or delete objects"
         )
-    return StoreError(f"{store.field}.uri: {store.uri_of(path)} ({_first_line(error)})")
+    return StoreError(f"{store.field}.uri: {store.uri_of(path)} ({first_line(error)})")
 
 
 def _innermost(error: Exception) -> Exception:
@@ -131,7 +131,3 @@ def _innermost(error: Exception) -> Exception:
 
 def _code(error: ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -25,6 +25,7 @@ class Violation:
 
     path: str
     message: str
+    rule: Rule
 
 
 def find_violations(
@@ -45,7 +46,7 @@ def find_violations(
         if unusable.isdisjoint(_MENTIONED.findall(rule.expression)) and (
             message := _check(rule, value, old)
         ):
-            yield Violation((path + (rule.field_path or "")).lstrip("."), message)
+            yield Violation((path + (rule.field_path or "")).lstrip("."), message, rule)
     for name, field in model.model_fields.items():
         alias = field.alias or name
         if child := find_model(field.annotation):

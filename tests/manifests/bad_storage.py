@@ -1,6 +1,6 @@
 """Places and pods that cannot be: rules of ours refuse them, in the same words here and there."""
 
-from tests.manifests.build import JOB, RUN, Bad
+from tests.manifests.build import JOB, REMOVED, RUN, Bad
 
 _SHAPES = "expected s3://bucket/prefix, pvc://claim/path, file:///path or hf://organization/name"
 _SOURCE = "data.sources.0"
@@ -134,6 +134,27 @@ BAD_STORAGE = (
         "got the run itself, expected another run; remove it, as a run goes on from its own",
     ),
     Bad(
+        "a job that resumes from itself",
+        JOB,
+        {"checkpoints.resumeFrom": {"run": {"kind": "FineTuneJob", "name": "example"}}},
+        "spec.checkpoints.resumeFrom.run.name",
+        "got the run itself, expected another run; remove it",
+    ),
+    Bad(
+        "a run that continues itself",
+        RUN,
+        {"model": {"run": {"name": "example"}}, "tokenizer": REMOVED},
+        "spec.model.run.name",
+        "got the run itself, expected another run; name the run to continue",
+    ),
+    Bad(
+        "a model beside the bucket's folders",
+        RUN,
+        {"output": {"uri": "s3://models/../mine"}},
+        "spec.output.uri",
+        "got s3://models/../mine, expected a path without ..",
+    ),
+    Bad(
         "a job that starts from itself",
         JOB,
         {"baseModel": {"run": {"kind": "FineTuneJob", "name": "example"}}},
@@ -167,6 +188,13 @@ BAD_STORAGE = (
         {"baseModel": {"run": {"name": "first"}, "region": "eu"}},
         "spec.baseModel",
         "got endpoint, region or credentialsSecret with run, expected none of them",
+    ),
+    Bad(
+        "a GGUF file of a run",
+        JOB,
+        {"baseModel": {"run": {"name": "first"}, "ggufFile": "a.gguf"}},
+        "spec.baseModel.ggufFile",
+        "got ggufFile with run, expected it with uri only, as a finished model is no GGUF; remove it",
     ),
     Bad(
         "a GGUF file with its folder",

@@ -88,6 +88,7 @@ class Trainer:
             return
         manifest = fetched.point.manifest
         self.built.restore(fetched)
+        checkpoints.release(fetched)
         self.step, self.tokens = manifest.step, manifest.tokens
         self._loss = manifest.loss
         self._last_saved_step = self.step if fetched.point.is_own else 0

@@ -5,9 +5,10 @@ import hashlib
 import json
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from tests.cluster import Cluster, ClusterSpec
 from tests.unit.cli.manifests import a_fine_tune_job, a_training_run, command
 
 CRDS = Path(__file__).parents[2] / "crds"
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 60
+PRINTED = "usage: toolbox"
 PROGRESS = {"step": 5, "totalSteps": 20, "percent": 25.0, "loss": 4.25, "tokensPerSecond": 900.0}
 
 
 @dataclass
 class Setting:
-    """A control plane, with what the CLI said before our CRDs were there."""
+    """A cluster, with what the CLI said before our CRDs were there."""
 
     cluster: Cluster
     before_install: "subprocess.CompletedProcess[str]"
@@ -39,6 +41,7 @@ class Space:
 
     cluster: Cluster
     namespace: str
+    started: "list[subprocess.Popen[str]]" = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,13 +56,15 @@ class Space:
         return json.loads(done.stdout)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command(*arguments, "-n", self.namespace),
             env={**self.environment, "PYTHONUNBUFFERED": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.started.append(process)
+        return process
 
     def apply(self, *manifests: dict[str, Any]) -> None:
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
@@ -86,7 +91,7 @@ def call(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedP
 def setting() -> Iterator[Setting]:
     if os.geteuid() != 0:
         pytest.skip("the embedded cluster needs root on Linux")
-    with Cluster.running(ClusterSpec(name="cli", control_plane_only=True)) as cluster:
+    with Cluster.running(ClusterSpec(name="cli", nodes=1)) as cluster:
         before = call({**os.environ, **cluster.environment()}, "status")
         cluster.kubectl("apply", "--server-side", "-f", str(CRDS))
         cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
@@ -97,7 +102,11 @@ def setting() -> Iterator[Setting]:
 def space(setting: Setting, request: pytest.FixtureRequest) -> Iterator[Space]:
     name = request.node.originalname.removeprefix("test_").replace("_", "-")[:50].strip("-")
     setting.cluster.kubectl("create", "namespace", name)
-    yield Space(setting.cluster, name)
+    space = Space(setting.cluster, name)
+    yield space
+    for process in space.started:
+        process.kill()  # what a failed test leaves; the others have ended
+        process.communicate()
     setting.cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
@@ -269,10 +278,23 @@ def test_logs_name_the_pods_that_there_are(space: Space) -> None:
     done = space.call("logs", "gpt")
     assert done.returncode == ExitCode.NOT_FOUND
     assert "TrainingRun/gpt has no pods" in done.stderr
-    space.apply(a_pod("gpt-1-master-0", "master", 0), a_pod("gpt-1-worker-0", "worker", 0))
+    space.apply(a_pod(1, "master", 0), a_pod(1, "worker", 0))
     done = space.call("logs", "gpt", "--rank", "5")
     assert done.returncode == ExitCode.NOT_FOUND
     assert "there are gpt-1-master-0 (attempt 1), gpt-1-worker-0 (attempt 1)" in done.stderr
+
+
+def test_logs_follow_into_the_next_attempt_until_the_run_has_ended(space: Space) -> None:
+    space.apply(a_training_run("gpt"), a_pod(1, "master", 0))
+    process = space.start("logs", "gpt", "-f")
+    read_until(process, PRINTED)
+    space.apply(a_pod(2, "master", 0))
+    read_until(process, "--- attempt 2, gpt-2-master-0")
+    read_until(process, PRINTED)
+    space.patch_status("gpt", phase="Failed")
+    rest, _ = process.communicate(timeout=DEADLINE_SECONDS)
+    assert (process.returncode, rest) == (ExitCode.OK, "")
+    assert PRINTED in space.call("logs", "gpt", "--attempt", "1", "--tail", "1").stdout
 
 
 def test_checkpoints_lists_what_status_has(space: Space) -> None:
@@ -326,31 +348,38 @@ def test_names_are_completed(space: Space) -> None:
 
 
 def read_until(process: "subprocess.Popen[str]", text: str) -> str:
-    """Read lines until one holds the text; the process is ended by communicate or the deadline."""
+    """Read lines until one holds the text; a process that does not print it in time is killed."""
     assert process.stdout is not None
     said = ""
-    for line in process.stdout:
-        said += line
-        if text in line:
-            return said
+    watchdog = threading.Timer(DEADLINE_SECONDS, process.kill)
+    watchdog.start()
+    try:
+        for line in process.stdout:
+            said += line
+            if text in line:
+                return said
+    finally:
+        watchdog.cancel()
     raise AssertionError(f"ended before {text!r}: {said}")
 
 
-def a_pod(name: str, role: str, index: int) -> dict[str, Any]:
+def a_pod(attempt: int, role: str, index: int) -> dict[str, Any]:
+    """Return a pod of the run gpt that prints a line and ends."""
     labels = {
         "trainwright.dev/run": "gpt",
         "trainwright.dev/kind": "TrainingRun",
-        "trainwright.dev/attempt": "1",
+        "trainwright.dev/attempt": str(attempt),
         "training.kubeflow.org/replica-type": role,
         "training.kubeflow.org/replica-index": str(index),
     }
-    container = {"name": "pytorch", "image": "localhost/none:1"}
-    spec = {"containers": [container], "automountServiceAccountToken": False}
+    name = f"gpt-{attempt}-{role}-{index}"
+    printing = ["/bin/toolbox", "nonsense"]
+    container = {"name": "pytorch", "image": "localhost/toolbox:1", "command": printing}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "labels": labels},
-        "spec": spec,
+        "spec": {"containers": [container], "restartPolicy": "Never"},
     }
 
 

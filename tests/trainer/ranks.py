@@ -103,7 +103,7 @@ def run_workers(module: str, arguments: Sequence[str], *, num_ranks: int, folder
                 text=True,
             )
         )
-    outputs = [process.communicate(timeout=280)[0] for process in processes]
+    outputs = [process.communicate(timeout=900)[0] for process in processes]
     codes = [process.returncode for process in processes]
     assert codes == [0] * num_ranks, (
         json.dumps(codes) + "\n" + "\n".join(o[-3000:] for o in outputs)

@@ -32,8 +32,11 @@ class Forwarder:
 
     async def serve(self, control: Path) -> None:
         """Take requests until the process is killed."""
-        server = await asyncio.start_unix_server(self._answer, control)
-        control.chmod(0o600)
+        # Appears under its name once it listens: a socket that is only bound refuses.
+        draft = control.with_name(f".{control.name}")
+        server = await asyncio.start_unix_server(self._answer, draft)
+        draft.chmod(0o600)
+        draft.rename(control)
         async with server:
             await server.serve_forever()
 

@@ -170,6 +170,9 @@ def _judge(
         return own or TerminationMessage(outcome=Outcome.SUCCEEDED)
     code = first.process.returncode
     own = told[first.rank]
+    if own is not None and own.outcome is Outcome.INTERRUPTED:
+        # All ranks stop alike; the pod's first knows of the checkpoint.
+        own = told[ranks[0].rank] or own
     if own is not None:
         return own.model_copy(update={"rank": first.rank, "exit_code": code})
     if code < 0:

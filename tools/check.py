@@ -25,7 +25,13 @@ PACKAGES = (
 CODE = (*PACKAGES, "tools", "demo", "tests")
 TYPED = (*PACKAGES, "tools", "demo", "tests/cluster")
 YAML = ("crds/examples", "demo", ".yamllint.yaml")
-DUPLICATES = ("--min-lines=8", "--min-tokens=80", "--format=python", "--threshold=0", "--exit-code=1")
+DUPLICATES = (
+    "--min-lines=8",
+    "--min-tokens=80",
+    "--format=python",
+    "--threshold=0",
+    "--exit-code=1",
+)
 _BIN = Path(sys.executable).parent
 
 

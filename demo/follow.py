@@ -104,23 +104,24 @@ def _latest(status: JSON) -> JSON:
 
 
 def _describe_attempts(before: list[JSON], now: list[JSON]) -> Iterator[str]:
-    known = {attempt["number"]: attempt for attempt in before}
-    for attempt in now:
-        old = known.get(attempt["number"], {})
+    old_attempts = {attempt["number"]: attempt for attempt in before}
+    attempts = {attempt["number"]: attempt for attempt in now}
+    for number, attempt in attempts.items():
+        old = old_attempts.get(number, {})
         if attempt.get("endedAt") and not old.get("endedAt"):
             yield _describe_end(attempt)
         resumed = attempt.get("resumedFromStep")
         if resumed and old.get("resumedFromStep") is None:
-            yield f"attempt {attempt['number']} resumed from the checkpoint of step {resumed}"
+            lost = attempts.get(number - 1, {}).get("stepsLost")
+            cost = f": {lost} steps lost" if lost is not None else ""
+            yield f"attempt {number} resumed from the checkpoint of step {resumed}{cost}"
 
 
 def _describe_end(attempt: JSON) -> str:
-    lost = attempt.get("stepsLost")
     parts = [
         f"attempt {attempt['number']} ended: {attempt.get('outcome', '?')}",
         attempt.get("cause"),
         attempt.get("message"),
-        f"{lost} steps lost" if lost is not None else None,
     ]
     return ", ".join(part for part in parts if part)
 

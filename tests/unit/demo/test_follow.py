@@ -27,12 +27,12 @@ FAILED = {
         (
             {"attempts": [{"number": 1}]},
             {"attempts": [FAILED]},
-            ["attempt 1 ended: Failed, Infrastructure, rank 1 was killed by SIGKILL, 7 steps lost"],
+            ["attempt 1 ended: Failed, Infrastructure, rank 1 was killed by SIGKILL"],
         ),
         (
             {"attempts": [FAILED, {"number": 2}]},
             {"attempts": [FAILED, {"number": 2, "resumedFromStep": 25}]},
-            ["attempt 2 resumed from the checkpoint of step 25"],
+            ["attempt 2 resumed from the checkpoint of step 25: 7 steps lost"],
         ),
         (
             {"attempts": [{"number": 1}]},

@@ -3,7 +3,8 @@
 import resource
 import subprocess
 import sys
-from importlib.metadata import entry_points
+import tomllib
+from pathlib import Path
 
 import click
 import pytest
@@ -13,6 +14,7 @@ from trainwright_cli.app import COMMANDS, app
 from trainwright_cli.errors import CliError, ExitCode
 
 from tests.unit.cli.manifests import call, command, invoke
+from tools.machine import PROJECT
 
 HEAVY = ("kubernetes", "boto3", "torch", "rich.live", "trainwright_api.resources", "jinja2")
 
@@ -80,10 +82,13 @@ def test_every_command_has_an_example_that_parses_and_lists_the_exit_codes(name:
     assert "Exit codes: 0 done" in shown.output
 
 
-def test_both_programs_are_installed() -> None:
-    scripts = {entry.name: entry.value for entry in entry_points(group="console_scripts")}
+def test_both_programs_are_declared_and_start() -> None:
+    declared = tomllib.loads(PROJECT.joinpath("pyproject.toml").read_text())["project"]["scripts"]
     for name in ("trainwright", "kubectl-trainwright"):
-        assert scripts[name] == "trainwright_cli.__main__:main"
+        assert declared[name] == "trainwright_cli.__main__:main"
+        program = Path(sys.executable).with_name(name)
+        done = subprocess.run([program, "version"], capture_output=True, text=True, check=True)
+        assert done.stdout.startswith("trainwright ")
 
 
 def test_as_a_kubectl_plugin_it_calls_itself_so(capsys: pytest.CaptureFixture[str]) -> None:

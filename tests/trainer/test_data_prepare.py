@@ -136,8 +136,12 @@ def test_validation_never_shares_a_document_with_training(
         found.append({text for text in documents if f"{text}<|end|>" in joined})
     train, validation = found
     assert not train & validation
-    assert 20 < len(validation) < 60
-    if packing is not Packing.CONTIGUOUS:  # there, documents are cut at the sequences' ends
+    if (
+        packing is Packing.CONTIGUOUS
+    ):  # documents are cut at the sequences' ends: few are found whole
+        assert 0 < len(validation) < 60
+    else:
+        assert 20 < len(validation) < 60
         assert train | validation == set(documents)
 
 

@@ -141,7 +141,7 @@ def _wait_for_all(ranks: list[RankProcess]) -> RankProcess | None:
     deadline: float | None = None
     while any(rank.process.poll() is None for rank in ranks):
         if first is None:
-            first = next((rank for rank in ranks if rank.process.poll()), None)
+            first = _find_first([rank for rank in ranks if rank.process.poll()])
             if first is not None:
                 deadline = time.monotonic() + GRACE_SECONDS
                 _signal_rest(ranks, lambda process: process.terminate())
@@ -149,7 +149,15 @@ def _wait_for_all(ranks: list[RankProcess]) -> RankProcess | None:
             _signal_rest(ranks, lambda process: process.kill())
             deadline = None
         time.sleep(POLL_SECONDS)
-    return first or next((rank for rank in ranks if rank.process.returncode), None)
+    return first or _find_first([rank for rank in ranks if rank.process.returncode])
+
+
+def _find_first(fallen: list[RankProcess]) -> RankProcess | None:
+    """Of the ranks seen to have fallen at once, return the one that a signal ended, else the first.
+
+    A rank that loses its peer ends within milliseconds of it; it never ends by a signal for that.
+    """
+    return min(fallen, key=lambda rank: (rank.process.returncode >= 0, rank.rank), default=None)
 
 
 def _signal_rest(ranks: list[RankProcess], act: Callable[[subprocess.Popen[bytes]], None]) -> None:

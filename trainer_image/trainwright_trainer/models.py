@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from huggingface_hub.errors import StrictDataclassError
 from trainwright_api.resources import AdapterType
 from trainwright_api.run import Run
 from trainwright_planner.facts import ModelFacts, model_facts_from_config
@@ -45,7 +46,14 @@ def load_config(
         config: PretrainedConfig = AutoConfig.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True, **arguments, **run.model.config
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        StrictDataclassError,
+    ) as error:
         raise _no_model(run, error) from error
     size = getattr(config.get_text_config(), "vocab_size", None)
     if size is not None and len(tokenizer) > size:
@@ -70,11 +78,16 @@ def _new_config(run: Run, tokenizer: PreTrainedTokenizerFast) -> PretrainedConfi
     given.setdefault("max_position_embeddings", max(run.data.sequence_length, 2048))
     try:
         return AutoConfig.for_model(run.model.architecture or "", **(special | given))
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
         raise UserError(
-            f"spec.model: got {run.model.architecture} with {run.model.config} ({first_line(error)}), "
+            f"spec.model: got {run.model.architecture} with {run.model.config} ({one_line(error)}), "
             "expected a model_type of transformers and fields of its config; correct it"
         ) from error
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's text as one line, bounded."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
 def weights_field(run: Run) -> str:
@@ -86,13 +99,8 @@ def _no_model(run: Run, error: Exception) -> UserError:
     uri = run.model.weights.uri if run.model.weights else ""
     return UserError(
         f"{weights_field(run)}: got {uri}, which is no model that transformers loads "
-        f"({first_line(error)}), expected config.json and *.safetensors; name the folder of a model"
+        f"({one_line(error)}), expected config.json and *.safetensors; name the folder of a model"
     )
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error, bounded."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def build_model(
@@ -174,7 +182,7 @@ def add_adapter(run: Run, model: PreTrainedModel) -> torch.nn.Module:
         return get_peft_model(model, config)
     except ValueError as error:
         raise UserError(
-            f"spec.adapter.targetModules: got {targets} ({first_line(error)}), expected names of "
+            f"spec.adapter.targetModules: got {targets} ({one_line(error)}), expected names of "
             "linear layers of this model; use [AllLinear]"
         ) from error
 

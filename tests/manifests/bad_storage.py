@@ -115,9 +115,9 @@ BAD_STORAGE = (
     Bad(
         "resume from another store",
         RUN,
-        {"checkpoints.resumeFrom": {"uri": "pvc://work/default/earlier"}},
+        {"checkpoints.resumeFrom": {"uri": "pvc://srv/default/earlier"}},
         "spec.checkpoints.resumeFrom.uri",
-        "got pvc://work/default/earlier, expected a folder in the same store as checkpoints.store",
+        "got pvc://srv/default/earlier, expected a folder in the same store as checkpoints.store",
     ),
     Bad(
         "resume from a bucket",
@@ -213,9 +213,9 @@ BAD_STORAGE = (
     Bad(
         "a model in another store",
         RUN,
-        {"output": {"uri": "pvc://work/models/mine"}},
+        {"output": {"uri": "pvc://srv/models/mine"}},
         "spec.output.uri",
-        "got pvc://work/models/mine, expected a folder in the same store as the checkpoints",
+        "got pvc://srv/models/mine, expected a folder in the same store as the checkpoints",
     ),
     Bad(
         "an accelerator by its short name",

@@ -62,7 +62,7 @@ GOOD = (
         {
             "data.sources": [{"uri": "pvc://data/text", "format": "JSONL", "field": "body"}],
             "checkpoints.store": {"uri": "pvc://work"},
-            "output": {"uri": "pvc://work/models/mine"},
+            "output": {"uri": "pvc://srv/models/mine"},
         },
     ),
     Good(

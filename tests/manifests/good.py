@@ -61,7 +61,7 @@ GOOD = (
         RUN,
         {
             "data.sources": [{"uri": "pvc://data/text", "format": "JSONL", "field": "body"}],
-            "checkpoints.store": {"uri": "pvc://work"},
+            "checkpoints.store": {"uri": "pvc://srv"},
             "output": {"uri": "pvc://srv/models/mine"},
         },
     ),

@@ -1,11 +1,14 @@
 """A real Prometheus beside an embedded cluster: it scrapes the cluster's pods and takes queries.
 
-Used by the demo and by the tests of dashboards and alerts. It runs inside the cluster's network
-namespace, with the scrape configuration and the rules that the chart ships, and is reached through
-the cluster's forwarder; the cluster's `down` ends it.
+Used by the tests of dashboards and alerts. It runs inside the cluster's network namespace, with the
+relabelling and the rules that the chart ships, and is reached through the cluster's forwarder; the
+cluster's `down` ends it. Debian builds Prometheus without its Kubernetes discovery: a thread of ours
+lists the pods in its place and writes the same `__meta_kubernetes_*` labels into a file.
 """
 
 import json
+import re
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -20,12 +23,12 @@ from trainwright_dashboards.scrape import build_scrape_configs
 from tests.cluster import Cluster
 from tests.cluster.cache import cache_folder
 from tests.cluster.processes import Process, start_process, wait_until
-from tests.cluster.spec import API_PORT, GATEWAY
 from tests.monitoring.prometheus import fetch_prometheus
 
 ADDRESS = "127.0.0.1"  # inside the cluster's network namespace
 PORT = 9090
 READY_SECONDS = 30
+DISCOVERY_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,16 @@ class Prometheus:
 
     url: str
     process: Process
+    discovery: "Discovery"
 
     @classmethod
     def start(cls, cluster: Cluster, scrape_interval: str = "2s") -> "Prometheus":
         """Start the server and wait until it is ready."""
         folder = cluster.layout.root / "prometheus"
         folder.mkdir(parents=True, exist_ok=True)
-        _write_configuration(folder, cluster.layout.certificates, scrape_interval)
+        _write_configuration(folder, scrape_interval)
+        discovery = Discovery(cluster, folder / "targets.json")
+        discovery.start()
         command = [
             str(fetch_prometheus(cache_folder()) / "prometheus"),
             f"--config.file={folder / 'prometheus.yaml'}",
@@ -58,12 +64,14 @@ class Prometheus:
         ]
         log = cluster.layout.logs / "prometheus.log"
         process = start_process("prometheus", cluster.inside(command), log, cluster.layout.mark, {})
-        server = cls(f"http://127.0.0.1:{cluster.forward(ADDRESS, PORT)}", process)
+        url = f"http://127.0.0.1:{cluster.forward(ADDRESS, PORT)}"
+        server = cls(url, process, discovery)
         wait_until("Prometheus is ready", server.is_ready, READY_SECONDS, [process])
         return server
 
     def stop(self) -> None:
         """End the server; its data goes with the cluster."""
+        self.discovery.stop()
         self.process.kill()
 
     def is_ready(self) -> bool:
@@ -116,19 +124,71 @@ class Prometheus:
             raise ValueError(f"{parameters}: {error.read().decode()}") from error
 
 
-def _write_configuration(folder: Path, certificates: Path, scrape_interval: str) -> None:
-    """Write prometheus.yaml and rules.yaml; discovery uses the cluster's administrator."""
-    access = {
-        "api_server": f"https://{GATEWAY}:{API_PORT}",
-        "tls_config": {
-            "ca_file": str(certificates / "ca.crt"),
-            "cert_file": str(certificates / "admin.crt"),
-            "key_file": str(certificates / "admin.key"),
-        },
+class Discovery:
+    """Lists the cluster's pods every other second and writes them as Prometheus' file targets."""
+
+    def __init__(self, cluster: Cluster, path: Path) -> None:
+        self._client, self._path = cluster.client, path
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="discovery", daemon=True)
+
+    def start(self) -> None:
+        """Write the targets once, then go on in a thread."""
+        self._write()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+        self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(DISCOVERY_SECONDS):
+            self._write()
+
+    def _write(self) -> None:
+        pods = self._client.get("/api/v1/pods")["items"]
+        part = self._path.with_suffix(".part")
+        part.write_text(json.dumps([target for pod in pods for target in build_targets(pod)]))
+        part.rename(self._path)
+
+
+def build_targets(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a target per container port, labelled as Prometheus' Kubernetes discovery does."""
+    address = pod["status"].get("podIP")
+    if not address:
+        return []
+    meta = {
+        "namespace": pod["metadata"]["namespace"],
+        "pod_name": pod["metadata"]["name"],
+        "pod_node_name": pod["spec"].get("nodeName", ""),
+        "pod_phase": pod["status"]["phase"],
     }
+    for name, value in pod["metadata"].get("labels", {}).items():
+        meta["pod_label_" + re.sub(r"[^a-zA-Z0-9_]", "_", name)] = value
+    ports = [port for c in pod["spec"]["containers"] for port in c.get("ports", ())]
+    return [
+        {
+            "targets": [f"{address}:{port['containerPort']}"],
+            "labels": {
+                f"__meta_kubernetes_{name}": value
+                for name, value in (
+                    meta | {"pod_container_port_name": port.get("name", "")}
+                ).items()
+            },
+        }
+        for port in ports
+    ]
+
+
+def _write_configuration(folder: Path, scrape_interval: str) -> None:
+    """Write prometheus.yaml and rules.yaml."""
     scrape_configs = build_scrape_configs(scrape_interval)
     for config in scrape_configs:
-        config["kubernetes_sd_configs"] = [access | {"role": "pod"}]
+        del config["kubernetes_sd_configs"]
+        config["file_sd_configs"] = [
+            {"files": [str(folder / "targets.json")], "refresh_interval": f"{DISCOVERY_SECONDS}s"}
+        ]
     content = {
         "global": {"evaluation_interval": "5s", "scrape_timeout": scrape_interval},
         "rule_files": [str(folder / "rules.yaml")],

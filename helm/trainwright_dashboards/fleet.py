@@ -31,9 +31,15 @@ def _add_summary(board: dashboard.Dashboard) -> None:
     live = series(m.RUNS, phase="=~Running|Starting|Restarting", **CHOSEN_RUNS)
     failed = series(m.RUNS, phase="=Failed", **CHOSEN_RUNS)
     tiles = (
-        (Text("Live runs", "Runs that hold pods now.", "short"), f"sum({live})"),
-        (Text("Runs", "All runs that exist, finished ones included.", "short"), f"sum({runs})"),
-        (Text("Failed runs", "Runs that failed and still exist.", "short"), f"sum({failed})"),
+        (Text("Live runs", "Runs that hold pods now.", "short"), f"sum({live}) or vector(0)"),
+        (
+            Text("Runs", "All runs that exist, finished ones included.", "short"),
+            f"sum({runs}) or vector(0)",
+        ),
+        (
+            Text("Failed runs", "Runs that failed and still exist.", "short"),
+            f"sum({failed}) or vector(0)",
+        ),
         (
             Text("Accelerators in use", "Accelerators that live attempts hold.", "short"),
             f"sum({series(m.RUN_ACCELERATORS, **CHOSEN_RUNS)})",

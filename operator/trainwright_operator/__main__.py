@@ -1,17 +1,21 @@
 """`python -m trainwright_operator`: runs the operator until it is told to stop."""
 
 import logging
+import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import kopf
 
 from trainwright_operator.handlers import Operator, build_registry
-from trainwright_operator.settings import read_settings
+from trainwright_operator.settings import SettingsError, read_settings
 
 
 def main() -> None:
     """Run the operator with the settings of the environment."""
-    settings = read_settings()
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        sys.exit(str(error))
     logging.basicConfig(
         level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

@@ -1,5 +1,6 @@
 """Builds the objects of an attempt: the config map with the resolved run, and the PyTorchJob; pure."""
 
+import hashlib
 from typing import Any
 
 from kubeflow.training.models import (
@@ -9,15 +10,17 @@ from kubeflow.training.models import (
     KubeflowOrgV1RunPolicy,
 )
 from trainwright_api import names
+from trainwright_api.data import Location
 from trainwright_api.resources import Resource
 from trainwright_api.run import Run
 
+from trainwright_operator.accounting import NO_ACCELERATOR
 from trainwright_operator.overrides import merge_template
 from trainwright_operator.settings import Settings
 
 USER_ID = 65532
 TERMINATION_GRACE_SECONDS = 60  # a step and a checkpoint of it
-_NO_ACCELERATOR = "None"
+_PVC = "pvc://"
 
 Template = dict[str, Any]
 
@@ -140,7 +143,7 @@ def build_pod_template(resource: Resource, run: Run, settings: Settings) -> Temp
 def _build_container(resource: Resource, run: Run, settings: Settings) -> Template:
     workers = resource.spec.workers
     resources = {name: str(amount) for name, amount in workers.resources.items()}
-    if workers.accelerator != _NO_ACCELERATOR:
+    if workers.accelerator != NO_ACCELERATOR:
         resources[workers.accelerator] = str(workers.accelerators_per_node)
     return {
         "name": names.TRAINER_CONTAINER,
@@ -183,27 +186,24 @@ def _build_environment(resource: Resource, settings: Settings) -> list[Template]
 
 def find_secrets(run: Run) -> list[str]:
     """Return the credential Secrets that the run names, sorted."""
-    locations = [
-        *run.data.sources,
-        run.checkpoints.folder,
-        run.model.weights,
-        run.tokenizer.location,
-    ]
-    return sorted({loc.credentials_secret for loc in locations if loc and loc.credentials_secret})
+    return sorted({loc.credentials_secret for loc in _locations(run) if loc.credentials_secret})
 
 
 def find_claims(run: Run) -> list[str]:
     """Return the PersistentVolumeClaims of the run's pvc:// addresses, sorted."""
-    locations = [
+    uris = [loc.uri for loc in _locations(run)]
+    uris += [run.output.uri, run.checkpoints.resume_from_uri or ""]
+    return sorted({uri.removeprefix(_PVC).split("/")[0] for uri in uris if uri.startswith(_PVC)})
+
+
+def _locations(run: Run) -> list[Location]:
+    found = [
         *run.data.sources,
         run.checkpoints.folder,
         run.model.weights,
         run.tokenizer.location,
     ]
-    uris = [loc.uri for loc in locations if loc] + [run.output.uri]
-    return sorted(
-        {uri.removeprefix("pvc://").split("/")[0] for uri in uris if uri.startswith("pvc://")}
-    )
+    return [location for location in found if location is not None]
 
 
 def _build_volumes(resource: Resource, run: Run) -> list[Template]:
@@ -242,4 +242,5 @@ def _build_mounts(run: Run) -> list[Template]:
 
 def _short(name: str) -> str:
     """Volume names are DNS labels of at most 63 characters; names of Secrets may be longer, with dots."""
-    return name.replace(".", "-")[:50]
+    plain = name.replace(".", "-")[:40]
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

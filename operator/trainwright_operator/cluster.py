@@ -16,23 +16,19 @@ from kubernetes.client.exceptions import ApiException
 from trainwright_api import names
 from urllib3.exceptions import HTTPError
 
-from trainwright_operator.facts import EventFacts, clean_text
+from trainwright_operator.calls import ClusterCallError
+from trainwright_operator.decision import Notice
+from trainwright_operator.facts import EventFacts, parse_version
 from trainwright_operator.operator_metrics import OperatorMetrics
+from trainwright_operator.untrusted import clean_text
 
-JSON_PATCH_TYPE = "application/merge-patch+json"
-APPLY_PATCH_TYPE = "application/apply-patch+yaml"
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
 REQUEST_TIMEOUT_SECONDS = 20
 MAXIMUM_EVENT_TEXT = 1000
+LIST_CHUNK = 500
 
 Raw = dict[str, Any]
-
-
-class ClusterCallError(Exception):
-    """A call failed; `status` is the HTTP code, 0 if the server was not reached."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(f"{status} {reason}: {message}")
-        self.status, self.reason, self.message = status, reason, message
 
 
 class ClusterClient:
@@ -88,7 +84,7 @@ class ClusterClient:
         body = self._api.sanitize_for_serialization(manifest)
         query = [("fieldManager", names.FIELD_MANAGER), ("force", "true")]
         answer: Raw = await self._call(
-            "PATCH", path, query=query, body=body, content_type=APPLY_PATCH_TYPE
+            "PATCH", path, query=query, body=body, content_type=APPLY_PATCH
         )
         return answer
 
@@ -99,45 +95,77 @@ class ClusterClient:
             f"/api/v1/namespaces/{meta['namespace']}/configmaps/{meta['name']}", manifest
         )
 
-    async def apply_job(self, namespace: str, name: str, job: Any) -> None:
-        """Create or change a PyTorchJob."""
-        await self.apply(f"{_jobs(namespace)}/{name}", job)
+    async def apply_job(self, namespace: str, name: str, job: Any) -> Raw:
+        """Create or change a PyTorchJob and return it."""
+        return await self.apply(f"{_jobs(namespace)}/{name}", job)
 
-    async def delete_job(self, namespace: str, name: str) -> None:
-        """Delete a PyTorchJob and, in the background, its pods; fine if it is gone."""
+    async def delete_config_map(self, namespace: str, name: str) -> None:
+        """Delete a config map; fine if it is gone."""
+        await self._delete(f"/api/v1/namespaces/{namespace}/configmaps/{name}", {})
+
+    async def delete_job(self, namespace: str, name: str) -> bool:
+        """Delete a PyTorchJob and, in the background, its pods; return whether it is gone already."""
         body = {"propagationPolicy": "Background"}
-        await self._delete(f"{_jobs(namespace)}/{name}", body)
+        return await self._delete(f"{_jobs(namespace)}/{name}", body)
 
-    async def delete_pod(self, namespace: str, name: str, *, is_forced: bool) -> None:
-        """Delete a pod, with its own grace or at once; fine if it is gone."""
-        body = {"gracePeriodSeconds": 0} if is_forced else {}
-        await self._delete(f"/api/v1/namespaces/{namespace}/pods/{name}", body)
+    async def delete_pod(self, namespace: str, name: str, grace_seconds: int | None) -> bool:
+        """Delete a pod (None: with its own grace, 0: by force); return whether it is gone already."""
+        body = {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
+        return await self._delete(f"/api/v1/namespaces/{namespace}/pods/{name}", body)
 
-    async def delete_run(self, kind: str, namespace: str, name: str, uid: str) -> None:
-        """Delete a run, if it is still the one of this uid."""
-        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
-        await self._delete(f"{_runs(kind, namespace)}/{name}", body)
+    async def delete_run(self, run: Raw) -> None:
+        """Delete a run, if it is still this one."""
+        preconditions = {"uid": run["metadata"]["uid"]}
+        body = {"propagationPolicy": "Background", "preconditions": preconditions}
+        await self._delete(_run(run), body)
 
-    async def _delete(self, path: str, body: Raw) -> None:
+    async def _delete(self, path: str, body: Raw) -> bool:
+        """Delete an object; return whether nothing is left to wait for."""
         try:
-            await self._call("DELETE", path, body=body)
+            answer = await self._call("DELETE", path, body=body)
         except ClusterCallError as error:
             if error.status not in (404, 409):
                 raise
+            return error.status == 404
+        # The server answers with the object while it lingers, and with a Status once it is gone.
+        return bool(answer.get("kind") == "Status")
 
-    async def write_status(self, kind: str, namespace: str, name: str, patch: Raw) -> Raw:
-        """Merge a patch into a run's status and return the run."""
-        path = f"{_runs(kind, namespace)}/{name}/status"
+    async def write_status(self, run: Raw, patch: Raw) -> Raw | None:
+        """Merge a patch into a run's status and return the run; None if this run does not exist.
+
+        The uid goes with the patch: a new run of the same name never gets an old one's status.
+        """
+        body = {"metadata": {"uid": run["metadata"]["uid"]}, "status": patch}
         query = [("fieldManager", names.FIELD_MANAGER)]
-        answer: Raw = await self._call(
-            "PATCH", path, query=query, body={"status": patch}, content_type=JSON_PATCH_TYPE
-        )
+        try:
+            answer: Raw = await self._call(
+                "PATCH", f"{_run(run)}/status", query=query, body=body, content_type=MERGE_PATCH
+            )
+        except ClusterCallError as error:
+            if error.status == 404 or "metadata.uid" in error.message:
+                return None
+            raise
         return answer
 
-    async def fetch_run(self, kind: str, namespace: str, name: str) -> Raw:
-        """Return a run."""
-        answer: Raw = await self._call("GET", f"{_runs(kind, namespace)}/{name}")
-        return answer
+    async def list_objects(
+        self, path: str, label_selector: str = ""
+    ) -> tuple[list[Raw], int] | None:
+        """Return all objects below a path and the version of the list; None if there is no such kind."""
+        query = [("limit", str(LIST_CHUNK)), ("labelSelector", label_selector)]
+        items: list[Raw] = []
+        token = ""
+        while True:
+            try:
+                page = await self._call("GET", path, query=[*query, ("continue", token)])
+            except ClusterCallError as error:
+                if error.status == 404:
+                    return None
+                raise
+            kind = {"apiVersion": page["apiVersion"], "kind": page["kind"].removesuffix("List")}
+            items += [{**kind, **item} for item in page.get("items") or ()]
+            token = page["metadata"].get("continue", "")
+            if not token:
+                return items, parse_version(page)
 
     async def fetch_warnings(self, namespace: str, object_name: str) -> list[EventFacts]:
         """Return the warnings posted about an object, newest first."""
@@ -154,41 +182,48 @@ class ClusterClient:
             for e in items
         ]
 
-    async def post_event(self, run: Raw, type_: str, reason: str, message: str, now: str) -> None:
-        """Post an event about a run."""
-        meta = run["metadata"]
-        await self._call(
-            "POST",
-            f"/api/v1/namespaces/{meta['namespace']}/events",
-            body={
-                "apiVersion": "v1",
-                "kind": "Event",
-                "metadata": {"generateName": f"{meta['name']}-", "namespace": meta["namespace"]},
-                "involvedObject": {
-                    "apiVersion": names.API_VERSION,
-                    "kind": run["kind"],
-                    "name": meta["name"],
-                    "namespace": meta["namespace"],
-                    "uid": meta["uid"],
-                },
-                "type": type_,
-                "reason": reason,
-                "message": clean_text(message, MAXIMUM_EVENT_TEXT),
-                "source": {"component": names.FIELD_MANAGER},
-                "reportingComponent": names.FIELD_MANAGER,
-                "firstTimestamp": now,
-                "lastTimestamp": now,
-                "count": 1,
-            },
-        )
+    async def post_event(self, run: Raw, notice: Notice, name: str, now: str) -> None:
+        """Post an event about a run, once for each name."""
+        path = f"/api/v1/namespaces/{run['metadata']['namespace']}/events"
+        try:
+            await self._call("POST", path, body=_build_event(run, notice, name, now))
+        except ClusterCallError as error:
+            if error.status != 409:
+                raise
+
+
+def _build_event(run: Raw, notice: Notice, name: str, now: str) -> Raw:
+    meta = run["metadata"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": meta["namespace"]},
+        "involvedObject": {
+            "apiVersion": names.API_VERSION,
+            "kind": run["kind"],
+            "name": meta["name"],
+            "namespace": meta["namespace"],
+            "uid": meta["uid"],
+        },
+        "type": notice.type,
+        "reason": notice.reason,
+        "message": clean_text(notice.message, MAXIMUM_EVENT_TEXT),
+        "source": {"component": names.FIELD_MANAGER},
+        "reportingComponent": names.FIELD_MANAGER,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }
 
 
 def _jobs(namespace: str) -> str:
     return f"/apis/kubeflow.org/v1/namespaces/{namespace}/pytorchjobs"
 
 
-def _runs(kind: str, namespace: str) -> str:
-    return f"/apis/{names.GROUP}/{names.VERSION}/namespaces/{namespace}/{names.PLURALS[kind]}"
+def _run(run: Raw) -> str:
+    meta = run["metadata"]
+    plural = names.PLURALS[run["kind"]]
+    return f"/apis/{names.API_VERSION}/namespaces/{meta['namespace']}/{plural}/{meta['name']}"
 
 
 def _describe(error: ApiException) -> ClusterCallError:

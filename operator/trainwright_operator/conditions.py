@@ -8,20 +8,29 @@ from trainwright_api.status import ConditionStatus
 
 from trainwright_operator.facts import format_time
 
+_STATUS = {True: "True", False: "False", None: "Unknown"}
+
+
+def find_condition(
+    conditions: Sequence[ConditionStatus], type_: Condition
+) -> ConditionStatus | None:
+    """Return the condition of a type."""
+    return next((c for c in conditions if c.type == type_), None)
+
 
 def set_condition(
     conditions: Sequence[ConditionStatus],
     type_: Condition,
-    is_true: bool,
+    is_true: bool | None,
     reason: str,
     message: str,
     *,
     now: datetime,
     generation: int | None,
 ) -> list[ConditionStatus]:
-    """Return the conditions with one of them set; the order stays, a new one comes last."""
-    status = "True" if is_true else "False"
-    old = next((c for c in conditions if c.type == type_), None)
+    """Return the conditions with one of them set (None: unknown); the order stays, a new one comes last."""
+    status = _STATUS[is_true]
+    old = find_condition(conditions, type_)
     changed_at = (
         old.last_transition_time if old is not None and old.status == status else format_time(now)
     )

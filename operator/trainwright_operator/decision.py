@@ -7,10 +7,11 @@ from trainwright_api.status import RunStatus
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Times that settings may change (unit: seconds)."""
+    """Times that settings may change (unit: seconds); see there."""
 
     collect_seconds: float = 4.0
-    pod_grace_seconds: float = 75.0
+    failed_grace_seconds: int = 15
+    stuck_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +24,27 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class PodRemoval:
+    """A pod that has to go; `grace_seconds` None leaves it its own grace, 0 removes it by force."""
+
+    name: str
+    grace_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What is to be done, and what is true from here on.
 
-    `start_attempt`: create config map and job of this attempt (again, if they exist). `delete_jobs`,
-    `delete_pods` (name, by force): what has to go. `again_seconds`: when to look again at the latest.
+    `start_attempt`: create config map and job of this attempt, before the status tells of it; they may
+    exist. All that is deleted goes after the status is written: evidence first. `again_seconds`: when
+    to look again at the latest.
     """
 
     reason: str
     status: RunStatus
     start_attempt: int | None = None
     delete_jobs: tuple[str, ...] = ()
-    delete_pods: tuple[tuple[str, bool], ...] = ()
+    delete_pods: tuple[PodRemoval, ...] = ()
     delete_run: bool = False
     notices: tuple[Notice, ...] = ()
     again_seconds: float | None = None

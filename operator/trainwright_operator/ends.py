@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from trainwright_api.names import Cause, Outcome
 from trainwright_api.report import TerminationMessage
 
-from trainwright_operator.facts import PodFacts, clean_text
+from trainwright_operator.facts import PodFacts
+from trainwright_operator.untrusted import clean_text
 
 _LATEST = datetime.max.replace(tzinfo=UTC)
 _KILLED = 137
-_PREEMPTIONS = ("PreemptionByScheduler", "EvictionByEvictionAPI", "DeletionByTaintManager")
+_STOPPED = 143
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class AttemptEnd:
     rank: int | None = None
     exit_code: int | None = None
     told: TerminationMessage | None = None
+    at: datetime | None = None
 
 
 def judge_success(pods: Sequence[PodFacts]) -> AttemptEnd | None:
@@ -37,7 +39,9 @@ def judge_success(pods: Sequence[PodFacts]) -> AttemptEnd | None:
     if master is None or not master.has_succeeded:
         return None
     told = master.end.message if master.end else None
-    return AttemptEnd(cause=None, message="", told=told)
+    return AttemptEnd(
+        cause=None, message="", told=told, at=master.end.finished_at if master.end else None
+    )
 
 
 def judge_failure(pods: Sequence[PodFacts]) -> AttemptEnd | None:
@@ -73,7 +77,7 @@ def _is_follower(pod: PodFacts) -> bool:
 
 
 def _fell_at(pod: PodFacts) -> datetime:
-    return (pod.end.finished_at if pod.end else None) or pod.deleted_at or _LATEST
+    return (pod.end.finished_at if pod.end else None) or pod.failure_seen_at or _LATEST
 
 
 def _explain(pod: PodFacts, told: TerminationMessage | None) -> tuple[Cause, str]:
@@ -82,18 +86,18 @@ def _explain(pod: PodFacts, told: TerminationMessage | None) -> tuple[Cause, str
             f"pod {pod.name} was killed at its memory limit; raise workers.resources.memory or lower "
             "batch.microSequences"
         )
-    if pod.reason in ("Evicted", "Preempting") or pod.disruption in _PREEMPTIONS:
-        return (
-            Cause.PREEMPTED,
-            f"pod {pod.name} was evicted: {pod.message or pod.disruption or pod.reason}",
-        )
+    if pod.reason in ("Evicted", "Preempting") or pod.disruption:
+        why = pod.message or pod.disruption or pod.reason
+        return Cause.PREEMPTED, f"pod {pod.name} was evicted: {why}"
     if told is not None:
         if told.outcome is Outcome.INTERRUPTED:
             return Cause.PREEMPTED, f"pod {pod.name} was asked to stop; {told.message}"
         return told.cause or Cause.UNKNOWN, told.message
+    where = f" on node {pod.node}" if pod.node else ""
     if pod.end is None:
-        where = f" on node {pod.node}" if pod.node else ""
         return Cause.INFRASTRUCTURE, f"pod {pod.name}{where} was deleted or lost"
+    if pod.deleted_at is not None and pod.end.exit_code in (_KILLED, _STOPPED):
+        return Cause.INFRASTRUCTURE, f"pod {pod.name}{where} was deleted"
     if pod.end.exit_code == _KILLED:
         return Cause.INFRASTRUCTURE, f"pod {pod.name} was killed (SIGKILL) from outside"
     if pod.end.reason in ("ContainerCannotRun", "StartError"):

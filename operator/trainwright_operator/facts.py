@@ -1,28 +1,22 @@
 """What the operator needs to know of Kubernetes objects, as frozen values; pure parsing.
 
-Texts that come from pods are untrusted: they are bounded and stripped of control characters here.
+Texts go through `untrusted`: pods, their messages and what Kubernetes says of them hold what users
+wrote.
 """
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ValidationError
 from trainwright_api import names
-from trainwright_api.report import TERMINATION_MESSAGE_LIMIT_BYTES, RunReport, TerminationMessage
+from trainwright_api.names import Outcome
+from trainwright_api.report import RunReport, TerminationMessage
+from trainwright_api.status import Plan
+
+from trainwright_operator.untrusted import clean_text, parse_termination
 
 Raw = Mapping[str, Any]
-
-MAXIMUM_TEXT = 1024
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]")
-
-
-def clean_text(text: str | None, limit: int = MAXIMUM_TEXT) -> str:
-    """Return a text without control characters, cut to a length that a status may hold."""
-    plain = _CONTROL.sub(" ", text or "").strip()
-    return plain if len(plain) <= limit else plain[: limit - 3] + "..."
 
 
 def parse_time(text: str | None) -> datetime | None:
@@ -44,13 +38,25 @@ class ContainerEnd:
     finished_at: datetime | None
     message: TerminationMessage | None
 
+    @property
+    def is_good(self) -> bool:
+        """Whether it ended well, and says so if it says anything."""
+        told = self.message is None or self.message.outcome is Outcome.SUCCEEDED
+        return self.exit_code == 0 and told
+
 
 @dataclass(frozen=True, slots=True)
 class PodFacts:
-    """One pod of an attempt. `is_gone`: it was seen before and does not exist any more."""
+    """One pod of an attempt.
+
+    `is_gone`: it was seen before and does not exist any more. `failure_seen_at`: when the operator
+    first saw that it had failed, by its own clock; nodes' clocks may differ. `deleted_at` is the end
+    of the grace that its deletion leaves it, as everywhere in Kubernetes.
+    """
 
     name: str
     uid: str
+    version: int
     attempt: int
     is_master: bool
     phase: str
@@ -66,6 +72,7 @@ class PodFacts:
     waiting_message: str
     unschedulable: str | None
     disruption: str | None
+    failure_seen_at: datetime | None = None
 
     @property
     def is_live(self) -> bool:
@@ -76,13 +83,13 @@ class PodFacts:
     def has_failed(self) -> bool:
         """Whether it ended, or was taken away, without success."""
         if self.end is not None:
-            return self.end.exit_code != 0
+            return not self.end.is_good
         return self.phase == "Failed" or self.is_gone or self.deleted_at is not None
 
     @property
     def has_succeeded(self) -> bool:
         """Whether its trainer ended well."""
-        return self.end is not None and self.end.exit_code == 0
+        return self.end is not None and self.end.is_good
 
 
 def parse_pod(raw: Raw, *, is_gone: bool = False) -> PodFacts:
@@ -98,7 +105,8 @@ def parse_pod(raw: Raw, *, is_gone: bool = False) -> PodFacts:
     return PodFacts(
         name=metadata["name"],
         uid=metadata["uid"],
-        attempt=int(labels.get(names.LABEL_ATTEMPT, 0)),
+        version=parse_version(raw),
+        attempt=_parse_attempt(labels),
         is_master=labels.get(names.LABEL_REPLICA_TYPE) == "master",
         phase=status.get("phase", "Pending"),
         node=raw.get("spec", {}).get("nodeName"),
@@ -125,7 +133,13 @@ def _parse_unschedulable(condition: Raw | None) -> str | None:
 def _parse_disruption(condition: Raw | None) -> str | None:
     if condition is None or condition.get("status") != "True":
         return None
-    return clean_text(condition.get("reason"), 100)
+    reason, message = condition.get("reason"), condition.get("message")
+    return clean_text(": ".join(text for text in (reason, message) if text)) or "unknown"
+
+
+def _parse_attempt(labels: Raw) -> int:
+    text = labels.get(names.LABEL_ATTEMPT, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _parse_end(terminated: Raw | None) -> ContainerEnd | None:
@@ -139,36 +153,40 @@ def _parse_end(terminated: Raw | None) -> ContainerEnd | None:
     )
 
 
-def parse_termination(text: str | None) -> TerminationMessage | None:
-    """Return the trainer's last words, or None where there are none or they are not its own."""
-    if not text or len(text) > 2 * TERMINATION_MESSAGE_LIMIT_BYTES:
-        return None
-    try:
-        message = TerminationMessage.model_validate_json(text)
-    except ValidationError:
-        return None
-    return message.model_copy(update={"message": clean_text(message.message, 2000)})
-
-
 @dataclass(frozen=True, slots=True)
 class JobFacts:
-    """The PyTorchJob of an attempt."""
+    """The PyTorchJob of an attempt. `has_ended`: by Kubeflow's own account, so it makes no more pods."""
 
     name: str
+    uid: str
+    version: int
     attempt: int
-    created_at: datetime | None
     deleted_at: datetime | None
+    has_ended: bool = False
 
 
 def parse_job(raw: Raw) -> JobFacts:
     """Return the facts of a PyTorchJob."""
     metadata = raw["metadata"]
+    ended = {
+        condition.get("type")
+        for condition in raw.get("status", {}).get("conditions") or ()
+        if condition.get("status") == "True"
+    }
     return JobFacts(
         name=metadata["name"],
-        attempt=int(metadata.get("labels", {}).get(names.LABEL_ATTEMPT, 0)),
-        created_at=parse_time(metadata.get("creationTimestamp")),
+        uid=metadata["uid"],
+        version=parse_version(raw),
+        attempt=_parse_attempt(metadata.get("labels", {})),
         deleted_at=parse_time(metadata.get("deletionTimestamp")),
+        has_ended=bool(ended & {"Succeeded", "Failed"}),
     )
+
+
+def parse_version(raw: Raw) -> int:
+    """Return an object's resource version as a number, which grows with each write."""
+    text = raw["metadata"].get("resourceVersion", "0")
+    return int(text) if text.isdecimal() else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +199,15 @@ class EventFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a run cannot go on: a reason in CamelCase and a sentence. Final ones never pass by themselves."""
+
+    reason: str
+    message: str
+    is_final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """All that is known of one run besides itself."""
 
@@ -188,8 +215,12 @@ class Observed:
     pods: tuple[PodFacts, ...] = ()
     warnings: tuple[EventFacts, ...] = ()
     report: RunReport | None = None
-    problem: "Problem | None" = None
-    """Why the run cannot be resolved or its job not be created."""
+    problem: Problem | None = None
+    """Why the run cannot be resolved."""
+    job_problem: Problem | None = None
+    """Why the job of the next attempt could not be created when it was last tried."""
+    plan: Plan | None = None
+    """What the planner decided; None where only the pod can know."""
 
     def pods_of(self, attempt: int) -> tuple[PodFacts, ...]:
         """The pods of one attempt, the master first."""
@@ -199,13 +230,3 @@ class Observed:
     def job_of(self, attempt: int) -> JobFacts | None:
         """The job of one attempt."""
         return next((job for job in self.jobs if job.attempt == attempt), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a run cannot go on: a reason in CamelCase and a sentence. Final ones never pass by themselves."""
-
-    reason: str
-    message: str
-    is_final: bool = False
-    names: tuple[str, ...] = field(default=())

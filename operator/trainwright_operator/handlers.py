@@ -7,6 +7,7 @@ run never waits for the operator. See operator/docs/decisions/0002-kopf.md.
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import kopf
@@ -16,13 +17,14 @@ from trainwright_operator.cluster import ClusterClient
 from trainwright_operator.health import serve_health
 from trainwright_operator.operator_metrics import OperatorMetrics
 from trainwright_operator.reconcile import Reconciler
+from trainwright_operator.resync import Resync
 from trainwright_operator.settings import Settings
 from trainwright_operator.sweep import Sweep
-from trainwright_operator.world import World
+from trainwright_operator.world import Uid, World
 
-LAG_SECONDS = 1.0
+BEAT_SECONDS = 1.0
 STALE_SECONDS = 60.0  # of a sweep or event loop that stands still
-READY_SECONDS = 2.0  # after the watches began, what exists has been listed
+LIST_CHUNK = 500
 
 logger = logging.getLogger(__name__)
 
@@ -34,23 +36,32 @@ class Operator:
         self.settings = settings
         self.metrics = OperatorMetrics(version)
         self.world = World()
-        self._started_at: float | None = None
         self._last_beat = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, settings: kopf.OperatorSettings, **_: Any) -> None:
         """Configure kopf and start the background tasks."""
-        settings.posting.enabled = False
-        settings.networking.enforce_retry_after = True
-        settings.networking.request_timeout = 60
-        if self.settings.namespaces:
-            settings.scanning.disabled = True
-        self.client = ClusterClient(self.settings.api_threads, self.metrics)
-        self.reconciler = Reconciler(self.world, self.client, self.settings, self.metrics)
-        sweep = Sweep(self.world, self.reconciler, self.settings.sweep_seconds, self.metrics)
-        self._started_at = time.monotonic()
-        for work in (self.reconciler.run_workers(), sweep.run(), self._beat()):
-            self._tasks.append(asyncio.create_task(work))
+        configure(settings, self.settings)
+        client = ClusterClient(self.settings.api_threads, self.metrics)
+        self.reconciler = Reconciler(self.world, client, self.settings, self.metrics)
+        self.resync = Resync(
+            self.world,
+            self.reconciler.mark,
+            client,
+            self.settings.namespaces,
+            self.settings.resync_seconds,
+        )
+        sweep = Sweep(self.world, self.reconciler.mark, self.settings.sweep_seconds, self.metrics)
+        works = (
+            self.resync.run(),
+            self.reconciler.run_workers(self.resync.is_complete),
+            sweep.run(),
+            self._beat(),
+        )
+        for work in works:
+            task = asyncio.create_task(work)
+            task.add_done_callback(log_death)
+            self._tasks.append(task)
         self._server = serve_health(
             self.settings.metrics_port, self.metrics.render, self.is_alive, self.is_ready
         )
@@ -63,41 +74,64 @@ class Operator:
         self._server.shutdown()
 
     async def _beat(self) -> None:
-        """Measure how late the event loop is."""
+        """Measure how late the event loop is, and what waits and runs."""
         while True:
             before = time.monotonic()
-            await asyncio.sleep(LAG_SECONDS)
+            await asyncio.sleep(BEAT_SECONDS)
             self._last_beat = time.monotonic()
-            self.metrics.set_loop_lag(max(0.0, self._last_beat - before - LAG_SECONDS))
+            self.metrics.set_loop_lag(max(0.0, self._last_beat - before - BEAT_SECONDS))
+            self.reconciler.measure()
 
     def is_alive(self) -> bool:
-        """Whether event loop and sweep move on and no background task has died."""
+        """Whether event loop, sweep and watches move on and no background task has died."""
         is_beating = time.monotonic() - self._last_beat < STALE_SECONDS
         return (
             is_beating
             and self.metrics.sweep_age_seconds < STALE_SECONDS
-            and not any(t.done() for t in self._tasks)
+            and not self.resync.is_deaf
+            and not any(task.done() for task in self._tasks)
         )
 
     def is_ready(self) -> bool:
         """Whether what exists has been read."""
-        return self._started_at is not None and time.monotonic() - self._started_at > READY_SECONDS
+        return self.resync.is_complete.is_set()
 
     async def see_run(self, event: kopf.RawEvent, **_: Any) -> None:
         """A run appeared, changed or went."""
-        raw = dict(event["object"])
-        uid = self.world.see_run(raw, is_deleted=event["type"] == "DELETED")
-        self.reconciler.mark(uid)
+        self._see(self.world.see_run, event)
 
     async def see_job(self, event: kopf.RawEvent, **_: Any) -> None:
         """A PyTorchJob of ours appeared, changed or went."""
-        raw = dict(event["object"])
-        self.reconciler.mark(self.world.see_job(raw, is_deleted=event["type"] == "DELETED"))
+        self._see(self.world.see_job, event)
 
     async def see_pod(self, event: kopf.RawEvent, **_: Any) -> None:
         """A pod of ours appeared, changed or went."""
-        raw = dict(event["object"])
-        self.reconciler.mark(self.world.see_pod(raw, is_deleted=event["type"] == "DELETED"))
+        self._see(self.world.see_pod, event)
+
+    def _see(self, see: Callable[..., Uid | None], event: kopf.RawEvent) -> None:
+        is_deleted = event["type"] == "DELETED"
+        self.reconciler.mark(see(dict(event["object"]), is_deleted=is_deleted))
+
+
+def configure(settings: kopf.OperatorSettings, own: Settings) -> None:
+    """Set what kopf is to do and not to do."""
+    settings.posting.enabled = False
+    settings.networking.enforce_retry_after = True
+    settings.networking.request_timeout = 60
+    # No limit of workers: handlers only take notes. An idle one lingers for 5 s by default.
+    settings.queueing.idle_timeout = 0.1
+    settings.watching.chunk_size = LIST_CHUNK
+    # The server sends only what is ours: a cluster may have very many other pods.
+    settings.watching.label_selectors["", "v1", "pods"] = names.LABEL_RUN_UID
+    settings.watching.label_selectors["kubeflow.org", "v1", "pytorchjobs"] = names.LABEL_RUN_UID
+    if own.namespaces:
+        settings.scanning.disabled = True
+
+
+def log_death(task: asyncio.Task[None]) -> None:
+    """Say why a background task ended that never should."""
+    if not task.cancelled() and task.exception() is not None:
+        logger.error("a background task has died", exc_info=task.exception())
 
 
 def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:

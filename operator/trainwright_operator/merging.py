@@ -1,12 +1,17 @@
 """Brings what trainers say - reports while they run, last words at their end - into a status; pure."""
 
+from datetime import timedelta
 from typing import Any
 
 from trainwright_api.printable import printable_hardware, printable_progress
 from trainwright_api.report import RunReport, TerminationMessage
-from trainwright_api.status import CheckpointsStatus, RunStatus
+from trainwright_api.status import CheckpointRecord, CheckpointsStatus, RunStatus
+
+from trainwright_operator.decision import Notice
+from trainwright_operator.facts import parse_time
 
 MAXIMUM_CHECKPOINTS_KEPT = 10
+CHECKPOINT_NOTICE_EVERY = timedelta(minutes=5)
 
 
 def merge_report(status: RunStatus, report: RunReport | None) -> RunStatus:
@@ -45,3 +50,17 @@ def merge_termination(status: RunStatus, told: TerminationMessage) -> RunStatus:
             update={"latest": told.checkpoint, "items": items}
         )
     return status.model_copy(update=changes)
+
+
+def tell_of_checkpoint(old: RunStatus, new: RunStatus) -> Notice | None:
+    """Return an event about a new checkpoint: of the first one, then of one in five minutes at most."""
+    before = old.checkpoints.latest if old.checkpoints else None
+    latest = new.checkpoints.latest if new.checkpoints else None
+    if latest is None or (before is not None and _slot(before) >= _slot(latest)):
+        return None
+    return Notice("Normal", "CheckpointSaved", f"step {latest.step} at {latest.uri}")
+
+
+def _slot(checkpoint: CheckpointRecord) -> int:
+    saved_at = parse_time(checkpoint.saved_at)
+    return int(saved_at.timestamp() / CHECKPOINT_NOTICE_EVERY.total_seconds()) if saved_at else 0

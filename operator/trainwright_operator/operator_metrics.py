@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from trainwright_api import metrics as m
 
+from trainwright_operator.accounting import Holding
+
 
 class OperatorMetrics:
     """One registry; the parts of the operator call the methods below."""
@@ -56,15 +58,15 @@ class OperatorMetrics:
         """Count an attempt that ended."""
         self._attempts.labels(outcome=outcome, cause=cause).inc()
 
-    def set_runs(self, runs: Iterable[tuple[str, str, str, int, float]]) -> None:
-        """Record all runs as (kind, namespace, phase, accelerators held, USD per hour)."""
+    def set_runs(self, holdings: Iterable[Holding]) -> None:
+        """Record all runs and what they hold."""
         phases: Count[tuple[str, str, str]] = Count()
         held: Count[str] = Count()
         cost: dict[str, float] = {}
-        for kind, namespace, phase, accelerators, price in runs:
-            phases[kind, namespace, phase] += 1
-            held[namespace] += accelerators
-            cost[namespace] = cost.get(namespace, 0.0) + price
+        for holding in holdings:
+            phases[holding.kind, holding.namespace, holding.phase] += 1
+            held[holding.namespace] += holding.accelerators
+            cost[holding.namespace] = cost.get(holding.namespace, 0.0) + holding.price
         self._runs.clear()
         for (kind, namespace, phase), count in phases.items():
             self._runs.labels(kind=kind, run_namespace=namespace, phase=phase).set(count)

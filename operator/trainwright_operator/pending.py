@@ -14,13 +14,23 @@ def find_obstacle(observed: Observed, attempt: int, num_pods: int) -> Problem | 
     for pod in pods:
         if obstacle := _of_pod(pod):
             return obstacle
+    waiting = {pod.name for pod in pods if pod.phase == "Pending" and pod.node}
     for warning in observed.warnings:
-        if obstacle := _of_warning(warning):
+        if warning.name in waiting and (obstacle := _of_warning(warning)):
             return obstacle
     return _creation_failure(observed.warnings) if len(pods) < num_pods else None
 
 
 def _of_pod(pod: PodFacts) -> Problem | None:
+    if (
+        pod.unschedulable
+        and "persistentvolumeclaim" in pod.unschedulable
+        and "not found" in pod.unschedulable
+    ):
+        return Problem(
+            "MissingClaim",
+            f"pod {pod.name} cannot be scheduled: {pod.unschedulable}; create the claim in this namespace",
+        )
     if pod.unschedulable:
         return Problem("Unschedulable", f"pod {pod.name} cannot be scheduled: {pod.unschedulable}")
     if pod.waiting_reason in _PULL_REASONS:
@@ -44,8 +54,6 @@ def _of_warning(warning: EventFacts) -> Problem | None:
         )
     if warning.reason in ("FailedMount", "FailedAttachVolume"):
         return Problem("VolumeNotMounted", f"{warning.name}: {text}")
-    if warning.reason == "FailedScheduling":
-        return Problem("Unschedulable", f"{warning.name}: {text}")
     return None
 
 

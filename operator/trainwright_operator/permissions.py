@@ -21,7 +21,7 @@ class Permission:
 _RUNS = tuple(names.PLURALS.values())
 
 PERMISSIONS: tuple[Permission, ...] = (
-    Permission(names.GROUP, _RUNS, ("get", "list", "watch"), "Follow the runs."),
+    Permission(names.GROUP, _RUNS, ("list", "watch"), "Follow the runs."),
     Permission(names.GROUP, _RUNS, ("delete",), "Remove finished runs after their TTL."),
     Permission(
         names.GROUP,
@@ -32,16 +32,19 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission(
         "kubeflow.org",
         ("pytorchjobs",),
-        ("get", "list", "watch", "create", "patch", "delete"),
+        ("list", "watch", "create", "patch", "delete"),
         "Run one PyTorchJob per attempt.",
     ),
     Permission(
-        "", ("configmaps",), ("create", "patch"), "Hand the resolved run to the pods of an attempt."
+        "",
+        ("configmaps",),
+        ("create", "patch", "delete"),
+        "Hand the resolved run to the pods of an attempt.",
     ),
     Permission(
         "",
         ("pods",),
-        ("get", "list", "watch", "delete"),
+        ("list", "watch", "delete"),
         "See how pods end, remove those that are stuck.",
     ),
     Permission("", ("events",), ("list", "create"), "Tell people; read why a pod does not start."),

@@ -1,92 +1,78 @@
 """Brings runs from what is to what should be: one worker per run at a time, level-triggered.
 
-Anything that happens marks a run dirty. A worker then looks at everything known of it, decides, does
-it, writes the status once if it changed, and posts events after that write. Errors are retried with
-a growing pause; what was done before them is done again, which changes nothing.
+Anything that happens marks a run dirty. A worker then looks at everything known of it, decides,
+creates what is wanted, writes the status once if it changed, posts events and deletes what has to go.
+In that order: a status never tells of a job that does not exist, and no evidence goes before it is
+written down. Errors are retried with a growing pause; what is done twice changes nothing.
 """
 
 import asyncio
+import hashlib
 import logging
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 from pydantic import ValidationError
 from trainwright_api.names import Phase
-from trainwright_api.quantities import parse_quantity
 from trainwright_api.resources import Resource
+from trainwright_api.run import Run
 
+from trainwright_operator.accounting import measure_run
 from trainwright_operator.build import build_config_map, build_job, object_name
-from trainwright_operator.cluster import ClusterCallError, ClusterClient
+from trainwright_operator.calls import ClusterCallError, ClusterCalls
 from trainwright_operator.decide import decide
 from trainwright_operator.decision import Decision, Timing
-from trainwright_operator.facts import EventFacts, Observed, Problem, clean_text, format_time
+from trainwright_operator.facts import Problem, format_time
+from trainwright_operator.observing import Observer
 from trainwright_operator.operator_metrics import OperatorMetrics
-from trainwright_operator.resolving import Resolution, parse_run, resolve
+from trainwright_operator.refusals import build_invalid_status, describe_refusal
+from trainwright_operator.resolving import parse_run
+from trainwright_operator.run_queue import RunQueue
 from trainwright_operator.settings import Settings
-from trainwright_operator.status_patch import build_status_patch
+from trainwright_operator.status_patch import build_status_patch, is_progress_only
 from trainwright_operator.world import Raw, RunEntry, Uid, World
 
 NUM_WORKERS = 8
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
-WARNINGS_SECONDS = 4.0  # between two looks at the events of a run that does not start
 
 logger = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """The queue of dirty runs and the workers on it."""
+    """The workers on the queue of dirty runs."""
 
     def __init__(
-        self, world: World, client: ClusterClient, settings: Settings, metrics: OperatorMetrics
+        self, world: World, calls: ClusterCalls, settings: Settings, metrics: OperatorMetrics
     ) -> None:
-        self._world, self._client, self._settings, self._metrics = world, client, settings, metrics
-        self._timing = Timing(settings.collect_seconds, settings.pod_grace_seconds)
-        self._queue: asyncio.Queue[Uid] = asyncio.Queue()
-        self._waiting: dict[Uid, float] = {}
-        self._busy: set[Uid] = set()
-        self._again: set[Uid] = set()
-        self._timers: dict[Uid, asyncio.TimerHandle] = {}
+        self._world, self._calls, self._settings, self._metrics = world, calls, settings, metrics
+        self._timing = Timing(
+            settings.collect_seconds, settings.failed_grace_seconds, settings.stuck_seconds
+        )
+        self._observer = Observer(world, calls)
+        self.queue = RunQueue()
         self._failures: dict[Uid, int] = {}
-        self._warnings: dict[Uid, tuple[float, tuple[EventFacts, ...]]] = {}
         self._job_problems: dict[Uid, Problem] = {}
         self._progress_written: dict[Uid, float] = {}
         self._last_reason: dict[Uid, str] = {}
 
     def mark(self, uid: Uid | None) -> None:
         """Have a run looked at soon."""
-        if uid is None:
-            return
-        if uid in self._busy:
-            self._again.add(uid)
-        elif uid not in self._waiting:
-            self._waiting[uid] = time.monotonic()
-            self._queue.put_nowait(uid)
-        oldest = min(self._waiting.values(), default=time.monotonic())
-        self._metrics.set_queue(len(self._waiting), time.monotonic() - oldest)
+        if uid is not None:
+            self.queue.mark(uid)
 
-    def mark_later(self, uid: Uid, seconds: float) -> None:
-        """Have a run looked at after a while at the latest; the last call counts."""
-        if uid in self._timers:
-            self._timers[uid].cancel()
-        self._timers[uid] = asyncio.get_running_loop().call_later(seconds, self.mark, uid)
-
-    async def run_workers(self) -> None:
-        """Work for ever."""
+    async def run_workers(self, can_begin: asyncio.Event) -> None:
+        """Work for ever, once all that exists has been seen."""
+        await can_begin.wait()
         await asyncio.gather(*(self._work() for _ in range(NUM_WORKERS)))
 
     async def _work(self) -> None:
         while True:
-            uid = await self._queue.get()
-            self._waiting.pop(uid, None)
-            self._busy.add(uid)
+            uid = await self.queue.get()
             try:
                 await self._reconcile_measured(uid)
             finally:
-                self._busy.discard(uid)
-                if uid in self._again:
-                    self._again.discard(uid)
-                    self.mark(uid)
+                self.queue.done(uid)
 
     async def _reconcile_measured(self, uid: Uid) -> None:
         entry = self._world.entry(uid)
@@ -95,12 +81,12 @@ class Reconciler:
             return
         started, kind, outcome = time.monotonic(), entry.raw["kind"], "ok"
         try:
-            await self._reconcile(uid, entry, entry.raw)
+            await self.reconcile(uid, datetime.now(UTC))
             self._failures.pop(uid, None)
         except ClusterCallError as error:
             outcome = "error"
             self._retry(uid, entry.raw, error)
-        except Exception:
+        except Exception:  # a defect in one run's decision must not end the others' worker
             outcome = "defect"
             logger.exception("reconciling %s failed", entry.raw["metadata"]["name"])
             self._retry(uid, entry.raw, None)
@@ -113,75 +99,72 @@ class Reconciler:
         if error is not None:
             name = raw["metadata"]["name"]
             logger.warning("run %s: %s; again in %.0f s", name, error, pause)
-        self.mark_later(uid, pause)
+        self.queue.mark_later(uid, pause)
 
     def _forget(self, uid: Uid) -> None:
-        if timer := self._timers.pop(uid, None):
-            timer.cancel()
+        self.queue.forget(uid)
+        self._observer.forget(uid)
         for memory in (
             self._failures,
-            self._warnings,
             self._job_problems,
             self._progress_written,
             self._last_reason,
         ):
             memory.pop(uid, None)
 
-    async def _reconcile(self, uid: Uid, entry: RunEntry, raw: Raw) -> None:
-        """Observe, decide, act, report."""
-        if raw["metadata"].get("deletionTimestamp"):
-            return
-        now = datetime.now(UTC)
+    async def reconcile(self, uid: Uid, now: datetime) -> Decision | None:
+        """Observe, decide, act, report; return what was decided, None if there was nothing to decide."""
+        entry = self._world.entry(uid)
+        if entry is None or entry.raw is None or entry.raw["metadata"].get("deletionTimestamp"):
+            return None
+        raw = entry.raw
         try:
             resource = parse_run(raw)
         except ValidationError as error:
-            logger.error("run %s is not valid: %s", raw["metadata"]["name"], error)
-            return
-        number = (resource.status.attempt if resource.status else 0) + 1
-        resolution = resolve(resource, number, self._world)
-        observed = await self._observe(uid, entry, resource, resolution)
-        decision = decide(resource, observed, now, self._timing)
+            await self._write_status(uid, raw, build_invalid_status(raw, error, now))
+            return None
+        decision = await self._decide_and_create(uid, entry, resource, now)
         self._log(uid, resource, decision)
-        decision = await self._act(uid, resource, resolution, decision)
-        await self._report(uid, resource, raw, decision, resolution, now)
+        if not await self._report(uid, raw, resource, decision):
+            return None
+        await self._tell(raw, decision, now)
+        await self._delete(uid, raw, decision)
         if decision.again_seconds is not None:
-            self.mark_later(uid, decision.again_seconds)
+            self.queue.mark_later(uid, decision.again_seconds)
+        return decision
 
-    async def _observe(
-        self, uid: Uid, entry: RunEntry, resource: Resource, resolution: Resolution
-    ) -> Observed:
-        observed = Observed(
-            jobs=tuple(entry.jobs.values()),
-            pods=tuple(entry.pods.values()),
-            report=entry.report,
-            problem=resolution.problem or self._job_problems.get(uid),
-        )
-        warnings = await self._fetch_warnings(uid, resource, observed)
-        return Observed(observed.jobs, observed.pods, warnings, observed.report, observed.problem)
+    async def _decide_and_create(
+        self, uid: Uid, entry: RunEntry, resource: Resource, now: datetime
+    ) -> Decision:
+        """Decide; if an attempt is to start, create it. Should that be refused, decide with that known."""
+        known = self._job_problems.get(uid)
+        seen = await self._observer.observe(uid, entry, resource, known, now)
+        decision = decide(resource, seen.observed, now, self._timing)
+        if decision.start_attempt is None or seen.run is None:
+            return decision
+        problem = await self._create_attempt(resource, seen.run)
+        if problem is None:
+            self._job_problems.pop(uid, None)
+        else:
+            self._job_problems[uid] = problem
+        if problem == known:
+            return decision
+        return decide(resource, replace(seen.observed, job_problem=problem), now, self._timing)
 
-    async def _fetch_warnings(
-        self, uid: Uid, resource: Resource, observed: Observed
-    ) -> tuple[EventFacts, ...]:
-        """Read the events of an attempt that does not start, now and then; else none."""
-        status = resource.status
-        if (
-            status is None
-            or status.phase not in (Phase.STARTING, Phase.PENDING)
-            or not status.attempt
-        ):
-            self._warnings.pop(uid, None)
-            return ()
-        read_at, known = self._warnings.get(uid, (0.0, ()))
-        if time.monotonic() - read_at < WARNINGS_SECONDS:
-            return known
+    async def _create_attempt(self, resource: Resource, run: Run) -> Problem | None:
+        """Create config map and job of an attempt; return why the API server refuses them, if it does."""
         namespace = resource.metadata.namespace or "default"
-        waiting = [pod.name for pod in observed.pods_of(status.attempt) if pod.phase == "Pending"]
-        targets = [object_name(resource, status.attempt), *waiting[:3]]
-        found: list[EventFacts] = []
-        for target in targets:
-            found += await self._client.fetch_warnings(namespace, target)
-        self._warnings[uid] = (time.monotonic(), tuple(found))
-        return tuple(found)
+        job = build_job(resource, run, self._settings)
+        try:
+            await self._calls.apply_config_map(build_config_map(resource, run))
+            answer = await self._calls.apply_job(namespace, object_name(resource, run.attempt), job)
+        except ClusterCallError as error:
+            problem = describe_refusal(error)
+            if problem is None:
+                raise
+            return problem
+        self._world.see_job(answer)
+        return None
 
     def _log(self, uid: Uid, resource: Resource, decision: Decision) -> None:
         """One line per decision; unchanged cycles are silent."""
@@ -191,128 +174,84 @@ class Reconciler:
         meta = resource.metadata
         logger.info("%s %s/%s: %s", resource.kind, meta.namespace, meta.name, decision.reason)
 
-    async def _act(
-        self, uid: Uid, resource: Resource, resolution: Resolution, decision: Decision
-    ) -> Decision:
-        """Do what was decided; children come before the status that speaks of them."""
-        meta = resource.metadata
-        namespace = meta.namespace or "default"
-        for job in decision.delete_jobs:
-            await self._client.delete_job(namespace, job)
-        for pod, is_forced in decision.delete_pods:
-            await self._client.delete_pod(namespace, pod, is_forced=is_forced)
-        if decision.delete_run:
-            await self._client.delete_run(resource.kind, namespace, meta.name, meta.uid or "")
-        if decision.start_attempt is not None:
-            await self._start(uid, resource, decision.start_attempt)
-        return decision
-
-    async def _start(self, uid: Uid, resource: Resource, attempt: int) -> None:
-        """Create config map and job; a missing PyTorchJob kind is remembered as the run's problem."""
-        run = resolve(resource, attempt, self._world).run
-        if run is None:
-            return
-        namespace = resource.metadata.namespace or "default"
-        await self._client.apply_config_map(build_config_map(resource, run))
-        job = build_job(resource, run, self._settings)
-        try:
-            await self._client.apply_job(namespace, object_name(resource, attempt), job)
-        except ClusterCallError as error:
-            if error.status == 404:
-                message = (
-                    "the cluster has no PyTorchJob kind; install the Kubeflow training operator v1 and the run "
-                    "starts by itself"
-                )
-                self._job_problems[uid] = Problem("MissingPyTorchJobKind", message)
-            elif error.status in (400, 403, 422):
-                message = f"the PyTorchJob was refused: {error.message}"
-                self._job_problems[uid] = Problem("JobRefused", clean_text(message))
-            else:
-                raise
-            self.mark_later(uid, 2.0)
-        else:
-            self._job_problems.pop(uid, None)
-
-    async def _report(
-        self,
-        uid: Uid,
-        resource: Resource,
-        raw: Raw,
-        decision: Decision,
-        resolution: Resolution,
-        now: datetime,
-    ) -> None:
-        """Write the status if it changed (progress alone not too often), then post the events."""
-        if decision.delete_run:
-            return
-        status = decision.status
-        if status.plan is None and resolution.plan is not None:
-            status = status.model_copy(update={"plan": resolution.plan})
-        old = raw.get("status", {})
-        new = status.to_manifest()
-        if build_status_patch(old, new) and self._is_due(uid, old, new):
-            patch = build_status_patch(old, new)
-            meta = resource.metadata
-            answer = await self._client.write_status(
-                resource.kind, meta.namespace or "default", meta.name, patch
-            )
-            self._progress_written[uid] = time.monotonic()
-            self._world.see_run(answer, is_deleted=False)
-            self._world.forget_attempts_before(uid, status.attempt)
-            self._count_ends(resource, status)
-            if old.get("phase") != new.get("phase") and new.get("phase") == Phase.SUCCEEDED:
-                self._mark_dependants(resource)
-        for notice in decision.notices:
-            await self._client.post_event(
-                raw, notice.type, notice.reason, notice.message, format_time(now)
-            )
-
-    def _is_due(self, uid: Uid, old: dict[str, Any], new: dict[str, Any]) -> bool:
-        """Whether more than progress changed, or the last write of progress is old enough."""
-        volatile = ("progress", "hardware")
-        if any(old.get(key) != new.get(key) for key in {*old, *new} - set(volatile)):
+    async def _report(self, uid: Uid, raw: Raw, resource: Resource, decision: Decision) -> bool:
+        """Write the status if it changed, progress alone not too often; False if the run is gone."""
+        old, new = raw.get("status", {}), decision.status.to_manifest()
+        if decision.delete_run or not self._is_due(uid, old, new):
             return True
-        since = time.monotonic() - self._progress_written.get(uid, -1e9)
+        if not await self._write_status(uid, raw, new):
+            return False
+        self._count_ends(resource, decision)
+        last = decision.status.attempts[-1] if decision.status.attempts else None
+        self._world.keep_pods_of(uid, last.number if last and not last.ended_at else None)
+        if new["phase"] == Phase.SUCCEEDED != old.get("phase"):
+            meta = raw["metadata"]
+            for other in self._world.dependants_of(raw["kind"], meta["namespace"], meta["name"]):
+                self.mark(other)
+        return True
+
+    async def _write_status(self, uid: Uid, raw: Raw, new: Raw) -> bool:
+        """Bring the status to this if it differs; False if the run does not exist any more."""
+        patch = build_status_patch(raw.get("status", {}), new)
+        if not patch:
+            return True
+        answer = await self._calls.write_status(raw, patch)
+        if answer is None:
+            self._world.lose_run(uid)
+            return False
+        self._progress_written[uid] = time.monotonic()
+        self._world.see_run(answer)
+        return True
+
+    def _is_due(self, uid: Uid, old: Raw, new: Raw) -> bool:
+        """Whether more than progress changed, or the last write of progress is old enough."""
+        if old == new or not is_progress_only(old, new):
+            return True
+        since = time.monotonic() - self._progress_written.get(uid, float("-inf"))
         if since >= self._settings.status_seconds:
             return True
-        self.mark_later(uid, self._settings.status_seconds - since)
+        self.queue.mark_later(uid, self._settings.status_seconds - since)
         return False
 
-    def _count_ends(self, resource: Resource, status: Any) -> None:
+    def _count_ends(self, resource: Resource, decision: Decision) -> None:
         before = {
             a.number for a in (resource.status.attempts if resource.status else ()) if a.ended_at
         }
-        for attempt in status.attempts:
+        for attempt in decision.status.attempts:
             if attempt.ended_at and attempt.number not in before:
                 self._metrics.count_attempt(attempt.outcome or "", attempt.cause or "")
 
-    def _mark_dependants(self, resource: Resource) -> None:
-        meta = resource.metadata
-        for uid in self._world.dependants_of(resource.kind, meta.namespace or "default", meta.name):
-            self.mark(uid)
+    async def _delete(self, uid: Uid, raw: Raw, decision: Decision) -> None:
+        """Delete what has to go; what turns out to be gone already is taken in."""
+        namespace = raw["metadata"]["namespace"]
+        for pod in decision.delete_pods:
+            if await self._calls.delete_pod(namespace, pod.name, pod.grace_seconds):
+                self._world.lose_pod(uid, pod.name)
+        for job in decision.delete_jobs:
+            if await self._calls.delete_job(namespace, job):
+                self._world.lose_job(uid, job)
+            await self._calls.delete_config_map(namespace, job)
+        if decision.delete_run:
+            await self._calls.delete_run(raw)
 
-    def measure_runs(self) -> None:
-        """Bring the metrics of all runs up to date."""
+    async def _tell(self, raw: Raw, decision: Decision, now: datetime) -> None:
+        """Post the events; one that cannot be posted stops nothing."""
+        meta = raw["metadata"]
+        for notice in decision.notices:
+            text = f"{meta['uid']}/{decision.status.attempt}/{notice.reason}/{notice.message}"
+            name = f"{meta['name']}.{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+            try:
+                await self._calls.post_event(raw, notice, name, format_time(now))
+            except ClusterCallError as error:
+                logger.warning(
+                    "run %s: event %s not posted: %s", meta["name"], notice.reason, error
+                )
+
+    def measure(self) -> None:
+        """Bring the metrics of the queue and of all runs up to date."""
+        self._metrics.set_queue(*self.queue.measure())
         self._metrics.set_runs(
-            _measure(entry.raw, self._settings.prices)
+            measure_run(entry.raw, self._settings.prices)
             for _, entry in self._world.entries()
             if entry.raw
         )
-
-
-def _measure(raw: Raw, prices: dict[str, float]) -> tuple[str, str, str, int, float]:
-    """Return (kind, namespace, phase, accelerators held, USD per hour) of a run."""
-    meta, workers = raw["metadata"], raw.get("spec", {}).get("workers", {})
-    phase = raw.get("status", {}).get("phase", Phase.PENDING.value)
-    if phase not in (Phase.STARTING, Phase.RUNNING):
-        return raw["kind"], meta["namespace"], phase, 0, 0.0
-    nodes = workers.get("nodes", 1)
-    amounts = {
-        name: parse_quantity(amount) for name, amount in workers.get("resources", {}).items()
-    }
-    accelerator = workers.get("accelerator", "nvidia.com/gpu")
-    held = 0 if accelerator == "None" else nodes * workers.get("acceleratorsPerNode", 1)
-    if held:
-        amounts[accelerator] = held / nodes
-    price = nodes * sum(amount * prices.get(name, 0.0) for name, amount in amounts.items())
-    return raw["kind"], meta["namespace"], phase, held, price

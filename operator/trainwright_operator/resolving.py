@@ -4,10 +4,12 @@ What cannot be resolved becomes a Problem: final if only another spec could help
 (a run that has not finished yet).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
+from trainwright_api import names
 from trainwright_api.checkpoints import RunReference
 from trainwright_api.data import Location
 from trainwright_api.names import Phase
@@ -26,7 +28,8 @@ from trainwright_planner.errors import PlanError
 from trainwright_planner.facts import model_facts_of_run
 from trainwright_planner.plan import decisions_of, plan_run
 
-from trainwright_operator.facts import Problem, clean_text
+from trainwright_operator.facts import Problem
+from trainwright_operator.untrusted import clean_text
 from trainwright_operator.world import World
 
 # The memory estimate is trusted to be right within this factor; beyond it a run is refused.
@@ -54,6 +57,9 @@ def parse_run(raw: dict[str, Any]) -> Resource:
 def resolve(resource: Resource, attempt: int, world: World) -> Resolution:
     """Return the resolved run of an attempt."""
     namespace = resource.metadata.namespace or "default"
+    raw = world.find(resource.kind, namespace, resource.metadata.name)
+    if (rival := _find_rival(resource, raw, world)) is not None:
+        return Resolution(problem=rival)
     models: dict[RunReference, Location] = {}
     folders: dict[RunReference, str] = {}
     for path, reference in references(resource):
@@ -79,11 +85,44 @@ def resolve(resource: Resource, attempt: int, world: World) -> Resolution:
         )
     except (UnresolvedReferenceError, PlanError) as error:
         return Resolution(problem=Problem("InvalidSpec", clean_text(str(error)), is_final=True))
-    if plan.capacity_gib and plan.memory_gib > CERTAIN_FACTOR * plan.capacity_gib:
-        return Resolution(
-            problem=Problem("DoesNotFit", clean_text(fit_message(plan)), is_final=True)
-        )
+    if _is_hopeless(resource, plan):
+        problem = Problem("DoesNotFit", clean_text(fit_message(plan)), is_final=True)
+        return Resolution(plan=plan, problem=problem)
     return Resolution(run=run, plan=plan)
+
+
+def _is_hopeless(resource: Resource, plan: Plan) -> bool:
+    """Whether the plan certainly does not fit; a device's size that nobody wrote is never certain."""
+    workers = resource.spec.workers
+    is_cpu = workers.accelerator == "None"
+    is_known = "memory" in workers.resources if is_cpu else workers.accelerator_memory_gib
+    return bool(
+        is_known and plan.capacity_gib and plan.memory_gib > CERTAIN_FACTOR * plan.capacity_gib
+    )
+
+
+def _find_rival(resource: Resource, raw: Mapping[str, Any] | None, world: World) -> Problem | None:
+    """Two runs of one name but two kinds would share pods and checkpoints; the first has the name."""
+    meta = resource.metadata
+    for kind in names.PLURALS:
+        if kind == resource.kind or raw is None:
+            continue
+        other = world.find(kind, raw["metadata"]["namespace"], meta.name)
+        if other is not None and _precedence(other) < _precedence(raw):
+            return Problem(
+                "NameTaken",
+                f"metadata.name: got {meta.name}, which {kind}/{meta.name} uses for its pods and "
+                "checkpoints in this namespace, expected another; rename the run",
+                is_final=True,
+            )
+    return None
+
+
+def _precedence(raw: Mapping[str, Any]) -> tuple[bool, str, str]:
+    """The run that has begun comes first, else the older one; times are in whole seconds."""
+    metadata = raw["metadata"]
+    has_begun = bool(raw.get("status", {}).get("attempt"))
+    return not has_begun, metadata.get("creationTimestamp", ""), metadata["uid"]
 
 
 def _look_up(

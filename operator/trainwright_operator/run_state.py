@@ -1,4 +1,4 @@
-"""The inputs of one decision and the status as it becomes: what `decide` reads and writes."""
+"""The inputs of one decision, and the status and notices as they become: what all deciders share."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,89 +7,139 @@ from trainwright_api.names import Condition, Phase
 from trainwright_api.report import TerminationMessage
 from trainwright_api.resources import Resource
 from trainwright_api.status import Attempt, RunStatus
+from trainwright_planner.advice import fit_message
 
-from trainwright_operator.conditions import set_condition
-from trainwright_operator.decision import Notice, Timing
+from trainwright_operator.conditions import find_condition, set_condition
+from trainwright_operator.decision import Decision, Notice, PodRemoval, Timing
 from trainwright_operator.ends import AttemptEnd
 from trainwright_operator.facts import Observed, PodFacts, format_time, parse_time
-from trainwright_operator.merging import merge_report, merge_termination
+from trainwright_operator.merging import merge_report, merge_termination, tell_of_checkpoint
 
 
 class RunState:
-    """One run at one moment; the methods change only `status`, which starts as the old one."""
+    """One run at one moment; the methods change only `status`, which starts as the old one, and `notices`."""
 
     def __init__(
         self, resource: Resource, observed: Observed, now: datetime, timing: Timing
     ) -> None:
         self.resource, self.observed, self.now, self.timing = resource, observed, now, timing
-        self.spec = resource.spec
+        self.spec, self.uid = resource.spec, resource.metadata.uid or ""
+        self.generation = resource.metadata.generation
         self.old = resource.status or RunStatus()
-        self.status = merge_report(
-            self.old.model_copy(update={"observed_generation": resource.metadata.generation}),
-            observed.report,
-        )
+        self.notices: list[Notice] = []
+        known = {
+            "observed_generation": self.generation,
+            "plan": self.old.plan or observed.plan,  # the trainer's own, if it has reported one
+        }
+        self.status = merge_report(self.old.model_copy(update=known), observed.report)
 
-    def _current(self) -> Attempt | None:
-        """The attempt that has no end yet."""
+    # What is
+
+    def current(self) -> Attempt | None:
+        """The attempt that has no end yet; its job has been created."""
         last = self.status.attempts[-1] if self.status.attempts else None
         return last if last is not None and last.ended_at is None else None
 
-    def _set(self, type_: Condition, is_true: bool, reason: str, message: str) -> None:
-        conditions = set_condition(
-            self.status.conditions,
-            type_,
-            is_true,
-            reason,
-            message,
-            now=self.now,
-            generation=self.resource.metadata.generation,
+    def deadline(self) -> datetime | None:
+        """When the run fails if it has not ended."""
+        created, seconds = (
+            parse_time(self.resource.metadata.creation_timestamp),
+            self.spec.deadline_seconds,
         )
-        self._change(conditions=conditions)
+        return created + timedelta(seconds=seconds) if created and seconds else None
 
-    def _change(self, **changes: Any) -> None:
+    def last_words(self, number: int) -> TerminationMessage | None:
+        """What the pods of an attempt said at their end; the one with the furthest checkpoint counts."""
+        told = [
+            pod.end.message for pod in self.observed.pods_of(number) if pod.end and pod.end.message
+        ]
+        return max(told, key=lambda t: t.checkpoint.step if t.checkpoint else -1, default=None)
+
+    def removals(
+        self, pods: list[PodFacts], grace_seconds: int | None = None
+    ) -> tuple[PodRemoval, ...]:
+        """Pods to delete: those not being deleted yet, and by force those that outlived their grace."""
+        return tuple(
+            PodRemoval(pod.name, grace_seconds if pod.deleted_at is None else 0)
+            for pod in pods
+            if self.is_due_to_go(pod.deleted_at)
+        )
+
+    def is_due_to_go(self, deleted_at: datetime | None) -> bool:
+        """Whether something that should go is to be deleted now: for the first time, or as it is stuck."""
+        return deleted_at is None or self.now >= deleted_at + timedelta(
+            seconds=self.timing.stuck_seconds
+        )
+
+    # What becomes
+
+    def change(self, **changes: Any) -> None:
+        """Change fields of the status."""
         self.status = self.status.model_copy(update=changes)
 
-    def _phase(self, phase: Phase, reason: str, message: str) -> None:
-        self._change(phase=phase, reason=reason, message=message or None)
-        is_running = phase is Phase.RUNNING
-        self._set(
-            Condition.RUNNING, is_running, reason if not is_running else "PodsRunning", message
-        )
-        self._set(Condition.SUSPENDED, phase is Phase.SUSPENDED, reason, message)
-        latest = self.status.checkpoints.latest if self.status.checkpoints else None
-        if latest is not None:
-            self._set(
-                Condition.CHECKPOINT_READY, True, "Saved", f"step {latest.step} at {latest.uri}"
+    def set(self, type_: Condition, is_true: bool | None, reason: str, message: str) -> None:
+        """Set a condition."""
+        self.change(
+            conditions=set_condition(
+                self.status.conditions,
+                type_,
+                is_true,
+                reason,
+                message,
+                now=self.now,
+                generation=self.generation,
             )
+        )
+
+    def set_phase(self, phase: Phase, reason: str, message: str) -> None:
+        """Set the phase and the conditions that go with it."""
+        self.change(phase=phase, reason=reason, message=message or None)
+        self.set(Condition.RUNNING, phase is Phase.RUNNING, reason, message)
+        self.set(Condition.SUSPENDED, phase is Phase.SUSPENDED, reason, message)
+        latest = self.status.checkpoints.latest if self.status.checkpoints else None
+        if latest is None:
+            self.set(Condition.CHECKPOINT_READY, False, "NoneYet", "no checkpoint has been saved")
+            return
+        self.set(Condition.CHECKPOINT_READY, True, "Saved", f"step {latest.step} at {latest.uri}")
+
+    def accept(self) -> None:
+        """Say that the run is valid; the first time with its plan and, if it seems too large, a warning."""
+        known = find_condition(self.old.conditions, Condition.ACCEPTED)
+        if known is not None and known.status == "True":
+            self.set(Condition.ACCEPTED, True, known.reason, known.message)
+            return
+        plan = self.observed.plan
+        text = "the run is valid"
+        if plan is not None:
+            text += (
+                f"; {plan.num_devices} devices, ZeRO stage {plan.zero_stage}, micro-batch "
+                f"{plan.micro_sequences}, accumulation {plan.accumulation_steps}, "
+                f"{plan.memory_gib:.1f} GiB a device"
+            )
+        self.tell("Normal", "Accepted", text)
+        if plan is not None and plan.fits is False:
+            self.set(Condition.ACCEPTED, True, "MayNotFit", fit_message(plan))
+            self.tell("Warning", "MayNotFit", fit_message(plan))
         else:
-            self._set(Condition.CHECKPOINT_READY, False, "NoneYet", "no checkpoint has been saved")
+            self.set(Condition.ACCEPTED, True, "Valid", "the run is valid")
 
-    def _is_past_deadline(self) -> bool:
-        created = parse_time(self.resource.metadata.creation_timestamp)
-        seconds = self.spec.deadline_seconds
-        return bool(seconds and created and self.now >= created + timedelta(seconds=seconds))
+    def tell(self, type_: str, reason: str, message: str) -> None:
+        """Add an event for people."""
+        self.notices.append(Notice(type_, reason, message))
 
-    def _again(self, *moments: float | None) -> float | None:
-        """The soonest of some waits, and of the deadline."""
-        waits = [seconds for seconds in moments if seconds is not None]
-        created = parse_time(self.resource.metadata.creation_timestamp)
-        if self.spec.deadline_seconds and created:
-            end = created + timedelta(seconds=self.spec.deadline_seconds)
-            waits.append((end - self.now).total_seconds())
-        return max(0.1, min(waits)) if waits else None
+    def tell_once(self, type_: str, reason: str, message: str) -> None:
+        """Add an event about something that lasts, when it begins."""
+        if self.old.reason != reason:
+            self.tell(type_, reason, message)
 
-    def _notice_once(self, type_: str, reason: str, message: str) -> tuple[Notice, ...]:
-        """A notice of something that lasts is posted when it begins."""
-        return (Notice(type_, reason, message),) if self.old.reason != reason else ()
-
-    def _close(
+    def close_attempt(
         self, attempt: Attempt, *, outcome: str, message: str = "", end: AttemptEnd | None = None
-    ) -> None:
+    ) -> Attempt:
         """Write the end of an attempt into the status, with what its pods last said."""
-        told = end.told if end else self._last_words(attempt.number)
+        told = end.told if end else self.last_words(attempt.number)
         if told is not None:
             self.status = merge_termination(self.status, told)
-        progress = self.status.progress
+        resumed = attempt.resumed_from_step
         closed = attempt.model_copy(
             update={
                 "ended_at": format_time(self.now),
@@ -100,33 +150,34 @@ class RunState:
                 "rank": end.rank if end else None,
                 "exit_code": end.exit_code if end else None,
                 "message": (end.message if end else message) or None,
-                "last_step": progress.step if progress else None,
-                "resumed_from_step": self._resumed_from(attempt, told),
+                "last_step": self._last_step(attempt),
+                "resumed_from_step": told.resumed_from_step
+                if resumed is None and told
+                else resumed,
             }
         )
-        self._change(attempts=[*self.status.attempts[:-1], closed])
+        self.change(attempts=[*self.status.attempts[:-1], closed])
+        return closed
 
-    def _last_words(self, number: int) -> TerminationMessage | None:
-        """What the pods of an attempt said at their end; the one with the furthest checkpoint counts."""
-        told = [
-            pod.end.message for pod in self.observed.pods_of(number) if pod.end and pod.end.message
-        ]
-        return max(told, key=lambda t: t.checkpoint.step if t.checkpoint else -1, default=None)
+    def _last_step(self, attempt: Attempt) -> int | None:
+        """The last step that this attempt reported; an older one's progress stays in the status."""
+        progress = self.status.progress
+        if progress is None:
+            return None
+        updated, started = parse_time(progress.updated_at), parse_time(attempt.started_at)
+        is_own = updated is None or started is None or updated >= started
+        return progress.step if is_own or attempt.number == 1 else None
 
-    def _resumed_from(self, attempt: Attempt, told: TerminationMessage | None) -> int | None:
-        if attempt.resumed_from_step is not None:
-            return attempt.resumed_from_step
-        return told.resumed_from_step if told else None
-
-    def _with_last_words(self, number: int) -> RunStatus:
-        told = self._last_words(number)
-        return self.status if told is None else merge_termination(self.status, told)
-
-    def _overdue(self, pods: list[PodFacts]) -> tuple[tuple[str, bool], ...]:
-        """Pods to delete: those not being deleted yet, and by force those long past their grace."""
-        grace = timedelta(seconds=self.timing.pod_grace_seconds)
-        return tuple(
-            (pod.name, pod.deleted_at is not None)
-            for pod in pods
-            if pod.deleted_at is None or self.now > pod.deleted_at + grace
+    def conclude(self, reason: str, again_seconds: float | None = None, **actions: Any) -> Decision:
+        """Return the decision; the deadline is looked at in time, whatever else is awaited."""
+        waits = [] if again_seconds is None else [again_seconds]
+        if (end := self.deadline()) is not None and self.status.finished_at is None:
+            waits.append((end - self.now).total_seconds())
+        checkpoint = tell_of_checkpoint(self.old, self.status)
+        return Decision(
+            reason=reason,
+            status=self.status,
+            notices=(*((checkpoint,) if checkpoint else ()), *self.notices),
+            again_seconds=max(0.1, min(waits)) if waits else None,
+            **actions,
         )

@@ -30,42 +30,85 @@ class Settings:
     prices: dict[str, float] = field(default_factory=dict)
     """USD per hour of one unit of a resource, such as {"nvidia.com/gpu": 2.5, "cpu": 0.04}."""
     sweep_seconds: float = 2.0
-    """Time between two collections of progress."""
+    """Time between two collections of progress (unit: seconds)."""
     status_seconds: float = 10.0
-    """Least time between two status writes of one run that only change its progress."""
+    """Least time between two status writes of one run that only change its progress (unit: seconds)."""
     collect_seconds: float = 4.0
-    """Time to read every pod's end after the first failed (before all are removed)."""
-    pod_grace_seconds: float = 75.0
-    """Time after which a pod that should be gone is removed by force; above the pods' own grace."""
+    """Time to read every pod's end after the first failed, before all are removed (unit: seconds)."""
+    failed_grace_seconds: int = 15
+    """Grace of the other pods of a group in which one has failed: they wait for it in vain (unit: seconds)."""
+    stuck_seconds: float = 30.0
+    """Time after a deleted pod's grace at which it is removed by force, as on a dead node (unit: seconds)."""
+    resync_seconds: float = 300.0
+    """Time between two complete lists, which make up for what the watches missed (unit: seconds)."""
     api_threads: int = 8
-    """Calls of the API server at once."""
+    """Calls of the API server at once (unit: calls)."""
+
+
+class SettingsError(ValueError):
+    """A variable that cannot be read: `NAME: got X, expected Y`."""
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings; raises ValueError on a value that cannot be read."""
-
-    def get(name: str, default: str = "") -> str:
-        return environment.get(f"TRAINWRIGHT_{name}", default)
-
-    def names(name: str) -> tuple[str, ...]:
-        return tuple(part.strip() for part in get(name).split(",") if part.strip())
-
+    """Return the settings; raises SettingsError on a value that cannot be read."""
+    read = _Reader(environment)
     defaults = Settings()
     return Settings(
-        namespaces=names("NAMESPACES"),
-        log_level=get("LOG_LEVEL", defaults.log_level),
-        metrics_port=int(get("METRICS_PORT", str(defaults.metrics_port))),
-        trainer_image=get("TRAINER_IMAGE", defaults.trainer_image),
-        trainer_image_pull_policy=get(
+        namespaces=read.names("NAMESPACES"),
+        log_level=read.text("LOG_LEVEL", defaults.log_level),
+        metrics_port=read.whole("METRICS_PORT", defaults.metrics_port),
+        trainer_image=read.text("TRAINER_IMAGE", defaults.trainer_image),
+        trainer_image_pull_policy=read.text(
             "TRAINER_IMAGE_PULL_POLICY", defaults.trainer_image_pull_policy
         ),
-        trainer_image_pull_secrets=names("TRAINER_IMAGE_PULL_SECRETS"),
-        s3_endpoint=get("S3_ENDPOINT") or None,
-        pod_defaults=json.loads(get("POD_DEFAULTS", "{}")),
-        prices=json.loads(get("PRICES", "{}")),
-        sweep_seconds=float(get("SWEEP_SECONDS", str(defaults.sweep_seconds))),
-        status_seconds=float(get("STATUS_SECONDS", str(defaults.status_seconds))),
-        collect_seconds=float(get("COLLECT_SECONDS", str(defaults.collect_seconds))),
-        pod_grace_seconds=float(get("POD_GRACE_SECONDS", str(defaults.pod_grace_seconds))),
-        api_threads=int(get("API_THREADS", str(defaults.api_threads))),
+        trainer_image_pull_secrets=read.names("TRAINER_IMAGE_PULL_SECRETS"),
+        s3_endpoint=read.text("S3_ENDPOINT") or None,
+        pod_defaults=read.json_object("POD_DEFAULTS"),
+        prices={name: float(price) for name, price in read.json_object("PRICES").items()},
+        sweep_seconds=read.number("SWEEP_SECONDS", defaults.sweep_seconds),
+        status_seconds=read.number("STATUS_SECONDS", defaults.status_seconds),
+        collect_seconds=read.number("COLLECT_SECONDS", defaults.collect_seconds),
+        failed_grace_seconds=read.whole("FAILED_GRACE_SECONDS", defaults.failed_grace_seconds),
+        stuck_seconds=read.number("STUCK_SECONDS", defaults.stuck_seconds),
+        resync_seconds=read.number("RESYNC_SECONDS", defaults.resync_seconds),
+        api_threads=read.whole("API_THREADS", defaults.api_threads),
     )
+
+
+class _Reader:
+    """Reads variables with our prefix."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def text(self, name: str, default: str = "") -> str:
+        return self._environment.get(f"TRAINWRIGHT_{name}", default)
+
+    def names(self, name: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
+
+    def number(self, name: str, default: float) -> float:
+        text = self.text(name) or str(default)
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < float("inf"):
+            raise SettingsError(f"TRAINWRIGHT_{name}: got {text!r}, expected a number from 0 on")
+        return value
+
+    def whole(self, name: str, default: int) -> int:
+        value = self.number(name, default)
+        if not value.is_integer():
+            raise SettingsError(f"TRAINWRIGHT_{name}: got {value}, expected a whole number")
+        return int(value)
+
+    def json_object(self, name: str) -> dict[str, Any]:
+        text = self.text(name) or "{}"
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise SettingsError(f"TRAINWRIGHT_{name}: got {text!r}, expected an object in JSON")
+        return value

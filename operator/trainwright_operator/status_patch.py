@@ -2,6 +2,8 @@
 
 from typing import Any
 
+_VOLATILE = ("progress", "hardware")
+
 
 def build_status_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Return the JSON merge patch (RFC 7386) that turns old into new; empty if they are equal."""
@@ -17,3 +19,9 @@ def build_status_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, An
         else:
             patch[key] = value
     return patch
+
+
+def is_progress_only(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether nothing differs between two versions of a status but how far training is."""
+    keys = (old.keys() | new.keys()) - set(_VOLATILE)
+    return all(old.get(key) == new.get(key) for key in keys)

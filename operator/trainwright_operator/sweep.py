@@ -1,26 +1,26 @@
 """Collects progress: asks rank 0 of every live run for its report, again and again.
 
-One background task with bounded concurrency. A report is untrusted: its size is bounded and it is
-parsed strictly; one that does not parse is left aside. Only a changed report marks its run dirty.
+One background task with bounded concurrency. Trainers are not trusted: an answer has so many bytes
+and seconds in all and leads nowhere else, and what is of another form than agreed is left aside. Only
+a changed report marks its run dirty.
 """
 
 import asyncio
 import logging
 import time
-import urllib.request
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 
-from pydantic import ValidationError
+import aiohttp
 from trainwright_api import names
-from trainwright_api.report import RunReport
 
+from trainwright_operator.facts import PodFacts
 from trainwright_operator.operator_metrics import OperatorMetrics
-from trainwright_operator.reconcile import Reconciler
+from trainwright_operator.untrusted import parse_report
 from trainwright_operator.world import RunEntry, Uid, World
 
 MAXIMUM_REPORT_BYTES = 256 * 1024
 TIMEOUT_SECONDS = 2.0
-CONCURRENCY = 16
+CONCURRENCY = 32
 
 logger = logging.getLogger(__name__)
 
@@ -31,58 +31,79 @@ class Sweep:
     def __init__(
         self,
         world: World,
-        reconciler: Reconciler,
+        mark: Callable[[Uid | None], None],
         interval_seconds: float,
         metrics: OperatorMetrics,
+        *,
+        port: int = names.TRAINER_PORT,
     ) -> None:
-        self._world, self._reconciler, self._metrics = world, reconciler, metrics
-        self._interval_seconds = interval_seconds
-        self._pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="sweep")
+        self._world, self._mark, self._metrics = world, mark, metrics
+        self._interval_seconds, self._port = interval_seconds, port
+        self._slots = asyncio.Semaphore(CONCURRENCY)
+        self._odd_pods: set[str] = set()
 
     async def run(self) -> None:
         """Sweep for ever."""
-        while True:
-            started = time.monotonic()
-            await asyncio.gather(*(self._ask(uid, entry) for uid, entry in self._world.entries()))
-            self._reconciler.measure_runs()
-            self._metrics.observe_sweep(time.monotonic() - started)
-            await asyncio.sleep(self._interval_seconds)
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        async with aiohttp.ClientSession(
+            timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()
+        ) as session:
+            while True:
+                await self.ask_all(session)
+                await asyncio.sleep(self._interval_seconds)
 
-    async def _ask(self, uid: Uid, entry: RunEntry) -> None:
-        master = next(
-            (
-                p
-                for p in entry.pods.values()
-                if p.is_master and p.phase == "Running" and not p.is_gone and p.ip
-            ),
-            None,
-        )
-        if master is None or master.ip is None:
-            return
-        loop = asyncio.get_running_loop()
-        body = await loop.run_in_executor(self._pool, fetch_report, master.ip)
+    async def ask_all(self, session: aiohttp.ClientSession) -> None:
+        """Ask the master of every live run once."""
+        started = time.monotonic()
+        live = [
+            (uid, entry, master)
+            for uid, entry in self._world.entries()
+            if (master := _find_master(entry)) is not None
+        ]
+        self._odd_pods &= {master.uid for _, _, master in live}
+        await asyncio.gather(*(self._ask(session, *each) for each in live))
+        self._metrics.observe_sweep(time.monotonic() - started)
+
+    async def _ask(
+        self, session: aiohttp.ClientSession, uid: Uid, entry: RunEntry, master: PodFacts
+    ) -> None:
+        async with self._slots:
+            body = await fetch_report(session, master.ip or "", self._port)
         if body is None:
             return
-        try:
-            report = RunReport.model_validate_json(body)
-        except ValidationError as error:
-            logger.warning("pod %s: report of another form: %s", master.name, str(error)[:300])
+        report = parse_report(body)
+        if report is None or report.attempt != master.attempt:
+            if master.uid not in self._odd_pods:
+                logger.warning("pod %s: its report is not of the agreed form", master.name)
+                self._odd_pods.add(master.uid)
             return
         known = entry.report
-        if report.attempt == master.attempt and (
-            known is None or (known.attempt, known.sequence) != (report.attempt, report.sequence)
-        ):
+        if known is None or (known.attempt, known.sequence) != (report.attempt, report.sequence):
             entry.report = report
-            self._reconciler.mark(uid)
+            self._mark(uid)
 
 
-def fetch_report(address: str) -> bytes | None:
-    """Return the report that a pod serves, or None if it does not answer or says too much."""
+def _find_master(entry: RunEntry) -> PodFacts | None:
+    return next(
+        (
+            pod
+            for pod in entry.pods.values()
+            if pod.is_master and pod.phase == "Running" and not pod.is_gone and pod.ip
+        ),
+        None,
+    )
+
+
+async def fetch_report(session: aiohttp.ClientSession, address: str, port: int) -> bytes | None:
+    """Return the report that a pod serves, or None if it does not answer in time or says too much."""
     host = f"[{address}]" if ":" in address else address
-    url = f"http://{host}:{names.TRAINER_PORT}/status"
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:
-            body: bytes = answer.read(MAXIMUM_REPORT_BYTES + 1)
-    except (OSError, ValueError):
+        async with session.get(f"http://{host}:{port}/status", allow_redirects=False) as answer:
+            body = bytearray()
+            async for chunk in answer.content.iter_any():
+                body += chunk
+                if len(body) > MAXIMUM_REPORT_BYTES:
+                    return None
+            return bytes(body) if answer.status == 200 else None
+    except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
         return None
-    return body if len(body) <= MAXIMUM_REPORT_BYTES else None

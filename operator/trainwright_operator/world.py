@@ -1,20 +1,23 @@
 """What the operator has seen: runs, their jobs and pods, the trainers' reports; in memory only.
 
-Fed by the watches (`handlers`) and the sweep, read by the reconciler. After a restart the watches
-fill it anew. A pod that vanishes is remembered until its attempt is over: its end is evidence.
+Fed by the watches, by the answers to the operator's own writes and, now and then, by a complete list
+(`resync`), in whatever order these come: an older version of an object never replaces a newer one.
+A pod that vanishes is remembered until its attempt is over: its end is evidence.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from trainwright_api import names
 from trainwright_api.report import RunReport
 
-from trainwright_operator.facts import JobFacts, PodFacts, parse_job, parse_pod
+from trainwright_operator.facts import JobFacts, PodFacts, parse_job, parse_pod, parse_version
 
 Raw = dict[str, Any]
 Uid = str
+Name = tuple[str, str, str]  # kind, namespace, name
 
 
 @dataclass
@@ -32,6 +35,7 @@ class World:
 
     def __init__(self) -> None:
         self._entries: dict[Uid, RunEntry] = {}
+        self._uids: dict[Name, Uid] = {}
 
     def entry(self, uid: Uid) -> RunEntry | None:
         """Return a run's entry."""
@@ -45,59 +49,146 @@ class World:
 
     def find(self, kind: str, namespace: str, name: str) -> Raw | None:
         """Return a run by name."""
-        for _, entry in self.entries():
-            raw = entry.raw or {}
-            meta = raw["metadata"]
-            if (raw["kind"], meta["namespace"], meta["name"]) == (kind, namespace, name):
-                return raw
-        return None
+        uid = self._uids.get((kind, namespace, name))
+        entry = self._entries.get(uid) if uid else None
+        return entry.raw if entry else None
 
-    def see_run(self, raw: Raw, *, is_deleted: bool) -> Uid:
-        """Take in a run; an older version than the one known is left aside."""
+    def see_run(self, raw: Raw, *, is_deleted: bool = False) -> Uid:
+        """Take in a run and return its uid."""
         uid: Uid = raw["metadata"]["uid"]
         if is_deleted:
-            self._entries.pop(uid, None)
+            self.lose_run(uid)
             return uid
         entry = self._entries.setdefault(uid, RunEntry())
-        if entry.raw is None or _version(raw) >= _version(entry.raw):
+        if entry.raw is None or parse_version(raw) >= parse_version(entry.raw):
             entry.raw = raw
+            self._uids[_name(raw)] = uid
         return uid
 
-    def see_job(self, raw: Raw, *, is_deleted: bool) -> Uid | None:
+    def lose_run(self, uid: Uid) -> None:
+        """Forget a run that does not exist any more; its children go with it."""
+        entry = self._entries.pop(uid, None)
+        if entry is not None and entry.raw is not None and self._uids.get(_name(entry.raw)) == uid:
+            del self._uids[_name(entry.raw)]
+
+    def see_job(self, raw: Raw, *, is_deleted: bool = False) -> Uid | None:
         """Take in a PyTorchJob and return the uid of its run."""
         uid = _run_uid(raw)
         if uid is None:
             return None
-        jobs = self._entries.setdefault(uid, RunEntry()).jobs
         facts = parse_job(raw)
         if is_deleted:
-            jobs.pop(facts.name, None)
-        else:
+            self.lose_job(uid, facts.name)
+            return uid
+        jobs = self._entries.setdefault(uid, RunEntry()).jobs
+        known = jobs.get(facts.name)
+        if known is None or facts.version >= known.version:
             jobs[facts.name] = facts
         return uid
 
-    def see_pod(self, raw: Raw, *, is_deleted: bool) -> Uid | None:
+    def lose_job(self, uid: Uid, name: str) -> None:
+        """Take in that a job does not exist any more."""
+        if (entry := self._entries.get(uid)) is not None:
+            entry.jobs.pop(name, None)
+            self._drop_if_empty(uid)
+
+    def see_pod(
+        self, raw: Raw, *, is_deleted: bool = False, now: datetime | None = None
+    ) -> Uid | None:
         """Take in a pod and return the uid of its run."""
         uid = _run_uid(raw)
         if uid is None:
             return None
-        pods = self._entries.setdefault(uid, RunEntry()).pods
+        entry = self._entries.setdefault(uid, RunEntry())
         facts = parse_pod(raw, is_gone=is_deleted)
-        known = pods.get(facts.uid)
-        if facts.end is None and known is not None and known.end is not None:
-            facts = replace(facts, end=known.end)
-        pods[facts.uid] = facts
+        known = entry.pods.get(facts.uid)
+        if known is not None and (known.is_gone or facts.version < known.version):
+            return uid
+        entry.pods[facts.uid] = _remember(facts, known, now or datetime.now(UTC))
+        self._drop_if_empty(uid)
         return uid
 
-    def forget_attempts_before(self, uid: Uid, attempt: int) -> None:
-        """Forget the vanished pods of attempts that are over."""
+    def lose_pod(self, uid: Uid, name: str, now: datetime | None = None) -> None:
+        """Take in that no pod of this name exists any more."""
         entry = self._entries.get(uid)
-        if entry is not None:
+        for pod in list(entry.pods.values()) if entry else ():
+            if entry and pod.name == name and not pod.is_gone:
+                gone = replace(pod, is_gone=True)
+                entry.pods[pod.uid] = _remember(gone, pod, now or datetime.now(UTC))
+                self._drop_if_empty(uid)
+
+    def keep_pods_of(self, uid: Uid, attempt: int | None) -> None:
+        """Forget the vanished pods of all attempts but this one."""
+        if (entry := self._entries.get(uid)) is not None:
             entry.pods = {
                 key: pod
                 for key, pod in entry.pods.items()
-                if not (pod.is_gone and pod.attempt < attempt)
+                if not pod.is_gone or pod.attempt == attempt
             }
+
+    # Complete lists: what is known, and what has vanished. `version` is the list's: newer things stay.
+
+    def knows_run(self, raw: Raw) -> bool:
+        """Whether this version of a run, or a newer one, has been seen."""
+        entry = self._entries.get(raw["metadata"]["uid"])
+        known = entry.raw if entry else None
+        return known is not None and parse_version(known) >= parse_version(raw)
+
+    def knows_job(self, raw: Raw) -> bool:
+        """Whether this version of a job, or a newer one, has been seen."""
+        entry = self._entries.get(_run_uid(raw) or "")
+        known = entry.jobs.get(raw["metadata"]["name"]) if entry else None
+        return known is not None and known.version >= parse_version(raw)
+
+    def knows_pod(self, raw: Raw) -> bool:
+        """Whether this version of a pod, or a newer one, or its end has been seen."""
+        entry = self._entries.get(_run_uid(raw) or "")
+        known = entry.pods.get(raw["metadata"]["uid"]) if entry else None
+        return known is not None and (known.is_gone or known.version >= parse_version(raw))
+
+    def lose_runs_but(self, uids: Collection[Uid], version: int, kind: str) -> list[Uid]:
+        """Forget the runs of a kind that a list does not hold; return their uids."""
+        lost = [
+            uid
+            for uid, entry in self.entries()
+            if entry.raw
+            and entry.raw["kind"] == kind
+            and uid not in uids
+            and parse_version(entry.raw) <= version
+        ]
+        for uid in lost:
+            self.lose_run(uid)
+        return lost
+
+    def lose_jobs_but(self, uids: Collection[Uid], version: int) -> list[Uid]:
+        """Forget the jobs that a list does not hold; return the uids of their runs."""
+        lost = [
+            (uid, job.name)
+            for uid, entry in self._entries.items()
+            for job in entry.jobs.values()
+            if job.uid not in uids and job.version <= version
+        ]
+        for uid, name in lost:
+            self.lose_job(uid, name)
+        return [uid for uid, _ in lost]
+
+    def lose_pods_but(self, uids: Collection[Uid], version: int) -> list[Uid]:
+        """Take in that the pods that a list does not hold are gone; return the uids of their runs."""
+        lost = [
+            (uid, pod.name)
+            for uid, entry in self._entries.items()
+            for pod in entry.pods.values()
+            if not pod.is_gone and pod.uid not in uids and pod.version <= version
+        ]
+        for uid, name in lost:
+            self.lose_pod(uid, name)
+        return [uid for uid, _ in lost]
+
+    def _drop_if_empty(self, uid: Uid) -> None:
+        """Nothing needs to be known of the last children of a run that is gone."""
+        entry = self._entries[uid]
+        if entry.raw is None and not entry.jobs and all(p.is_gone for p in entry.pods.values()):
+            del self._entries[uid]
 
     def dependants_of(self, kind: str, namespace: str, name: str) -> Iterator[Uid]:
         """Yield the runs of a namespace that may wait for this one."""
@@ -105,22 +196,32 @@ class World:
             raw = entry.raw or {}
             if raw["metadata"]["namespace"] != namespace:
                 continue
-            spec = raw.get("spec", {})
-            references = (
-                spec.get("model", {}).get("run"),
-                spec.get("baseModel", {}).get("run"),
-                (spec.get("checkpoints", {}).get("resumeFrom") or {}).get("run"),
-            )
-            if any(
-                r and r.get("name") == name and r.get("kind", names.TRAINING_RUN) == kind
-                for r in references
-            ):
+            if (kind, name) in _referenced(raw.get("spec", {})):
                 yield uid
 
 
-def _version(raw: Raw) -> int:
-    text = raw["metadata"].get("resourceVersion", "0")
-    return int(text) if text.isdigit() else 0
+def _remember(facts: PodFacts, known: PodFacts | None, now: datetime) -> PodFacts:
+    """Keep what an earlier version of the pod told and this one does not."""
+    if facts.end is None and known is not None and known.end is not None:
+        facts = replace(facts, end=known.end)
+    if facts.has_failed:
+        seen_at = known.failure_seen_at if known else None
+        facts = replace(facts, failure_seen_at=seen_at or now)
+    return facts
+
+
+def _referenced(spec: Raw) -> Collection[tuple[str, str]]:
+    references = (
+        spec.get("model", {}).get("run"),
+        spec.get("baseModel", {}).get("run"),
+        (spec.get("checkpoints", {}).get("resumeFrom") or {}).get("run"),
+    )
+    return {(r.get("kind", names.TRAINING_RUN), r.get("name", "")) for r in references if r}
+
+
+def _name(raw: Raw) -> Name:
+    metadata = raw["metadata"]
+    return raw["kind"], metadata["namespace"], metadata["name"]
 
 
 def _run_uid(raw: Raw) -> Uid | None:

@@ -7,8 +7,10 @@ from tests.chart.rendering import EVERYTHING, render
 FOR_EXTRA_ENV = {
     "TRAINWRIGHT_API_THREADS",
     "TRAINWRIGHT_COLLECT_SECONDS",
-    "TRAINWRIGHT_POD_GRACE_SECONDS",
+    "TRAINWRIGHT_FAILED_GRACE_SECONDS",
+    "TRAINWRIGHT_RESYNC_SECONDS",
     "TRAINWRIGHT_STATUS_SECONDS",
+    "TRAINWRIGHT_STUCK_SECONDS",
     "TRAINWRIGHT_SWEEP_SECONDS",
 }
 """Settings that have no value of their own; `extraEnv` sets them."""

@@ -9,7 +9,7 @@
 # Follow the runs.
 - apiGroups: ["trainwright.dev"]
   resources: ["trainingruns", "finetunejobs"]
-  verbs: ["get", "list", "watch"]
+  verbs: ["list", "watch"]
 # Remove finished runs after their TTL.
 - apiGroups: ["trainwright.dev"]
   resources: ["trainingruns", "finetunejobs"]
@@ -21,15 +21,15 @@
 # Run one PyTorchJob per attempt.
 - apiGroups: ["kubeflow.org"]
   resources: ["pytorchjobs"]
-  verbs: ["get", "list", "watch", "create", "patch", "delete"]
+  verbs: ["list", "watch", "create", "patch", "delete"]
 # Hand the resolved run to the pods of an attempt.
 - apiGroups: [""]
   resources: ["configmaps"]
-  verbs: ["create", "patch"]
+  verbs: ["create", "patch", "delete"]
 # See how pods end, remove those that are stuck.
 - apiGroups: [""]
   resources: ["pods"]
-  verbs: ["get", "list", "watch", "delete"]
+  verbs: ["list", "watch", "delete"]
 # Tell people; read why a pod does not start.
 - apiGroups: [""]
   resources: ["events"]

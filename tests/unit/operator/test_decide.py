@@ -5,7 +5,7 @@ import pytest
 from trainwright_api.names import Cause, Phase
 from trainwright_api.report import RunReport
 from trainwright_operator.decide import decide
-from trainwright_operator.decision import Decision
+from trainwright_operator.decision import Decision, PodRemoval
 from trainwright_operator.facts import Observed, Problem
 
 from tests.unit.operator.builders import (
@@ -30,7 +30,7 @@ def test_a_new_run_starts_its_first_attempt() -> None:
     assert decision.status.phase is Phase.STARTING
     assert [a.job for a in decision.status.attempts] == ["gpt-1"]
     assert condition(decision, "Accepted") == "True"
-    assert [n.reason for n in decision.notices] == ["AttemptStarted"]
+    assert [n.reason for n in decision.notices] == ["Accepted", "AttemptStarted"]
 
 
 def test_the_same_decision_is_made_again_if_the_status_was_not_written() -> None:
@@ -117,7 +117,7 @@ def test_the_next_attempt_waits_for_the_old_pods_and_the_pause() -> None:
     resource = run(status=status)
     with_pod = decide(resource, observed(pod(0), jobs=()), at(75))
     assert with_pod.start_attempt is None
-    assert with_pod.delete_pods == (("gpt-1-master-0", False),)
+    assert with_pod.delete_pods == (PodRemoval("gpt-1-master-0"),)
 
     too_early = decide(resource, observed(pod(0, is_gone=True), jobs=()), at(66))
     assert too_early.start_attempt is None
@@ -205,7 +205,9 @@ def test_deadline_and_ttl() -> None:
         run(status=running_status(), deadlineSeconds=25), observed(pod(0), pod(1)), at(26)
     )
     assert (late.status.phase, late.status.reason) == (Phase.FAILED, "DeadlineExceeded")
-    assert {name for name, _ in late.delete_pods} == {"gpt-1-master-0", "gpt-1-worker-0"}
+    assert {pod.name for pod in late.delete_pods} == {"gpt-1-master-0", "gpt-1-worker-0"}
+    assert late.delete_jobs == ("gpt-1",)
+    assert late.status.attempts[0].outcome == "Deadline"
 
     done = {"phase": "Succeeded", "finishedAt": "2026-01-01T12:00:10Z", "attempt": 1}
     kept = decide(run(status=done, ttlSecondsAfterFinished=60), Observed(), at(20))

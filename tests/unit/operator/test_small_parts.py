@@ -1,14 +1,10 @@
 import pytest
 from trainwright_api.names import Cause
 from trainwright_api.workers import Recovery
-from trainwright_operator.facts import EventFacts, Observed
-from trainwright_operator.pending import find_obstacle
 from trainwright_operator.permissions import PERMISSIONS
 from trainwright_operator.recovery import backoff_seconds, decide_retry
-from trainwright_operator.settings import Settings, read_settings
-from trainwright_operator.status_patch import build_status_patch
-
-from tests.unit.operator.builders import pod
+from trainwright_operator.settings import Settings, SettingsError, read_settings
+from trainwright_operator.status_patch import build_status_patch, is_progress_only
 
 
 @pytest.mark.parametrize(
@@ -23,31 +19,6 @@ from tests.unit.operator.builders import pod
 )
 def test_status_patch(old: dict, new: dict, patch: dict) -> None:
     assert build_status_patch(old, new) == patch
-
-
-@pytest.mark.parametrize(
-    ("observed", "reason", "word"),
-    [
-        (Observed(pods=(pod(0, phase="Pending", conditions=[{"type": "PodScheduled", "status": "False", "message": "Insufficient memory"}]),)), "Unschedulable", "memory"),
-        (Observed(warnings=(EventFacts("gpt-1-master-0", "FailedMount", 'MountVolume.SetUp failed for volume "secret-s3" : secret "s3" not found'),)), "MissingSecret", "create the Secret"),
-        (Observed(warnings=(EventFacts("gpt-1", "FailedCreatePod", 'pods "x" is forbidden: exceeded quota: small'),)), "QuotaExceeded", "raise the quota"),
-    ],
-)  # fmt: skip
-def test_obstacle(observed: Observed, reason: str, word: str) -> None:
-    obstacle = find_obstacle(observed, 1, 2)
-    assert obstacle is not None
-    assert obstacle.reason == reason
-    assert word in obstacle.message
-
-
-def test_image_that_cannot_be_pulled_is_named() -> None:
-    waiting = {"name": "pytorch", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling x:1"}}}  # fmt: skip
-    obstacle = find_obstacle(
-        Observed(pods=(pod(0, phase="Pending", containerStatuses=[waiting]),)), 1, 2
-    )
-    assert obstacle is not None
-    assert obstacle.reason == "ImagePullFailed"
-    assert "x:1" in obstacle.message
 
 
 def test_pause_doubles_up_to_the_cap_and_is_the_same_each_time() -> None:
@@ -72,6 +43,28 @@ def test_settings_come_from_the_environment() -> None:
     assert settings.namespaces == ("a", "b")
     assert settings.pod_defaults == {"spec": {"x": 1}}
     assert read_settings({}) == Settings()
+
+
+def test_progress_alone_is_told_from_all_else() -> None:
+    old = {"phase": "Running", "progress": {"step": 1}}
+    assert is_progress_only(old, {"phase": "Running", "progress": {"step": 2}, "hardware": {}})
+    assert not is_progress_only(old, {"phase": "Failed", "progress": {"step": 1}})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("SWEEP_SECONDS", "soon", "expected a number from 0 on"),
+        ("COLLECT_SECONDS", "-1", "expected a number from 0 on"),
+        ("RESYNC_SECONDS", "inf", "expected a number from 0 on"),
+        ("API_THREADS", "1.5", "expected a whole number"),
+        ("POD_DEFAULTS", "[]", "expected an object in JSON"),
+        ("PRICES", "{", "expected an object in JSON"),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_named(name: str, value: str, expected: str) -> None:
+    with pytest.raises(SettingsError, match=f"TRAINWRIGHT_{name}: got .*{expected}"):
+        read_settings({f"TRAINWRIGHT_{name}": value})
 
 
 def test_no_permission_reads_secrets_or_uses_wildcards() -> None:

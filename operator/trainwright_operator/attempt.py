@@ -1,0 +1,163 @@
+"""A running attempt: is it still starting, does it run, has it ended, and what follows; pure.
+
+One pod that ends badly ends the attempt. The others get a moment, so that the end of each can be read
+and the first to fall be found, then all are taken down: the next attempt is a new group.
+"""
+
+from datetime import datetime, timedelta
+
+from trainwright_api.names import Cause, Phase
+from trainwright_api.status import Attempt
+
+from trainwright_operator.decision import Decision
+from trainwright_operator.ends import AttemptEnd, judge_failure, judge_success
+from trainwright_operator.facts import PodFacts, format_time, parse_time
+from trainwright_operator.finish import fail, succeed
+from trainwright_operator.pending import find_obstacle
+from trainwright_operator.recovery import decide_retry
+from trainwright_operator.run_state import RunState
+
+JOB_LOST_SECONDS = 10.0  # after which an unseen job, once created, counts as deleted by somebody
+SUCCESS_GRACE_SECONDS = 30.0  # for workers to end after the master succeeded
+START_LOOK_SECONDS = 3.0
+RUN_LOOK_SECONDS = 30.0
+
+
+def decide_attempt(state: RunState, current: Attempt) -> Decision:
+    """Return the next step of a run with an attempt that has not been closed."""
+    pods = state.observed.pods_of(current.number)
+    if (success := judge_success(pods)) is not None:
+        return _finish(state, current, success, pods)
+    if (failure := judge_failure(pods)) is not None:
+        return _collect(state, current, failure, pods)
+    if state.observed.job_of(current.number) is None:
+        return _without_job(state, current)
+    return _report(state, current, pods)
+
+
+def _finish(
+    state: RunState, current: Attempt, end: AttemptEnd, pods: tuple[PodFacts, ...]
+) -> Decision:
+    """The master has succeeded; workers that have not ended get a moment to do so."""
+    left = [pod for pod in pods if pod.is_live and pod.end is None]
+    ended_at = end.at or state.now
+    waited = (state.now - ended_at).total_seconds()
+    if left and 0 <= waited < SUCCESS_GRACE_SECONDS:
+        state.set_phase(state.old.phase, "Finishing", f"{len(left)} pods have not ended yet")
+        return state.conclude("waiting for workers to end", 1.0)
+    state.close_attempt(current, outcome="Succeeded", end=end)
+    return succeed(state)
+
+
+def _collect(
+    state: RunState, current: Attempt, failure: AttemptEnd, pods: tuple[PodFacts, ...]
+) -> Decision:
+    """A pod has failed: wait a moment for the others' ends, then judge and take all down."""
+    open_ends = [pod for pod in pods if pod.is_live and pod.end is None]
+    left = (_collected_at(state, pods) - state.now).total_seconds()
+    if open_ends and left > 0:
+        state.set_phase(state.old.phase, "PodFailed", failure.message)
+        return state.conclude("collecting the ends of all pods", min(left, 5.0))
+    return restart(state, current, failure)
+
+
+def _collected_at(state: RunState, pods: tuple[PodFacts, ...]) -> datetime:
+    """When waiting for the ends is over: soon, but pods that were told to stop may save until then."""
+    seen = [pod.failure_seen_at for pod in pods if pod.failure_seen_at]
+    soon = min(seen, default=state.now) + timedelta(seconds=state.timing.collect_seconds)
+    stopping = [
+        pod.deleted_at for pod in pods if pod.is_live and pod.end is None and pod.deleted_at
+    ]
+    return max([soon, *stopping])
+
+
+def restart(state: RunState, current: Attempt, end: AttemptEnd) -> Decision:
+    """Close the attempt and, if the budget of its cause allows, plan the next one."""
+    closed = state.close_attempt(current, outcome="Failed", end=end)
+    cause = end.cause or Cause.UNKNOWN
+    retry = decide_retry(
+        state.spec.recovery,
+        state.status.failures,
+        cause,
+        has_progressed=_has_saved(state, closed),
+        seed=f"{state.uid}/{current.number}",
+    )
+    state.change(failures=retry.failures)
+    if retry.pause_seconds is None:
+        spent = cause is not Cause.USER_ERROR
+        message = f"{end.message}; {retry.reason}" if spent else end.message
+        return fail(state, cause.value, message, why=f"{cause}: {retry.reason}")
+    next_at = state.now + timedelta(seconds=retry.pause_seconds)
+    state.change(next_attempt_at=format_time(next_at))
+    what = f"attempt {current.number} failed ({cause}): {end.message}"
+    state.set_phase(Phase.RESTARTING, cause.value, f"{what}; {retry.reason}")
+    state.tell("Warning", "AttemptFailed", what)
+    state.tell("Normal", "Restarting", f"{retry.reason}, in {retry.pause_seconds:.0f} s")
+    live = [pod for pod in state.observed.pods if pod.is_live and pod.deleted_at is None]
+    return state.conclude(
+        retry.reason,
+        min(1.0, retry.pause_seconds),
+        delete_jobs=tuple(job.name for job in state.observed.jobs),
+        delete_pods=state.removals(live, state.timing.failed_grace_seconds),
+    )
+
+
+def _has_saved(state: RunState, attempt: Attempt) -> bool:
+    """Whether the attempt has saved a checkpoint: the newest one may be an older attempt's."""
+    latest = state.status.checkpoints.latest if state.status.checkpoints else None
+    saved_at = parse_time(latest.saved_at) if latest else None
+    started_at = parse_time(attempt.started_at)
+    return saved_at is not None and started_at is not None and saved_at >= started_at
+
+
+def _without_job(state: RunState, current: Attempt) -> Decision:
+    """The job was created, or the attempt would not stand in the status; now it is not there."""
+    started = parse_time(current.started_at) or state.now
+    if state.now < started + timedelta(seconds=JOB_LOST_SECONDS):
+        return state.conclude("waiting for the job", START_LOOK_SECONDS)
+    end = AttemptEnd(Cause.INFRASTRUCTURE, f"PyTorchJob {current.job} was deleted by somebody")
+    return restart(state, current, end)
+
+
+def _report(state: RunState, current: Attempt, pods: tuple[PodFacts, ...]) -> Decision:
+    """Nothing has ended badly: say how far the attempt is."""
+    _note_resume(state, current)
+    num_pods = state.spec.workers.nodes
+    num_running = sum(pod.phase == "Running" or pod.has_succeeded for pod in pods)
+    if num_running < num_pods:
+        return _report_start(state, current, num_running)
+    report, progress = state.observed.report, state.status.progress
+    activity = progress.activity if progress and report is not None else None
+    state.set_phase(
+        Phase.RUNNING, "PodsRunning", f"attempt {current.number}: {activity or 'starting up'}"
+    )
+    if state.old.phase is not Phase.RUNNING:
+        state.tell("Normal", "Running", f"all {num_pods} pods of attempt {current.number} run")
+    return state.conclude("running", RUN_LOOK_SECONDS)
+
+
+def _report_start(state: RunState, current: Attempt, num_running: int) -> Decision:
+    num_pods = state.spec.workers.nodes
+    obstacle = find_obstacle(state.observed, current.number, num_pods)
+    if obstacle is not None:
+        state.set_phase(Phase.PENDING, obstacle.reason, obstacle.message)
+        state.tell_once("Warning", obstacle.reason, obstacle.message)
+    else:
+        state.set_phase(Phase.STARTING, "PodsStarting", f"{num_running} of {num_pods} pods run")
+    return state.conclude("starting", START_LOOK_SECONDS)
+
+
+def _note_resume(state: RunState, current: Attempt) -> None:
+    """Once an attempt says from where it goes on, what the one before lost is known."""
+    report = state.observed.report
+    if report is None or report.attempt != current.number:
+        return
+    if report.resumed_from_step is None and report.progress.step == 0:
+        return
+    attempts = list(state.status.attempts)
+    attempts[-1] = current.model_copy(update={"resumed_from_step": report.resumed_from_step})
+    before = [i for i, a in enumerate(attempts[:-1]) if a.last_step is not None]
+    if before and attempts[before[-1]].steps_lost is None:
+        lost = max(0, (attempts[before[-1]].last_step or 0) - (report.resumed_from_step or 0))
+        attempts[before[-1]] = attempts[before[-1]].model_copy(update={"steps_lost": lost})
+    state.change(attempts=attempts)

@@ -1,0 +1,52 @@
+"""The calls of the API server that the operator makes, as the reconciler sees them.
+
+`cluster.ClusterClient` makes them for real; tests of what a crash between two of them leaves behind
+put a small cluster in memory in its place.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from trainwright_operator.decision import Notice
+from trainwright_operator.facts import EventFacts
+
+Raw = dict[str, Any]
+
+
+class ClusterCallError(Exception):
+    """A call failed; `status` is the HTTP code, 0 if the server was not reached."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status, self.reason, self.message = status, reason, message
+
+
+class ClusterCalls(Protocol):
+    """All raise ClusterCallError. Deleting what does not exist is fine."""
+
+    async def apply_config_map(self, manifest: Mapping[str, Any]) -> None:
+        """Create or change a config map."""
+
+    async def apply_job(self, namespace: str, name: str, job: Any) -> Raw:
+        """Create or change a PyTorchJob and return it."""
+
+    async def delete_config_map(self, namespace: str, name: str) -> None:
+        """Delete a config map."""
+
+    async def delete_job(self, namespace: str, name: str) -> bool:
+        """Delete a PyTorchJob and, in the background, its pods; return whether it is gone already."""
+
+    async def delete_pod(self, namespace: str, name: str, grace_seconds: int | None) -> bool:
+        """Delete a pod (None: with its own grace, 0: by force); return whether it is gone already."""
+
+    async def delete_run(self, run: Raw) -> None:
+        """Delete a run, if it is still this one."""
+
+    async def write_status(self, run: Raw, patch: Raw) -> Raw | None:
+        """Merge a patch into a run's status and return the run; None if this run does not exist."""
+
+    async def fetch_warnings(self, namespace: str, object_name: str) -> list[EventFacts]:
+        """Return the warnings posted about an object, newest first."""
+
+    async def post_event(self, run: Raw, notice: Notice, name: str, now: str) -> None:
+        """Post an event about a run, once for each name."""

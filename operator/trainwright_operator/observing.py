@@ -1,0 +1,115 @@
+"""Gathers what a decision needs: the resolved run, children, warnings, problems.
+
+Only what is needed is worked out: a run with a running attempt was resolved before, a finished one
+never is again, and events are read only while pods do not start, less and less often.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from trainwright_api.names import Phase
+from trainwright_api.resources import Resource
+from trainwright_api.run import Run
+
+from trainwright_operator.build import object_name
+from trainwright_operator.calls import ClusterCallError, ClusterCalls
+from trainwright_operator.facts import EventFacts, Observed, Problem, parse_time
+from trainwright_operator.resolving import Resolution, resolve
+from trainwright_operator.world import RunEntry, Uid, World
+
+FIRST_LOOK_SECONDS = 4.0  # after an attempt began, its pods may still be on their way
+LONGEST_WAIT_SECONDS = 30.0
+PODS_LOOKED_AT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What is known of a run, and the resolved run if another attempt may start."""
+
+    observed: Observed
+    run: Run | None
+
+
+class Observer:
+    """Observes one run at a time; remembers the warnings that it has read."""
+
+    def __init__(self, world: World, calls: ClusterCalls) -> None:
+        self._world, self._calls = world, calls
+        self._warnings: dict[Uid, tuple[float, tuple[EventFacts, ...]]] = {}
+
+    async def observe(
+        self,
+        uid: Uid,
+        entry: RunEntry,
+        resource: Resource,
+        job_problem: Problem | None,
+        now: datetime,
+    ) -> Observation:
+        """Return all that is known of a run now."""
+        resolution = Resolution()
+        if may_start(resource):
+            number = (resource.status.attempt if resource.status else 0) + 1
+            resolution = resolve(resource, number, self._world)
+        observed = Observed(
+            jobs=tuple(entry.jobs.values()),
+            pods=tuple(entry.pods.values()),
+            report=entry.report,
+            problem=resolution.problem,
+            job_problem=job_problem,
+            plan=resolution.plan,
+        )
+        warnings = await self._fetch_warnings(uid, resource, observed, now)
+        return Observation(replace(observed, warnings=warnings), resolution.run)
+
+    def forget(self, uid: Uid) -> None:
+        """Drop what is remembered of a run that is gone."""
+        self._warnings.pop(uid, None)
+
+    async def _fetch_warnings(
+        self, uid: Uid, resource: Resource, observed: Observed, now: datetime
+    ) -> tuple[EventFacts, ...]:
+        """Read the events of an attempt that does not start; none if it runs or has just begun."""
+        status = resource.status
+        attempt = status.attempts[-1] if status and status.attempts else None
+        if (
+            status is None
+            or attempt is None
+            or attempt.ended_at
+            or status.phase not in (Phase.STARTING, Phase.PENDING)
+        ):
+            self._warnings.pop(uid, None)
+            return ()
+        started = parse_time(attempt.started_at) or now
+        age_seconds = (now - started).total_seconds()
+        read_at, known = self._warnings.get(uid, (float("-inf"), ()))
+        pause = min(LONGEST_WAIT_SECONDS, max(FIRST_LOOK_SECONDS, age_seconds / 4))
+        if age_seconds < FIRST_LOOK_SECONDS or time.monotonic() - read_at < pause:
+            return known
+        found = await self._read(resource, observed, attempt.number)
+        self._warnings[uid] = (time.monotonic(), found)
+        return found
+
+    async def _read(
+        self, resource: Resource, observed: Observed, attempt: int
+    ) -> tuple[EventFacts, ...]:
+        namespace = resource.metadata.namespace or "default"
+        waiting = [pod.name for pod in observed.pods_of(attempt) if pod.phase == "Pending"]
+        found: list[EventFacts] = []
+        for target in (object_name(resource, attempt), *waiting[:PODS_LOOKED_AT]):
+            try:
+                found += await self._calls.fetch_warnings(namespace, target)
+            except ClusterCallError as error:
+                if error.status == 0:
+                    raise
+        return tuple(found)
+
+
+def may_start(resource: Resource) -> bool:
+    """Whether a run has not ended and no attempt of it runs."""
+    status = resource.status
+    if status is None:
+        return True
+    if status.phase in (Phase.SUCCEEDED, Phase.FAILED):
+        return False
+    return not status.attempts or status.attempts[-1].ended_at is not None

@@ -1,0 +1,60 @@
+"""Says in a run's status what the API server, or our own models, do not take; pure."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+from trainwright_api.names import Condition, Phase
+from trainwright_api.status import ConditionStatus
+from trainwright_api.validate import InvalidManifestError, parse_resource
+
+from trainwright_operator.calls import ClusterCallError
+from trainwright_operator.conditions import set_condition
+from trainwright_operator.facts import Problem
+from trainwright_operator.untrusted import clean_text
+
+_PASSING = (0, 409, 429)  # not reached, written at the same time, too many calls: just try again
+
+
+def describe_refusal(error: ClusterCallError) -> Problem | None:
+    """Return why an attempt's objects were not taken; None for what a retry will cure."""
+    if error.status in _PASSING:
+        return None
+    if error.status == 404:
+        return Problem(
+            "MissingPyTorchJobKind",
+            "the cluster has no PyTorchJob kind; install the Kubeflow training operator v1 and the "
+            "run starts by itself",
+        )
+    if "exceeded quota" in error.message:
+        return Problem("QuotaExceeded", f"{error.message}; raise the quota")
+    return Problem("JobRefused", clean_text(f"the API server refused the attempt: {error.message}"))
+
+
+def build_invalid_status(
+    raw: dict[str, Any], error: ValidationError, now: datetime
+) -> dict[str, Any]:
+    """Return the status of a run that this operator cannot read, such as one of an older version."""
+    old = raw.get("status", {})
+    try:
+        parse_resource(raw)
+        message = str(error)
+    except InvalidManifestError as invalid:
+        message = str(invalid)
+    message = clean_text(message.replace("\n", "; "))
+    generation = raw["metadata"].get("generation")
+    try:
+        known = [ConditionStatus.model_validate(c) for c in old.get("conditions", ())]
+    except ValidationError:
+        known = []
+    conditions = set_condition(
+        known, Condition.ACCEPTED, False, "InvalidSpec", message, now=now, generation=generation
+    )
+    return {
+        **old,
+        "phase": old.get("phase", Phase.PENDING.value),
+        "reason": "InvalidSpec",
+        "message": message,
+        "observedGeneration": generation,
+        "conditions": [condition.to_manifest() for condition in conditions],
+    }

@@ -20,7 +20,7 @@ from trainwright_operator.run_state import RunState
 from trainwright_operator.suspension import decide_suspended
 
 MAXIMUM_ATTEMPTS_KEPT = 10
-PROBLEM_LOOK_SECONDS = 10.0
+PROBLEM_LOOK_SECONDS = 5.0
 DEFAULT_TIMING = Timing()
 
 

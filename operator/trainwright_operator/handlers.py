@@ -20,7 +20,7 @@ from trainwright_operator.reconcile import Reconciler
 from trainwright_operator.resync import Resync
 from trainwright_operator.settings import Settings
 from trainwright_operator.sweep import Sweep
-from trainwright_operator.world import Uid, World
+from trainwright_operator.world import RunKey, World
 
 BEAT_SECONDS = 1.0
 STALE_SECONDS = 60.0  # of a sweep or event loop that stands still
@@ -108,7 +108,7 @@ class Operator:
         """A pod of ours appeared, changed or went."""
         self._see(self.world.see_pod, event)
 
-    def _see(self, see: Callable[..., Uid | None], event: kopf.RawEvent) -> None:
+    def _see(self, see: Callable[..., RunKey | None], event: kopf.RawEvent) -> None:
         is_deleted = event["type"] == "DELETED"
         self.reconciler.mark(see(dict(event["object"]), is_deleted=is_deleted))
 

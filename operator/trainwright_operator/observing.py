@@ -16,7 +16,7 @@ from trainwright_operator.build import object_name
 from trainwright_operator.calls import ClusterCallError, ClusterCalls
 from trainwright_operator.facts import EventFacts, Observed, Problem, parse_time
 from trainwright_operator.resolving import Resolution, resolve
-from trainwright_operator.world import RunEntry, Uid, World
+from trainwright_operator.world import RunEntry, RunKey, World
 
 FIRST_LOOK_SECONDS = 4.0  # after an attempt began, its pods may still be on their way
 LONGEST_WAIT_SECONDS = 30.0
@@ -36,11 +36,11 @@ class Observer:
 
     def __init__(self, world: World, calls: ClusterCalls) -> None:
         self._world, self._calls = world, calls
-        self._warnings: dict[Uid, tuple[float, tuple[EventFacts, ...]]] = {}
+        self._warnings: dict[RunKey, tuple[float, tuple[EventFacts, ...]]] = {}
 
     async def observe(
         self,
-        uid: Uid,
+        key: RunKey,
         entry: RunEntry,
         resource: Resource,
         job_problem: Problem | None,
@@ -59,15 +59,15 @@ class Observer:
             job_problem=job_problem,
             plan=resolution.plan,
         )
-        warnings = await self._fetch_warnings(uid, resource, observed, now)
+        warnings = await self._fetch_warnings(key, resource, observed, now)
         return Observation(replace(observed, warnings=warnings), resolution.run)
 
-    def forget(self, uid: Uid) -> None:
+    def forget(self, key: RunKey) -> None:
         """Drop what is remembered of a run that is gone."""
-        self._warnings.pop(uid, None)
+        self._warnings.pop(key, None)
 
     async def _fetch_warnings(
-        self, uid: Uid, resource: Resource, observed: Observed, now: datetime
+        self, key: RunKey, resource: Resource, observed: Observed, now: datetime
     ) -> tuple[EventFacts, ...]:
         """Read the events of an attempt that does not start; none if it runs or has just begun."""
         status = resource.status
@@ -78,16 +78,16 @@ class Observer:
             or attempt.ended_at
             or status.phase not in (Phase.STARTING, Phase.PENDING)
         ):
-            self._warnings.pop(uid, None)
+            self._warnings.pop(key, None)
             return ()
         started = parse_time(attempt.started_at) or now
         age_seconds = (now - started).total_seconds()
-        read_at, known = self._warnings.get(uid, (float("-inf"), ()))
+        read_at, known = self._warnings.get(key, (float("-inf"), ()))
         pause = min(LONGEST_WAIT_SECONDS, max(FIRST_LOOK_SECONDS, age_seconds / 4))
         if age_seconds < FIRST_LOOK_SECONDS or time.monotonic() - read_at < pause:
             return known
         found = await self._read(resource, observed, attempt.number)
-        self._warnings[uid] = (time.monotonic(), found)
+        self._warnings[key] = (time.monotonic(), found)
         return found
 
     async def _read(

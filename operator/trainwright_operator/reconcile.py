@@ -31,7 +31,7 @@ from trainwright_operator.resolving import parse_run
 from trainwright_operator.run_queue import RunQueue
 from trainwright_operator.settings import Settings
 from trainwright_operator.status_patch import build_status_patch, is_progress_only
-from trainwright_operator.world import Raw, RunEntry, Uid, World
+from trainwright_operator.world import Raw, RunEntry, RunKey, World
 
 NUM_WORKERS = 8
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -51,15 +51,15 @@ class Reconciler:
         )
         self._observer = Observer(world, calls)
         self.queue = RunQueue()
-        self._failures: dict[Uid, int] = {}
-        self._job_problems: dict[Uid, Problem] = {}
-        self._progress_written: dict[Uid, float] = {}
-        self._last_reason: dict[Uid, str] = {}
+        self._failures: dict[RunKey, int] = {}
+        self._job_problems: dict[RunKey, Problem] = {}
+        self._progress_written: dict[RunKey, float] = {}
+        self._last_reason: dict[RunKey, str] = {}
 
-    def mark(self, uid: Uid | None) -> None:
+    def mark(self, key: RunKey | None) -> None:
         """Have a run looked at soon."""
-        if uid is not None:
-            self.queue.mark(uid)
+        if key is not None:
+            self.queue.mark(key)
 
     async def run_workers(self, can_begin: asyncio.Event) -> None:
         """Work for ever, once all that exists has been seen."""
@@ -68,85 +68,85 @@ class Reconciler:
 
     async def _work(self) -> None:
         while True:
-            uid = await self.queue.get()
+            key = await self.queue.get()
             try:
-                await self._reconcile_measured(uid)
+                await self._reconcile_measured(key)
             finally:
-                self.queue.done(uid)
+                self.queue.done(key)
 
-    async def _reconcile_measured(self, uid: Uid) -> None:
-        entry = self._world.entry(uid)
+    async def _reconcile_measured(self, key: RunKey) -> None:
+        entry = self._world.entry(key)
         if entry is None or entry.raw is None:
-            self._forget(uid)
+            self._forget(key)
             return
         started, kind, outcome = time.monotonic(), entry.raw["kind"], "ok"
         try:
-            await self.reconcile(uid, datetime.now(UTC))
-            self._failures.pop(uid, None)
+            await self.reconcile(key, datetime.now(UTC))
+            self._failures.pop(key, None)
         except ClusterCallError as error:
             outcome = "error"
-            self._retry(uid, entry.raw, error)
+            self._retry(key, entry.raw, error)
         except Exception:  # a defect in one run's decision must not end the others' worker
             outcome = "defect"
             logger.exception("reconciling %s failed", entry.raw["metadata"]["name"])
-            self._retry(uid, entry.raw, None)
+            self._retry(key, entry.raw, None)
         self._metrics.observe_reconcile(kind, outcome, time.monotonic() - started)
 
-    def _retry(self, uid: Uid, raw: Raw, error: ClusterCallError | None) -> None:
-        count = self._failures.get(uid, 0)
-        self._failures[uid] = count + 1
+    def _retry(self, key: RunKey, raw: Raw, error: ClusterCallError | None) -> None:
+        count = self._failures.get(key, 0)
+        self._failures[key] = count + 1
         pause = RETRY_SECONDS[min(count, len(RETRY_SECONDS) - 1)]
         if error is not None:
             name = raw["metadata"]["name"]
             logger.warning("run %s: %s; again in %.0f s", name, error, pause)
-        self.queue.mark_later(uid, pause)
+        self.queue.mark_later(key, pause)
 
-    def _forget(self, uid: Uid) -> None:
-        self.queue.forget(uid)
-        self._observer.forget(uid)
+    def _forget(self, key: RunKey) -> None:
+        self.queue.forget(key)
+        self._observer.forget(key)
         for memory in (
             self._failures,
             self._job_problems,
             self._progress_written,
             self._last_reason,
         ):
-            memory.pop(uid, None)
+            memory.pop(key, None)
 
-    async def reconcile(self, uid: Uid, now: datetime) -> Decision | None:
+    async def reconcile(self, key: RunKey, now: datetime) -> Decision | None:
         """Observe, decide, act, report; return what was decided, None if there was nothing to decide."""
-        entry = self._world.entry(uid)
+        entry = self._world.entry(key)
         if entry is None or entry.raw is None or entry.raw["metadata"].get("deletionTimestamp"):
             return None
         raw = entry.raw
         try:
             resource = parse_run(raw)
         except ValidationError as error:
-            await self._write_status(uid, raw, build_invalid_status(raw, error, now))
+            await self._write_status(key, raw, build_invalid_status(raw, error, now))
             return None
-        decision = await self._decide_and_create(uid, entry, resource, now)
-        self._log(uid, resource, decision)
-        if not await self._report(uid, raw, resource, decision):
+        decision = await self._decide_and_create(key, entry, resource, now)
+        self._log(key, resource, decision)
+        if not await self._report(key, raw, resource, decision):
             return None
         await self._tell(raw, decision, now)
-        await self._delete(uid, raw, decision)
+        await self._delete(key, raw, decision)
         if decision.again_seconds is not None:
-            self.queue.mark_later(uid, decision.again_seconds)
+            self.queue.mark_later(key, decision.again_seconds)
         return decision
 
     async def _decide_and_create(
-        self, uid: Uid, entry: RunEntry, resource: Resource, now: datetime
+        self, key: RunKey, entry: RunEntry, resource: Resource, now: datetime
     ) -> Decision:
         """Decide; if an attempt is to start, create it. Should that be refused, decide with that known."""
-        known = self._job_problems.get(uid)
-        seen = await self._observer.observe(uid, entry, resource, known, now)
+        known = self._job_problems.get(key)
+        seen = await self._observer.observe(key, entry, resource, known, now)
         decision = decide(resource, seen.observed, now, self._timing)
         if decision.start_attempt is None or seen.run is None:
             return decision
         problem = await self._create_attempt(resource, seen.run)
         if problem is None:
-            self._job_problems.pop(uid, None)
+            self._job_problems.pop(key, None)
         else:
-            self._job_problems[uid] = problem
+            self._job_problems[key] = problem
         if problem == known:
             return decision
         return decide(resource, replace(seen.observed, job_problem=problem), now, self._timing)
@@ -166,51 +166,51 @@ class Reconciler:
         self._world.see_job(answer)
         return None
 
-    def _log(self, uid: Uid, resource: Resource, decision: Decision) -> None:
+    def _log(self, key: RunKey, resource: Resource, decision: Decision) -> None:
         """One line per decision; unchanged cycles are silent."""
-        if self._last_reason.get(uid) == decision.reason:
+        if self._last_reason.get(key) == decision.reason:
             return
-        self._last_reason[uid] = decision.reason
+        self._last_reason[key] = decision.reason
         meta = resource.metadata
         logger.info("%s %s/%s: %s", resource.kind, meta.namespace, meta.name, decision.reason)
 
-    async def _report(self, uid: Uid, raw: Raw, resource: Resource, decision: Decision) -> bool:
+    async def _report(self, key: RunKey, raw: Raw, resource: Resource, decision: Decision) -> bool:
         """Write the status if it changed, progress alone not too often; False if the run is gone."""
         old, new = raw.get("status", {}), decision.status.to_manifest()
-        if decision.delete_run or not self._is_due(uid, old, new):
+        if decision.delete_run or not self._is_due(key, old, new):
             return True
-        if not await self._write_status(uid, raw, new):
+        if not await self._write_status(key, raw, new):
             return False
         self._count_ends(resource, decision)
         last = decision.status.attempts[-1] if decision.status.attempts else None
-        self._world.keep_pods_of(uid, last.number if last and not last.ended_at else None)
+        self._world.keep_pods_of(key, last.number if last and not last.ended_at else None)
         if new["phase"] == Phase.SUCCEEDED != old.get("phase"):
             meta = raw["metadata"]
             for other in self._world.dependants_of(raw["kind"], meta["namespace"], meta["name"]):
                 self.mark(other)
         return True
 
-    async def _write_status(self, uid: Uid, raw: Raw, new: Raw) -> bool:
+    async def _write_status(self, key: RunKey, raw: Raw, new: Raw) -> bool:
         """Bring the status to this if it differs; False if the run does not exist any more."""
         patch = build_status_patch(raw.get("status", {}), new)
         if not patch:
             return True
         answer = await self._calls.write_status(raw, patch)
         if answer is None:
-            self._world.lose_run(uid)
+            self._world.lose_run(key)
             return False
-        self._progress_written[uid] = time.monotonic()
+        self._progress_written[key] = time.monotonic()
         self._world.see_run(answer)
         return True
 
-    def _is_due(self, uid: Uid, old: Raw, new: Raw) -> bool:
+    def _is_due(self, key: RunKey, old: Raw, new: Raw) -> bool:
         """Whether more than progress changed, or the last write of progress is old enough."""
         if old == new or not is_progress_only(old, new):
             return True
-        since = time.monotonic() - self._progress_written.get(uid, float("-inf"))
+        since = time.monotonic() - self._progress_written.get(key, float("-inf"))
         if since >= self._settings.status_seconds:
             return True
-        self.queue.mark_later(uid, self._settings.status_seconds - since)
+        self.queue.mark_later(key, self._settings.status_seconds - since)
         return False
 
     def _count_ends(self, resource: Resource, decision: Decision) -> None:
@@ -221,15 +221,15 @@ class Reconciler:
             if attempt.ended_at and attempt.number not in before:
                 self._metrics.count_attempt(attempt.outcome or "", attempt.cause or "")
 
-    async def _delete(self, uid: Uid, raw: Raw, decision: Decision) -> None:
+    async def _delete(self, key: RunKey, raw: Raw, decision: Decision) -> None:
         """Delete what has to go; what turns out to be gone already is taken in."""
         namespace = raw["metadata"]["namespace"]
         for pod in decision.delete_pods:
             if await self._calls.delete_pod(namespace, pod.name, pod.grace_seconds):
-                self._world.lose_pod(uid, pod.name)
+                self._world.lose_pod(key, pod.name)
         for job in decision.delete_jobs:
             if await self._calls.delete_job(namespace, job):
-                self._world.lose_job(uid, job)
+                self._world.lose_job(key, job)
             await self._calls.delete_config_map(namespace, job)
         if decision.delete_run:
             await self._calls.delete_run(raw)

@@ -15,7 +15,7 @@ from typing import Protocol
 from trainwright_api import names
 
 from trainwright_operator.calls import ClusterCallError
-from trainwright_operator.world import Raw, Uid, World
+from trainwright_operator.world import Raw, RunKey, World
 
 FIRST_RETRY_SECONDS = 2.0
 LAG_SECONDS = 15.0  # what a watch has not told after so long, it has missed
@@ -40,9 +40,9 @@ class Listed:
     api: str
     plural: str
     selector: str
-    see: Callable[[Raw], Uid | None]
+    see: Callable[[Raw], RunKey | None]
     is_known: Callable[[Raw], bool]
-    lose_others: Callable[[set[Uid], int], list[Uid]]
+    lose_others: Callable[[set[str], int], list[RunKey]]
 
 
 class Resync:
@@ -51,7 +51,7 @@ class Resync:
     def __init__(
         self,
         world: World,
-        mark: Callable[[Uid | None], None],
+        mark: Callable[[RunKey | None], None],
         lists: ClusterLists,
         namespaces: tuple[str, ...],
         interval_seconds: float,
@@ -88,8 +88,8 @@ class Resync:
                 logger.warning("the watches have missed %d changes", num_missed)
             return
         self.is_complete.set()
-        for uid, _ in self._world.entries():
-            self._mark(uid)
+        for key, _ in self._world.entries():
+            self._mark(key)
 
     def _kinds(self) -> list[Listed]:
         world, ours = self._world, names.LABEL_RUN_UID
@@ -101,7 +101,7 @@ class Resync:
         ]
 
     def _runs(self, kind: str, plural: str) -> Listed:
-        def lose_others(uids: set[Uid], version: int) -> list[Uid]:
+        def lose_others(uids: set[str], version: int) -> list[RunKey]:
             return self._world.lose_runs_but(uids, version, kind)
 
         path = f"/apis/{names.API_VERSION}"
@@ -127,6 +127,6 @@ class Resync:
         for raw in missed:
             self._mark(listed.see(raw))
         lost = listed.lose_others({raw["metadata"]["uid"] for raw in found}, min(versions))
-        for uid in lost:
-            self._mark(uid)
+        for key in lost:
+            self._mark(key)
         return len(missed)

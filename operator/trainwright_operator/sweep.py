@@ -16,7 +16,7 @@ from trainwright_api import names
 from trainwright_operator.facts import PodFacts
 from trainwright_operator.operator_metrics import OperatorMetrics
 from trainwright_operator.untrusted import parse_report
-from trainwright_operator.world import RunEntry, Uid, World
+from trainwright_operator.world import RunEntry, RunKey, World
 
 MAXIMUM_REPORT_BYTES = 256 * 1024
 TIMEOUT_SECONDS = 2.0
@@ -31,7 +31,7 @@ class Sweep:
     def __init__(
         self,
         world: World,
-        mark: Callable[[Uid | None], None],
+        mark: Callable[[RunKey | None], None],
         interval_seconds: float,
         metrics: OperatorMetrics,
         *,
@@ -56,8 +56,8 @@ class Sweep:
         """Ask the master of every live run once."""
         started = time.monotonic()
         live = [
-            (uid, entry, master)
-            for uid, entry in self._world.entries()
+            (key, entry, master)
+            for key, entry in self._world.entries()
             if (master := _find_master(entry)) is not None
         ]
         self._odd_pods &= {master.uid for _, _, master in live}
@@ -65,7 +65,7 @@ class Sweep:
         self._metrics.observe_sweep(time.monotonic() - started)
 
     async def _ask(
-        self, session: aiohttp.ClientSession, uid: Uid, entry: RunEntry, master: PodFacts
+        self, session: aiohttp.ClientSession, key: RunKey, entry: RunEntry, master: PodFacts
     ) -> None:
         async with self._slots:
             body = await fetch_report(session, master.ip or "", self._port)
@@ -80,7 +80,7 @@ class Sweep:
         known = entry.report
         if known is None or (known.attempt, known.sequence) != (report.attempt, report.sequence):
             entry.report = report
-            self._mark(uid)
+            self._mark(key)
 
 
 def _find_master(entry: RunEntry) -> PodFacts | None:

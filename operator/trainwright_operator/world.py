@@ -16,7 +16,7 @@ from trainwright_api.report import RunReport
 from trainwright_operator.facts import JobFacts, PodFacts, parse_job, parse_pod, parse_version
 
 Raw = dict[str, Any]
-Uid = str
+RunKey = str  # namespace/uid: what another namespace calls ours is none of it
 Name = tuple[str, str, str]  # kind, namespace, name
 
 
@@ -26,103 +26,103 @@ class RunEntry:
 
     raw: Raw | None = None
     jobs: dict[str, JobFacts] = field(default_factory=dict)
-    pods: dict[Uid, PodFacts] = field(default_factory=dict)
+    pods: dict[str, PodFacts] = field(default_factory=dict)
     report: RunReport | None = None
 
 
 class World:
-    """All runs by uid."""
+    """All runs by key."""
 
     def __init__(self) -> None:
-        self._entries: dict[Uid, RunEntry] = {}
-        self._uids: dict[Name, Uid] = {}
+        self._entries: dict[RunKey, RunEntry] = {}
+        self._keys: dict[Name, RunKey] = {}
 
-    def entry(self, uid: Uid) -> RunEntry | None:
+    def entry(self, key: RunKey) -> RunEntry | None:
         """Return a run's entry."""
-        return self._entries.get(uid)
+        return self._entries.get(key)
 
-    def entries(self) -> Iterator[tuple[Uid, RunEntry]]:
+    def entries(self) -> Iterator[tuple[RunKey, RunEntry]]:
         """Yield the runs that exist."""
-        for uid, entry in list(self._entries.items()):
+        for key, entry in list(self._entries.items()):
             if entry.raw is not None:
-                yield uid, entry
+                yield key, entry
 
     def find(self, kind: str, namespace: str, name: str) -> Raw | None:
         """Return a run by name."""
-        uid = self._uids.get((kind, namespace, name))
-        entry = self._entries.get(uid) if uid else None
+        key = self._keys.get((kind, namespace, name))
+        entry = self._entries.get(key) if key else None
         return entry.raw if entry else None
 
-    def see_run(self, raw: Raw, *, is_deleted: bool = False) -> Uid:
-        """Take in a run and return its uid."""
-        uid: Uid = raw["metadata"]["uid"]
+    def see_run(self, raw: Raw, *, is_deleted: bool = False) -> RunKey:
+        """Take in a run and return its key."""
+        key = run_key(raw)
         if is_deleted:
-            self.lose_run(uid)
-            return uid
-        entry = self._entries.setdefault(uid, RunEntry())
+            self.lose_run(key)
+            return key
+        entry = self._entries.setdefault(key, RunEntry())
         if entry.raw is None or parse_version(raw) >= parse_version(entry.raw):
             entry.raw = raw
-            self._uids[_name(raw)] = uid
-        return uid
+            self._keys[_name(raw)] = key
+        return key
 
-    def lose_run(self, uid: Uid) -> None:
+    def lose_run(self, key: RunKey) -> None:
         """Forget a run that does not exist any more; its children go with it."""
-        entry = self._entries.pop(uid, None)
-        if entry is not None and entry.raw is not None and self._uids.get(_name(entry.raw)) == uid:
-            del self._uids[_name(entry.raw)]
+        entry = self._entries.pop(key, None)
+        if entry is not None and entry.raw is not None and self._keys.get(_name(entry.raw)) == key:
+            del self._keys[_name(entry.raw)]
 
-    def see_job(self, raw: Raw, *, is_deleted: bool = False) -> Uid | None:
-        """Take in a PyTorchJob and return the uid of its run."""
-        uid = _run_uid(raw)
-        if uid is None:
+    def see_job(self, raw: Raw, *, is_deleted: bool = False) -> RunKey | None:
+        """Take in a PyTorchJob and return the key of its run."""
+        key = _owner_key(raw)
+        if key is None:
             return None
         facts = parse_job(raw)
         if is_deleted:
-            self.lose_job(uid, facts.name)
-            return uid
-        jobs = self._entries.setdefault(uid, RunEntry()).jobs
+            self.lose_job(key, facts.name)
+            return key
+        jobs = self._entries.setdefault(key, RunEntry()).jobs
         known = jobs.get(facts.name)
         if known is None or facts.version >= known.version:
             jobs[facts.name] = facts
-        return uid
+        return key
 
-    def lose_job(self, uid: Uid, name: str) -> None:
+    def lose_job(self, key: RunKey, name: str) -> None:
         """Take in that a job does not exist any more."""
-        if (entry := self._entries.get(uid)) is not None:
+        if (entry := self._entries.get(key)) is not None:
             entry.jobs.pop(name, None)
-            self._drop_if_empty(uid)
+            self._drop_if_empty(key)
 
     def see_pod(
         self, raw: Raw, *, is_deleted: bool = False, now: datetime | None = None
-    ) -> Uid | None:
-        """Take in a pod and return the uid of its run."""
-        uid = _run_uid(raw)
-        if uid is None:
+    ) -> RunKey | None:
+        """Take in a pod and return the key of its run."""
+        key = _owner_key(raw)
+        if key is None:
             return None
-        entry = self._entries.setdefault(uid, RunEntry())
+        entry = self._entries.setdefault(key, RunEntry())
         facts = parse_pod(raw, is_gone=is_deleted)
         known = entry.pods.get(facts.uid)
         if known is not None and (known.is_gone or facts.version < known.version):
-            return uid
+            return key
         entry.pods[facts.uid] = _remember(facts, known, now or datetime.now(UTC))
-        self._drop_if_empty(uid)
-        return uid
+        self._drop_if_empty(key)
+        return key
 
-    def lose_pod(self, uid: Uid, name: str, now: datetime | None = None) -> None:
+    def lose_pod(self, key: RunKey, name: str, now: datetime | None = None) -> None:
         """Take in that no pod of this name exists any more."""
-        entry = self._entries.get(uid)
+        entry = self._entries.get(key)
         for pod in list(entry.pods.values()) if entry else ():
             if entry and pod.name == name and not pod.is_gone:
                 gone = replace(pod, is_gone=True)
                 entry.pods[pod.uid] = _remember(gone, pod, now or datetime.now(UTC))
-                self._drop_if_empty(uid)
+                self._drop_if_empty(key)
 
-    def keep_pods_of(self, uid: Uid, attempt: int | None) -> None:
+    def keep_pods_of(self, key: RunKey, attempt: int | None) -> None:
         """Forget the vanished pods of all attempts but this one."""
-        if (entry := self._entries.get(uid)) is not None:
+        if (entry := self._entries.get(key)) is not None:
             entry.pods = {
-                key: pod
-                for key, pod in entry.pods.items()
+                pod_uid: pod
+                for pod_uid, pod in entry.pods.items()
                 if not pod.is_gone or pod.attempt == attempt
             }
 
@@ -130,74 +130,74 @@ class World:
 
     def knows_run(self, raw: Raw) -> bool:
         """Whether this version of a run, or a newer one, has been seen."""
-        entry = self._entries.get(raw["metadata"]["uid"])
+        entry = self._entries.get(run_key(raw))
         known = entry.raw if entry else None
         return known is not None and parse_version(known) >= parse_version(raw)
 
     def knows_job(self, raw: Raw) -> bool:
         """Whether this version of a job, or a newer one, has been seen."""
-        entry = self._entries.get(_run_uid(raw) or "")
+        entry = self._entries.get(_owner_key(raw) or "")
         known = entry.jobs.get(raw["metadata"]["name"]) if entry else None
         return known is not None and known.version >= parse_version(raw)
 
     def knows_pod(self, raw: Raw) -> bool:
         """Whether this version of a pod, or a newer one, or its end has been seen."""
-        entry = self._entries.get(_run_uid(raw) or "")
+        entry = self._entries.get(_owner_key(raw) or "")
         known = entry.pods.get(raw["metadata"]["uid"]) if entry else None
         return known is not None and (known.is_gone or known.version >= parse_version(raw))
 
-    def lose_runs_but(self, uids: Collection[Uid], version: int, kind: str) -> list[Uid]:
+    def lose_runs_but(self, uids: Collection[str], version: int, kind: str) -> list[RunKey]:
         """Forget the runs of a kind that a list does not hold; return their uids."""
         lost = [
-            uid
-            for uid, entry in self.entries()
+            key
+            for key, entry in self.entries()
             if entry.raw
             and entry.raw["kind"] == kind
-            and uid not in uids
+            and entry.raw["metadata"]["uid"] not in uids
             and parse_version(entry.raw) <= version
         ]
-        for uid in lost:
-            self.lose_run(uid)
+        for key in lost:
+            self.lose_run(key)
         return lost
 
-    def lose_jobs_but(self, uids: Collection[Uid], version: int) -> list[Uid]:
+    def lose_jobs_but(self, uids: Collection[str], version: int) -> list[RunKey]:
         """Forget the jobs that a list does not hold; return the uids of their runs."""
         lost = [
-            (uid, job.name)
-            for uid, entry in self._entries.items()
+            (key, job.name)
+            for key, entry in self._entries.items()
             for job in entry.jobs.values()
             if job.uid not in uids and job.version <= version
         ]
-        for uid, name in lost:
-            self.lose_job(uid, name)
-        return [uid for uid, _ in lost]
+        for key, name in lost:
+            self.lose_job(key, name)
+        return [key for key, _ in lost]
 
-    def lose_pods_but(self, uids: Collection[Uid], version: int) -> list[Uid]:
+    def lose_pods_but(self, uids: Collection[str], version: int) -> list[RunKey]:
         """Take in that the pods that a list does not hold are gone; return the uids of their runs."""
         lost = [
-            (uid, pod.name)
-            for uid, entry in self._entries.items()
+            (key, pod.name)
+            for key, entry in self._entries.items()
             for pod in entry.pods.values()
             if not pod.is_gone and pod.uid not in uids and pod.version <= version
         ]
-        for uid, name in lost:
-            self.lose_pod(uid, name)
-        return [uid for uid, _ in lost]
+        for key, name in lost:
+            self.lose_pod(key, name)
+        return [key for key, _ in lost]
 
-    def _drop_if_empty(self, uid: Uid) -> None:
+    def _drop_if_empty(self, key: RunKey) -> None:
         """Nothing needs to be known of the last children of a run that is gone."""
-        entry = self._entries[uid]
+        entry = self._entries[key]
         if entry.raw is None and not entry.jobs and all(p.is_gone for p in entry.pods.values()):
-            del self._entries[uid]
+            del self._entries[key]
 
-    def dependants_of(self, kind: str, namespace: str, name: str) -> Iterator[Uid]:
+    def dependants_of(self, kind: str, namespace: str, name: str) -> Iterator[RunKey]:
         """Yield the runs of a namespace that may wait for this one."""
-        for uid, entry in self.entries():
+        for key, entry in self.entries():
             raw = entry.raw or {}
             if raw["metadata"]["namespace"] != namespace:
                 continue
             if (kind, name) in _referenced(raw.get("spec", {})):
-                yield uid
+                yield key
 
 
 def _remember(facts: PodFacts, known: PodFacts | None, now: datetime) -> PodFacts:
@@ -224,6 +224,13 @@ def _name(raw: Raw) -> Name:
     return raw["kind"], metadata["namespace"], metadata["name"]
 
 
-def _run_uid(raw: Raw) -> Uid | None:
-    uid: Uid | None = raw["metadata"].get("labels", {}).get(names.LABEL_RUN_UID)
-    return uid
+def run_key(raw: Raw) -> RunKey:
+    """Return the key of a run."""
+    return f"{raw['metadata']['namespace']}/{raw['metadata']['uid']}"
+
+
+def _owner_key(raw: Raw) -> RunKey | None:
+    """Return the key of the run that a child's labels name; only one of its own namespace can be meant."""
+    metadata = raw["metadata"]
+    uid = metadata.get("labels", {}).get(names.LABEL_RUN_UID)
+    return f"{metadata['namespace']}/{uid}" if uid else None

@@ -6,7 +6,9 @@ what a container does is said by the test, as a patch of the pod's status.
 """
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -63,6 +65,17 @@ class PlayedCluster:
         self.cluster.kubectl("create", "namespace", self.namespace)
         accounts = self.core.list_namespaced_service_account
         wait_for("an account for pods", lambda: accounts(self.namespace).items, SECONDS)
+
+    @classmethod
+    @contextmanager
+    def named(cls, cluster: Cluster, test_name: str) -> Iterator["PlayedCluster"]:
+        """A new namespace named after a test; its end is not waited for."""
+        plain = re.sub(r"[^a-z0-9]+", "-", test_name.removeprefix("test_"))
+        played = cls(cluster, plain[:50].strip("-"))
+        yield played
+        cluster.kubectl("delete", "namespace", played.namespace, "--wait=false")
+        played.stuck.clear()
+        played.end_deleted_pods()
 
     # Runs
 
@@ -141,6 +154,9 @@ class PlayedCluster:
             self.patch_pod(pod, {"running": {"startedAt": now()}}, "Running")
         return pods
 
+    def delete_job(self, name: str) -> None:
+        self.custom.delete_namespaced_custom_object(*JOB_GROUP, self.namespace, "pytorchjobs", name)
+
     def make_pods(self, job: Raw) -> list[str]:
         """As Kubeflow does: pods owned by the job, labelled by replica."""
         meta = job["metadata"]
@@ -186,6 +202,11 @@ class PlayedCluster:
         """The pods that exist, by name."""
         found = self.core.list_namespaced_pod(self.namespace).items
         return {pod.metadata.name: pod for pod in found}
+
+    def pods_left(self) -> dict[str, Any]:
+        """The pods that exist after those that were deleted have ended."""
+        self.end_deleted_pods()
+        return self.pods()
 
     def patch_pod(self, name: str, state: Raw, phase: str, **status: Any) -> None:
         """Say what the kubelet would say of a pod."""

@@ -5,7 +5,6 @@ moments: which object is written when, and what is left when the operator dies i
 """
 
 import json
-import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -39,12 +38,8 @@ def operator(operator_plane: Cluster) -> Iterator[OperatorProcess]:
 def place(
     operator_plane: Cluster, operator: OperatorProcess, request: pytest.FixtureRequest
 ) -> Iterator[PlayedCluster]:
-    namespace = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_"))[:50].strip("-")
-    played = PlayedCluster(operator_plane, namespace)
-    yield played
-    operator_plane.kubectl("delete", "namespace", namespace, "--wait=false")
-    played.stuck.clear()
-    played.end_deleted_pods()
+    with PlayedCluster.named(operator_plane, request.node.name) as played:
+        yield played
 
 
 def succeed(place: PlayedCluster, pods: list[str]) -> None:
@@ -167,11 +162,11 @@ def test_a_user_error_ends_the_run_at_once(place: PlayedCluster) -> None:
     place.fail_job("wrong-1")
     status = place.wait_for_phase(run, Phase.FAILED)
     assert (status["reason"], status["message"]) == ("UserError", message)
-    wait_for("the other pod is told to stop", lambda: _is_going(place, worker), 10)
+    wait_for("the other pod is told to stop", lambda: is_going(place, worker), 10)
     assert master in place.pods(), "the culprit's log stays"
 
 
-def _is_going(place: PlayedCluster, name: str) -> bool:
+def is_going(place: PlayedCluster, name: str) -> bool:
     pod = place.pods().get(name)
     return pod is None or pod.metadata.deletion_timestamp is not None
 
@@ -181,9 +176,7 @@ def test_suspend_and_resume(place: PlayedCluster) -> None:
     place.start(run)
     place.wait_for_phase(run, Phase.RUNNING)
     place.change(run, suspend=True)
-    wait_for(
-        "the pods are told to stop", lambda: all(_is_going(place, p) for p in place.pods()), 10
-    )
+    wait_for("the pods are told to stop", lambda: all(is_going(place, p) for p in place.pods()), 10)
     saved = {"step": 33, "uri": "s3://runs/x/step-000033/", "sizeBytes": 9, "verified": True}
     words = {
         "outcome": "Interrupted",

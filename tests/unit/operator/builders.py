@@ -11,6 +11,7 @@ from trainwright_operator.facts import JobFacts, Observed, PodFacts, format_time
 
 T0 = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 UID = "11111111-2222-3333-4444-555555555555"
+KEY = f"team/{UID}"  # of the run in the operator's world
 
 
 def at(seconds: float) -> datetime:

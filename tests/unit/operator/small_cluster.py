@@ -162,7 +162,12 @@ class SmallCluster:
                     "job": job,
                     "index": str(number),
                 }
-                raw = {"metadata": {"name": name, "labels": labels}, "spec": {"nodeName": "n"}}
+                meta = {
+                    "name": name,
+                    "namespace": manifest["metadata"]["namespace"],
+                    "labels": labels,
+                }
+                raw = {"metadata": meta, "spec": {"nodeName": "n"}}
                 self.pods[name] = self._stamp(raw | {"status": {"phase": "Pending"}}, name)
 
     def _advance(self, pod: Raw) -> None:

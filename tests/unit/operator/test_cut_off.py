@@ -12,7 +12,7 @@ from trainwright_operator.reconcile import Reconciler
 from trainwright_operator.settings import Settings
 from trainwright_operator.world import World
 
-from tests.unit.operator.builders import UID, raw_run
+from tests.unit.operator.builders import KEY, raw_run
 from tests.unit.operator.small_cluster import CutOffError, Raw, Script, SmallCluster, end
 
 STEP_SECONDS = 1.0
@@ -114,12 +114,12 @@ class Story:
         """As at each event; one that was cut off goes on with a new process."""
         self.cluster.show(self.world)
         try:
-            await self.reconciler.reconcile(UID, self.cluster.now)
+            await self.reconciler.reconcile(KEY, self.cluster.now)
         except CutOffError:
             self.restart_operator()
             self.cluster.tick(STEP_SECONDS)
             self.cluster.show(self.world)
-            await self.reconciler.reconcile(UID, self.cluster.now)
+            await self.reconciler.reconcile(KEY, self.cluster.now)
 
 
 def play(case: Case, cut_after: int | None = None, **options: Any) -> tuple[Raw, SmallCluster]:

@@ -3,9 +3,17 @@ from typing import Any
 from trainwright_api import names
 from trainwright_operator.world import World
 
-from tests.unit.operator.builders import UID, at, raw_run
+from tests.unit.operator.builders import KEY, UID, at, raw_run
 
-JOB = {"metadata": {"name": "gpt-1", "uid": "j", "resourceVersion": "5", "labels": {}}}
+JOB = {
+    "metadata": {
+        "name": "gpt-1",
+        "namespace": "team",
+        "uid": "j",
+        "resourceVersion": "5",
+        "labels": {},
+    }
+}
 
 
 def raw_pod(version: int = 5, *, exit_code: int | None = None) -> dict[str, Any]:
@@ -13,7 +21,8 @@ def raw_pod(version: int = 5, *, exit_code: int | None = None) -> dict[str, Any]
     state = {"running": {}} if exit_code is None else terminated
     labels = {names.LABEL_RUN_UID: UID, names.LABEL_ATTEMPT: "1"}
     return {
-        "metadata": {"name": "p", "uid": "p", "resourceVersion": str(version), "labels": labels},
+        "metadata": {"name": "p", "namespace": "team", "uid": "p"}
+        | {"resourceVersion": str(version), "labels": labels},
         "status": {
             "phase": "Running",
             "containerStatuses": [{"name": names.TRAINER_CONTAINER, "state": state}],
@@ -23,8 +32,8 @@ def raw_pod(version: int = 5, *, exit_code: int | None = None) -> dict[str, Any]
 
 def raw_job(version: int = 5) -> dict[str, Any]:
     labels = {names.LABEL_RUN_UID: UID, names.LABEL_ATTEMPT: "1"}
-    meta = {"name": "gpt-1", "uid": "j", "resourceVersion": str(version), "labels": labels}
-    return {"metadata": meta}
+    meta = {"name": "gpt-1", "namespace": "team", "uid": "j"}
+    return {"metadata": meta | {"resourceVersion": str(version), "labels": labels}}
 
 
 def run_of(version: int) -> dict[str, Any]:
@@ -34,7 +43,7 @@ def run_of(version: int) -> dict[str, Any]:
 
 
 def only_pod(world: World) -> Any:
-    entry = world.entry(UID)
+    entry = world.entry(KEY)
     assert entry is not None
     (pod,) = entry.pods.values()
     return pod
@@ -44,7 +53,7 @@ def test_older_versions_that_arrive_late_are_left_aside() -> None:
     world = World()
     world.see_run(run_of(10))
     world.see_run(run_of(9))
-    entry = world.entry(UID)
+    entry = world.entry(KEY)
     assert entry is not None
     assert entry.raw is not None
     assert entry.raw["metadata"]["resourceVersion"] == "10"
@@ -65,10 +74,10 @@ def test_a_vanished_pod_keeps_its_end_until_its_attempt_is_over() -> None:
     world.see_pod(raw_pod(5))
     assert only_pod(world).is_gone
 
-    world.keep_pods_of(UID, 1)
+    world.keep_pods_of(KEY, 1)
     assert only_pod(world).is_gone
-    world.keep_pods_of(UID, None)
-    entry = world.entry(UID)
+    world.keep_pods_of(KEY, None)
+    entry = world.entry(KEY)
     assert entry is not None
     assert not entry.pods
 
@@ -85,7 +94,7 @@ def test_nothing_is_kept_of_a_run_that_is_gone() -> None:
     world.see_pod(raw_pod(6))
     world.see_job(raw_job(7), is_deleted=True)
     world.see_pod(raw_pod(7), is_deleted=True)
-    assert world.entry(UID) is None
+    assert world.entry(KEY) is None
 
 
 def test_a_new_run_of_the_same_name_is_another() -> None:
@@ -107,12 +116,12 @@ def test_a_complete_list_tells_what_has_vanished_but_not_of_what_is_newer() -> N
     world.see_pod(raw_pod(5))
     assert world.lose_pods_but({"p"}, 9) == []
     assert world.lose_pods_but(set(), 4) == []
-    assert world.lose_pods_but(set(), 5) == [UID]
+    assert world.lose_pods_but(set(), 5) == [KEY]
     assert only_pod(world).is_gone
     assert world.lose_jobs_but(set(), 4) == []
-    assert world.lose_jobs_but(set(), 5) == [UID]
+    assert world.lose_jobs_but(set(), 5) == [KEY]
     assert world.lose_runs_but(set(), 9, "FineTuneJob") == []
-    assert world.lose_runs_but(set(), 9, "TrainingRun") == [UID]
+    assert world.lose_runs_but(set(), 9, "TrainingRun") == [KEY]
 
 
 def test_objects_of_others_are_none_of_our_business() -> None:

@@ -19,7 +19,6 @@ from trainwright_api.run import Run
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from trainwright_trainer.data.encoding import clean
-from trainwright_trainer.data.permutation import combine
 from trainwright_trainer.data.reading import SourceReader
 from trainwright_trainer.data.sources import Source, open_sources
 from trainwright_trainer.data.splitting import is_held_out, position_hash
@@ -34,7 +33,6 @@ TOKENIZER_FOLDER = "tokenizer"
 COMPLETE_FILE = "complete.json"  # written last; names the files with their SHA-256
 BEGIN, END, PADDING, UNKNOWN = "<|begin|>", "<|end|>", "<|padding|>", "<|unknown|>"
 SPECIAL_TOKENS = [BEGIN, END, PADDING, UNKNOWN]
-_SAMPLING = 3  # keeps the choice of documents apart from other uses of their hash
 
 logger = logging.getLogger(__name__)
 
@@ -168,16 +166,20 @@ def _training_texts(run: Run, sources: list[Source]) -> Iterator[str]:
     total = sum(source.size_bytes for source in sources)
     fraction = run.data.validation.fraction if run.data.validation else 0.0
     for source in sources:
-        budget = TRAINING_TEXT_BYTES * source.size_bytes // total
+        budget = TRAINING_TEXT_BYTES * source.size_bytes / total
         # Compressed files hold more text than their size says: the budget stops them, not the rate.
         rate = min(1.0, TRAINING_TEXT_BYTES / total)
+        num_seen = num_taken = 0  # bytes of text
         for piece in SourceReader(source).texts():
             position = np.array(position_hash(source.uri_of(piece.file), piece.row), np.uint64)
-            if is_held_out(position, fraction) or combine(_SAMPLING, position) > rate * 2**64:
+            if is_held_out(position, fraction):
                 continue
-            yield clean(piece.text)
-            budget -= len(piece.text.encode("utf-8", "replace"))
-            if budget <= 0:
+            num_bytes = len(piece.text.encode("utf-8", "replace"))
+            if num_taken <= rate * num_seen:  # spread evenly, and never nothing
+                yield clean(piece.text)
+                num_taken += num_bytes
+            num_seen += num_bytes
+            if num_taken >= budget:
                 break
 
 

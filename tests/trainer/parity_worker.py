@@ -9,10 +9,10 @@ import shutil
 import sys
 from pathlib import Path
 
-import torch
 from trainwright_api.run import Run
 from trainwright_trainer.build import build_run
-from trainwright_trainer.distributed import choose_device, join_group
+from trainwright_trainer.distributed import join_group
+from trainwright_trainer.preflight import prepare_run
 from trainwright_trainer.settings import read_settings
 from trainwright_trainer.train import Trainer
 
@@ -24,11 +24,10 @@ def main(layouts_file: Path, output: Path) -> None:
     group = join_group(next(iter(runs.values())), settings)
     for name, run in runs.items():
         trainer = Trainer(run, settings)
-        trainer.group, trainer.device = group, choose_device(run, settings)
-        trainer.built = build_run(run, settings, group, trainer.reporter)
-        torch.manual_seed(run.seed)
-        for _ in range(trainer.built.total_steps):
-            trainer._train_step()
+        prepared = prepare_run(run, settings, group, trainer.reporter)
+        trainer.set_up(prepared, build_run(prepared, group, trainer.reporter), group)
+        for _ in range(prepared.total_steps):
+            trainer.train_step()
         if group.rank == 0:
             losses = [row.loss for row in trainer.reporter.history]
             (output / f"{name}.json").write_text(json.dumps(losses))

@@ -52,8 +52,13 @@ class Launched:
         return sorted(int(pid) for pid in path.read_text().split())
 
 
-def launch(run: Run, folder: Path) -> Launched:
-    """Start the launcher on a run with scratch and termination message in a folder."""
+def launch(
+    run: Run, folder: Path, *, node_rank: int = 0, master_port: int | None = None, **more: str
+) -> Launched:
+    """Start a pod's launcher on a run, with scratch and termination message in a folder.
+
+    `more` goes into its environment.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     run_file = folder / "run.json"
     run_file.write_text(run.model_dump_json(by_alias=True))
@@ -62,7 +67,9 @@ def launch(run: Run, folder: Path) -> Launched:
         "TRAINWRIGHT_SCRATCH_FOLDER": str(folder / "scratch"),
         "TRAINWRIGHT_TERMINATION_FILE": str(folder / "termination"),
         "TRAINWRIGHT_PORT": str(port),
-        "MASTER_PORT": str(free_port()),
+        "MASTER_PORT": str(master_port or free_port()),
+        "PET_NODE_RANK": str(node_rank),
+        **more,
     }
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -70,6 +77,7 @@ def launch(run: Run, folder: Path) -> Launched:
             env=environment,
             stdout=log,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
     return Launched(process, folder, port)
 

@@ -20,7 +20,13 @@ LAYOUTS = [
     for ranks in (1, 2)
     for accumulation in (1, 4)
     for stage in (1, 2, 3)
-] + [(Precision.BF16, 1, 4, 1), (Precision.BF16, 2, 1, 2), (Precision.BF16, 2, 4, 3)]
+] + [
+    (Precision.FP32, 1, 1, 0),
+    (Precision.FP32, 2, 4, 0),
+    (Precision.BF16, 1, 4, 1),
+    (Precision.BF16, 2, 1, 2),
+    (Precision.BF16, 2, 4, 3),
+]
 
 
 def name_of(layout: tuple[Precision, int, int, int]) -> str:

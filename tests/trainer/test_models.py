@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from trainwright_api.data import Location
+from trainwright_api.report import Manifest
 from trainwright_api.resources import Adapter, AdapterType
 from trainwright_api.run import RunModel
 from trainwright_trainer.data.batch import IGNORED_LABEL, Batch
 from trainwright_trainer.data.tokenizers import train_tokenizer
 from trainwright_trainer.export import export_model, merge_adapter, rebuild_model
 from trainwright_trainer.groups import SingleGroup
-from trainwright_trainer.models import build_model, load_config, measure_model
+from trainwright_trainer.models import build_model, load_config, measure_model, measure_run
 from trainwright_trainer.objectives.base import DeviceBatch
 from trainwright_trainer.objectives.causal_lm import token_loss_sum
+from trainwright_trainer.preflight import prepare_run
+from trainwright_trainer.report import Reporter
+from trainwright_trainer.saving import TrainingState
 from trainwright_trainer.settings import Settings
-from trainwright_trainer.store import open_store
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from tests.trainer.tiny_runs import TINY, tiny_run
@@ -81,24 +83,24 @@ def test_facts_are_counted_on_the_model(tokenizer: PreTrainedTokenizerFast, tmp_
     run = tiny_run(tmp_path, adapter=Adapter(type=AdapterType.LORA, rank=4))
     config = load_config(run, None, tokenizer)
     facts = measure_model(run, build_model(run, config, None, SingleGroup()), config)
+    assert facts == measure_run(run, config)
     assert facts.num_layers == 2
     assert facts.trainable_parameters == 2 * 4 * (4 * (64 + 64) + 3 * (64 + 128))
 
 
-def test_adapter_is_exported_beside_and_merged_into_the_base_model(
-    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
-) -> None:
+def test_adapter_is_exported_beside_and_merged_into_the_base_model(tmp_path: Path) -> None:
     run = tiny_run(tmp_path, adapter=Adapter(type=AdapterType.LORA, rank=4))
     run = run.model_copy(update={"output": run.output.model_copy(update={"merge": True})})
-    config = load_config(run, None, tokenizer)
+    settings = Settings(scratch_folder=tmp_path / "scratch")
+    prepared = prepare_run(run, settings, SingleGroup(), Reporter(run, settings))
+    config, tokenizer = prepared.config, prepared.tokenizer
     model = build_model(run, config, None, SingleGroup())
     torch.manual_seed(3)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             parameter.data.normal_(std=0.05)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    store = open_store(Location(uri=run.output.uri), Settings(), field="spec.output")
-    status = export_model(run, config, weights, tokenizer, store, tmp_path / "scratch", ["before"])
+    status = export_model(prepared, weights, TrainingState(step=3), samples_before=["before"])
 
     ids = torch.arange(20).unsqueeze(0)
     expected = rebuild_model(run, config, weights)(ids).logits
@@ -113,6 +115,10 @@ def test_adapter_is_exported_beside_and_merged_into_the_base_model(
     adapted = PeftModel.from_pretrained(plain, folder / "adapter")(ids).logits
     assert torch.allclose(adapted, expected, atol=1e-4)
     assert AutoTokenizer.from_pretrained(folder).eos_token == tokenizer.eos_token
+    manifest = Manifest.model_validate_json((folder / "manifest.json").read_text())
+    written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert {file.path for file in manifest.files} == written - {"manifest.json"}
+    assert sum(file.size_bytes for file in manifest.files) == status.size_bytes
 
 
 def test_a_merge_that_changes_the_model_is_refused(

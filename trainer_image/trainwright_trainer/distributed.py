@@ -38,18 +38,34 @@ def join_group(run: Run, settings: Settings) -> Group:
 
 
 def _join_deepspeed() -> None:
-    """Give DeepSpeed the joined group.
+    """Give DeepSpeed the joined group; nothing may be compiled at run time.
 
-    On CPUs it would compile an operator of its own at this point (used for inference only). Its
-    list of operators that can be built is emptied first: nothing may be compiled at run time.
+    On CPUs it would compile an operator of its own at this point (used for inference only): its list
+    of operators that can be built is emptied first.
     """
     import deepspeed
     import deepspeed.ops
 
     deepspeed.ops.__compatible_ops__ = {}
+    _import_muon_uncompiled()
     deepspeed.init_distributed(
         dist_init_required=False if deepspeed.comm.is_initialized() else None
     )
+
+
+def _import_muon_uncompiled() -> None:
+    """Import DeepSpeed's Muon optimizer without torch.compile around its functions.
+
+    Every engine imports it, used or not, and the decorators alone cost 3 s of a rank's start.
+    """
+    from deepspeed.runtime import compiler
+
+    compile_function = compiler.compile
+    compiler.compile = lambda: compiler.dummy_decorator
+    try:
+        import deepspeed.runtime.zero.muon.original_muon  # noqa: F401
+    finally:
+        compiler.compile = compile_function
 
 
 def choose_device(run: Run, settings: Settings) -> torch.device:

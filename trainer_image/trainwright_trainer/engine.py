@@ -1,5 +1,6 @@
 """The DeepSpeed engine of a run: its configuration, and the few things the loop asks of it."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ class Engine:
         self.engine, self.optimizer, _, _ = deepspeed.initialize(
             model=model, optimizer=optimizer, config=build_deepspeed_config(run, plan, facts)
         )
-        self._clip = run.optimizer.gradient_clipping
+        self._num_skipped_here = 0
 
     @property
     def model(self) -> torch.nn.Module:
@@ -110,13 +111,17 @@ class Engine:
         The norm is that before clipping; None between the micro-batches of a step.
         """
         is_boundary = self.engine.is_gradient_accumulation_boundary()
-        norm = self._plain_norm() if is_boundary and not self.engine.zero_optimization() else None
+        norm = None
+        if is_boundary and not self.engine.zero_optimization():
+            norm = self._plain_norm()
+            if not math.isfinite(norm):
+                self._skip_plain_step()
         self.engine.step()
         if not is_boundary:
             return None
         if norm is None:
             norm = self.engine.get_global_grad_norm()
-        return float("nan") if norm is None else float(norm)
+        return math.nan if norm is None else float(norm)
 
     def _plain_norm(self) -> float:
         """Without ZeRO DeepSpeed tells no norm; gradients are whole on every rank then."""
@@ -127,10 +132,16 @@ class Engine:
         ]
         return float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0
 
+    def _skip_plain_step(self) -> None:
+        """Do without ZeRO what ZeRO does: leave the weights alone if the gradient is not finite."""
+        for parameter in self.module.parameters():
+            parameter.grad = None
+        self._num_skipped_here += 1
+
     @property
     def num_skipped(self) -> int:
-        """Optimizer steps skipped so far because gradients overflowed."""
-        return int(self.engine.skipped_steps)
+        """Optimizer steps skipped so far because gradients were not finite."""
+        return int(self.engine.skipped_steps) + self._num_skipped_here
 
     @property
     def loss_scale(self) -> float:
@@ -156,6 +167,20 @@ class Engine:
         )
         if path is None:
             raise RuntimeError(f"DeepSpeed found no checkpoint in {folder}")
+
+    def load_universal(self, folder: Path, tag: str) -> None:
+        """Restore the state of a checkpoint in DeepSpeed's universal format; collective.
+
+        Frozen weights are not in it and stay as they are. The setting is for this load only: with it
+        on, saving under ZeRO 3 would lose files (DeepSpeed issue 7546).
+        """
+        self.engine._config.load_universal_checkpoint = True
+        try:
+            path, _ = self.engine.load_checkpoint(str(folder), tag=tag, load_module_strict=False)
+        finally:
+            self.engine._config.load_universal_checkpoint = False
+        if path is None:
+            raise RuntimeError(f"DeepSpeed found no universal checkpoint in {folder}")
 
     @property
     def _has_frozen(self) -> bool:

@@ -13,6 +13,8 @@ Messages of user errors have the form `spec.path: got X, expected Y; remedy`.
 
 from trainwright_api.names import Cause
 
+LOST_CONTACT = "lost contact"  # how the message of a PeerLostError begins
+
 
 class TrainerError(Exception):
     """An end of the trainer that it can explain."""

@@ -4,26 +4,39 @@ Rank 0 rebuilds the model on the CPU from the gathered weights: the same path fo
 and what is saved is what was asked to complete the sample prompts.
 """
 
+import hashlib
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from trainwright_api.names import MANIFEST_FILE
+from trainwright_api.report import Manifest, ManifestFile
 from trainwright_api.resources import AdapterType
 from trainwright_api.run import Run
 from trainwright_api.status import GeneratedSample, ModelStatus
 from trainwright_api.training import Precision
-from transformers import PretrainedConfig, PreTrainedTokenizerFast
+from transformers import GenerationConfig, PretrainedConfig
 
 from trainwright_trainer.errors import TrainerError
 from trainwright_trainer.models import add_adapter, new_model
+from trainwright_trainer.preflight import PreparedRun
 from trainwright_trainer.sampling import complete_prompts
+from trainwright_trainer.saving import TrainingState
 from trainwright_trainer.store import Store
 
 MERGE_TOLERANCE = 1e-2  # largest difference of logits that a merge may make, relative to their size
 ADAPTER_FOLDER = "adapter"
+_SMALLEST_ADAPTER_BYTES = 1024
+_READ_FIRST = ("config.json", "adapter_config.json")  # what loaders look for first
+_DTYPES = {
+    Precision.FP32: torch.float32,
+    Precision.BF16: torch.bfloat16,
+    Precision.FP16: torch.float16,
+}
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +46,7 @@ def rebuild_model(
 ) -> torch.nn.Module:
     """Return the model on the CPU in float32 with the given weights (names as in training)."""
     model = new_model(config)
+    model.name_or_path = name_of_base(run)
     wrapped = add_adapter(run, model)
     missing, unexpected = wrapped.load_state_dict(
         {name: tensor.float() for name, tensor in weights.items()}, strict=False
@@ -45,47 +59,67 @@ def rebuild_model(
     return wrapped.eval()
 
 
+def name_of_base(run: Run) -> str:
+    """Return what an adapter says it belongs to: the base model's name on the hub, or its URI."""
+    return run.model.weights.uri.removeprefix("hf://").rstrip("/") if run.model.weights else ""
+
+
 def export_model(
-    run: Run,
-    config: PretrainedConfig,
+    prepared: PreparedRun,
     weights: Mapping[str, torch.Tensor],
-    tokenizer: PreTrainedTokenizerFast,
-    store: Store,
-    scratch: Path,
-    before: list[str],
+    state: TrainingState,
+    samples_before: Sequence[str | None],
 ) -> ModelStatus:
-    """Write and upload the finished model; return what status.model says of it."""
-    model = rebuild_model(run, config, weights)
-    after = complete_prompts(run, model, tokenizer)
-    folder = scratch / "model"
+    """Write and upload the finished model; return what status.model says of it.
+
+    Raises StoreError if it cannot be uploaded, TrainerError if merging an adapter changed the model.
+    """
+    run = prepared.run
+    model = rebuild_model(run, prepared.config, weights)
+    after = complete_prompts(run, model, prepared.tokenizer)
+    folder = prepared.settings.scratch_folder / "model"
     shutil.rmtree(folder, ignore_errors=True)
-    dtype = torch.float32 if run.precision is Precision.FP32 else torch.bfloat16
-    has_adapter = run.adapter.type is not AdapterType.NONE
-    merges = has_adapter and run.output.merge
-    if has_adapter:
-        _save_adapter(model, folder / ADAPTER_FOLDER if merges else folder)
-    if merges:
-        model = merge_adapter(model)
-    if merges or not has_adapter:
-        model.to(dtype).save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
-    tokenizer.save_pretrained(folder)
-    size = upload_folder(folder, store)
-    samples = [
-        GeneratedSample(prompt=prompt[:1024], before=old, after=new)
-        for prompt, old, new in zip(run.output.sample_prompts, before, after, strict=True)
-    ]
+    merges = run.adapter.type is not AdapterType.NONE and run.output.merge
+    write_model(prepared, model, folder)
+    prepared.tokenizer.save_pretrained(folder)
+    files = upload_folder(folder, prepared.output_store)
+    manifest = _describe(prepared, state, files)
+    content = manifest.model_dump_json(by_alias=True, exclude_none=True, indent=1)
+    prepared.output_store.write_bytes(MANIFEST_FILE, content.encode())
+    shutil.rmtree(folder, ignore_errors=True)
     return ModelStatus(
         uri=run.output.uri,
         adapter_uri=f"{run.output.uri.rstrip('/')}/{ADAPTER_FOLDER}/" if merges else None,
-        size_bytes=size,
-        samples=samples,
+        size_bytes=sum(file.size_bytes for file in files),
+        samples=[
+            GeneratedSample(prompt=prompt[:1024], before=old, after=new)
+            for prompt, old, new in zip(
+                run.output.sample_prompts, samples_before, after, strict=True
+            )
+        ],
     )
+
+
+def write_model(prepared: PreparedRun, model: torch.nn.Module, folder: Path) -> None:
+    """Write all weights, or the adapter, or with output.merge the merged weights and the adapter."""
+    run = prepared.run
+    has_adapter = run.adapter.type is not AdapterType.NONE
+    if has_adapter:
+        _save_adapter(model, folder / ADAPTER_FOLDER if run.output.merge else folder)
+    if has_adapter and not run.output.merge:
+        return
+    if has_adapter:
+        model = merge_adapter(model)
+    base = prepared.base_folder
+    if base is not None and (base / "generation_config.json").exists():
+        model.generation_config = GenerationConfig.from_pretrained(base)  # type: ignore[assignment]
+    model.to(_DTYPES[run.precision]).save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
 
 
 def _save_adapter(model: torch.nn.Module, folder: Path) -> None:
     model.save_pretrained(folder, safe_serialization=True)  # type: ignore[operator]
     sizes = [path.stat().st_size for path in folder.glob("adapter_model.safetensors")]
-    if not sizes or sizes[0] < 1024:
+    if not sizes or sizes[0] < _SMALLEST_ADAPTER_BYTES:
         raise TrainerError("the adapter was saved without weights; this is a defect")
 
 
@@ -108,13 +142,42 @@ def merge_adapter(model: torch.nn.Module) -> torch.nn.Module:
     return merged  # type: ignore[no-any-return]
 
 
-def upload_folder(folder: Path, store: Store) -> int:
-    """Upload a folder, its config last; return the size of all files in bytes.
+def upload_folder(folder: Path, store: Store) -> list[ManifestFile]:
+    """Upload a folder, what loaders look for first last, so that a half-uploaded model is none."""
+    store.delete([MANIFEST_FILE])
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    paths.sort(key=lambda path: path.name in _READ_FIRST)
+    files = []
+    for path in paths:
+        name = path.relative_to(folder).as_posix()
+        store.upload(path, name)
+        with path.open("rb") as content:
+            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        files.append(ManifestFile(path=name, size_bytes=path.stat().st_size, sha256=sha256))
+    return files
 
-    The file that loaders look for first comes last, so that a half-uploaded model is none.
-    """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    files.sort(key=lambda path: path.name in ("config.json", "adapter_config.json", MANIFEST_FILE))
-    for path in files:
-        store.upload(path, path.relative_to(folder).as_posix())
-    return sum(path.stat().st_size for path in files)
+
+def _describe(prepared: PreparedRun, state: TrainingState, files: list[ManifestFile]) -> Manifest:
+    """Return the model's manifest: where it comes from, and all its files."""
+    run, data = prepared.run, prepared.data
+    samples = state.step * run.batch.global_sequences
+    return Manifest(
+        run=run.name,
+        namespace=run.namespace,
+        uid=run.uid,
+        attempt=run.attempt,
+        step=state.step,
+        samples=samples,
+        tokens=state.tokens,
+        epoch=samples / len(data.train),
+        world_size=run.world_size,
+        zero_stage=prepared.plan.zero_stage,
+        precision=run.precision.value,
+        saved_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        loss=state.loss,
+        validation_loss=state.validation_loss,
+        template_sha256=data.template_sha256,
+        data_sha256=data.data_sha256,
+        versions={name: version(name) for name in ("torch", "transformers", "peft")},
+        files=sorted(files, key=lambda file: file.path),
+    )

@@ -1,7 +1,6 @@
 """What the devices are and do: the report's hardware summary, CPU use, and the peak that MFU assumes."""
 
 import time
-from pathlib import Path
 
 import psutil
 import torch
@@ -9,8 +8,8 @@ from trainwright_api.run import Run
 from trainwright_api.status import Hardware
 from trainwright_api.training import Precision
 
+from trainwright_trainer.cgroups import available_cores, read_cpu_quota, read_memory_limit
 from trainwright_trainer.gpu_metrics import summarize_gpus
-from trainwright_trainer.launcher import available_cores, read_cpu_quota
 from trainwright_trainer.nvml import Nvml
 
 GIB = 2**30
@@ -33,6 +32,18 @@ _FP32_SHARE = {
     "L40S": 91.6 / 362,
     "V100": 15.7 / 125,
 }
+
+
+def supports(precision: Precision) -> bool:
+    """Tell whether this process' device computes in a precision."""
+    from deepspeed import get_accelerator
+
+    device = get_accelerator()
+    checks = {
+        Precision.FP16: device.is_fp16_supported,
+        Precision.BF16: device.is_bf16_supported,
+    }
+    return bool(checks.get(precision, lambda: True)())
 
 
 def find_peak_flops(run: Run) -> tuple[float | None, str]:
@@ -122,15 +133,3 @@ def _resident_bytes(process: psutil.Process) -> int:
         return int(process.memory_info().rss)
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return 0
-
-
-def read_memory_limit() -> int | None:
-    """Return the container's memory limit in bytes, or None (cgroup v2, then v1)."""
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            text = Path(path).read_text().strip()
-        except OSError:
-            continue
-        if text != "max" and int(text) < 2**60:
-            return int(text)
-    return None

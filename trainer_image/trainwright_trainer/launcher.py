@@ -8,28 +8,30 @@ write the termination message with the rank, exit code and signal of the first t
 
 import contextlib
 import ctypes
-import json
 import logging
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 from pydantic import ValidationError
 from trainwright_api.names import Cause, Outcome
-from trainwright_api.report import TERMINATION_MESSAGE_LIMIT_BYTES, TerminationMessage
+from trainwright_api.report import TerminationMessage
 from trainwright_api.run import Run
 
+from trainwright_trainer.cgroups import available_cores, read_oom_kills
 from trainwright_trainer.outcome import EXIT_CODES, outcome_file, read_outcome
+from trainwright_trainer.peers import PeerWatch
 from trainwright_trainer.settings import Settings, build_rank_environment
+from trainwright_trainer.verdict import RankEnd, bounded_json, judge_ends
 
 POLL_SECONDS = 0.1
 GRACE_SECONDS = 15.0  # for the other ranks of the pod to end after one fell
+LOST_PEER_SECONDS = 5.0  # for ranks to notice by themselves that another pod has gone
 _PR_SET_PDEATHSIG = 1
 
 logger = logging.getLogger("trainwright.launcher")
@@ -37,10 +39,57 @@ logger = logging.getLogger("trainwright.launcher")
 
 @dataclass
 class RankProcess:
-    """One rank's process."""
+    """One rank's process; `order` counts the ends as the launcher sees them."""
 
     rank: int
     process: subprocess.Popen[bytes]
+    order: int | None = None
+    was_ended: bool = False
+
+
+@dataclass
+class Pod:
+    """The ranks of this pod, and whether somebody asked them to stop."""
+
+    settings: Settings
+    ranks: list[RankProcess] = field(default_factory=list)
+    was_asked_to_stop: bool = False
+
+    def running(self) -> list[RankProcess]:
+        """Return the ranks that have not ended, and number those that have."""
+        running = []
+        for rank in self.ranks:
+            if rank.process.poll() is None:
+                running.append(rank)
+            elif rank.order is None:
+                rank.order = sum(other.order is not None for other in self.ranks)
+        return running
+
+    def ends(self) -> list[RankEnd]:
+        """Return how those ranks ended that have."""
+        return [
+            RankEnd(
+                rank=rank.rank,
+                exit_code=rank.process.returncode,
+                told=read_outcome(outcome_file(self.settings.scratch_folder, rank.rank)),
+                order=rank.order,
+                was_ended=rank.was_ended,
+            )
+            for rank in self.ranks
+            if rank.order is not None
+        ]
+
+    def signal_running(self, number: signal.Signals) -> None:
+        """Send a signal to every rank that has not ended."""
+        for rank in self.ranks:
+            if rank.process.poll() is None:
+                rank.process.send_signal(number)
+
+    def end_running(self, number: signal.Signals) -> None:
+        """End the ranks that are left; what they say from now on explains nothing."""
+        for rank in self.running():
+            rank.was_ended = True
+        self.signal_running(number)
 
 
 def launch(run_file: Path, settings: Settings) -> int:
@@ -48,29 +97,52 @@ def launch(run_file: Path, settings: Settings) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    try:
-        run = Run.model_validate_json(run_file.read_text())
-    except (OSError, ValidationError) as error:
-        text = f"{run_file}: got no resolved run ({error}), expected JSON written by the operator or the CLI"
-        return _finish(
-            TerminationMessage(outcome=Outcome.FAILED, cause=Cause.USER_ERROR, message=text),
-            settings,
-        )
+    pod = Pod(settings)
+    with _forward_signals(pod):
+        try:
+            run = Run.model_validate_json(run_file.read_text())
+        except (OSError, ValidationError) as error:
+            return _finish(_describe_no_run(run_file, error), settings)
+        message = _run_ranks(pod, run, run_file)
+    return _finish(message.model_copy(update={"node": settings.node_name}), settings)
+
+
+def _describe_no_run(run_file: Path, error: Exception) -> TerminationMessage:
+    text = f"{run_file}: got no resolved run ({error}), expected JSON written by the operator or the CLI"
+    return TerminationMessage(outcome=Outcome.FAILED, cause=Cause.USER_ERROR, message=text)
+
+
+def _run_ranks(pod: Pod, run: Run, run_file: Path) -> TerminationMessage:
+    """Start the ranks, watch them and the other pods, and judge how they ended."""
+    settings = pod.settings
     outcomes = settings.scratch_folder / "outcomes"
     outcomes.mkdir(parents=True, exist_ok=True)
     for stale in outcomes.glob("*.json"):
         stale.unlink()
-    ranks = _start_ranks(run, run_file, settings)
-    with _forward_signals(ranks):
-        first = _wait_for_all(ranks)
-    message = _judge(ranks, first, settings)
-    return _finish(message.model_copy(update={"node": settings.node_name}), settings)
+    oom_kills_before = read_oom_kills()
+    watch = PeerWatch(
+        node_rank=settings.node_rank,
+        num_nodes=run.workers.nodes,
+        address=settings.master_address,
+        port=settings.master_port + 1,
+        silence_seconds=settings.peer_silence_seconds,
+    )
+    watch.start()
+    _start_ranks(pod, run, run_file)
+    _wait_for_all(pod, watch)
+    ends = pod.ends()
+    watch.close(is_good_end=not any(end.has_fallen for end in ends))
+    return judge_ends(
+        ends,
+        was_asked_to_stop=pod.was_asked_to_stop,
+        num_oom_kills=read_oom_kills() - oom_kills_before,
+        lost_peer=watch.lost,
+    )
 
 
-def _start_ranks(run: Run, run_file: Path, settings: Settings) -> list[RankProcess]:
-    per_node = run.workers.processes_per_node
+def _start_ranks(pod: Pod, run: Run, run_file: Path) -> None:
+    settings, per_node = pod.settings, run.workers.processes_per_node
     num_threads = settings.num_threads or max(1, available_cores() // per_node)
-    ranks = []
     for local_rank in range(per_node):
         rank = settings.node_rank * per_node + local_rank
         environment = build_rank_environment(
@@ -79,18 +151,20 @@ def _start_ranks(run: Run, run_file: Path, settings: Settings) -> list[RankProce
             local_rank=local_rank,
             world_size=run.world_size,
             num_threads=num_threads,
+            device="cuda" if run.workers.uses_accelerators else "cpu",
         )
         command = [sys.executable, "-m", "trainwright_trainer.rank", "--run", str(run_file)]
         process = subprocess.Popen(command, env=environment, preexec_fn=_die_with_parent)
-        ranks.append(RankProcess(rank, process))
+        pod.ranks.append(RankProcess(rank, process))
     logger.info(
         "started ranks %d-%d of %d, %d threads each",
-        ranks[0].rank,
-        ranks[-1].rank,
+        pod.ranks[0].rank,
+        pod.ranks[-1].rank,
         run.world_size,
         num_threads,
     )
-    return ranks
+    if pod.was_asked_to_stop:
+        pod.signal_running(signal.SIGTERM)
 
 
 def _die_with_parent() -> None:
@@ -98,34 +172,17 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def available_cores() -> int:
-    """Return the cores this process may use: affinity, bounded by the cgroup's CPU quota."""
-    cores = len(os.sched_getaffinity(0))
-    return max(1, min(cores, round(quota) if (quota := read_cpu_quota()) else cores))
-
-
-def read_cpu_quota() -> float | None:
-    """Return the CPU limit of the container in cores, or None (cgroup v2, then v1)."""
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return None if quota == "max" else int(quota) / int(period)
-    for folder in ("/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"):
-        with contextlib.suppress(OSError, ValueError):
-            microseconds = int(Path(folder, "cpu.cfs_quota_us").read_text())
-            period_microseconds = int(Path(folder, "cpu.cfs_period_us").read_text())
-            return microseconds / period_microseconds if microseconds > 0 else None
-    return None
-
-
 @contextlib.contextmanager
-def _forward_signals(ranks: list[RankProcess]) -> Iterator[None]:
-    """Pass SIGTERM and SIGINT on as SIGTERM: the ranks save and end."""
+def _forward_signals(pod: Pod) -> Iterator[None]:
+    """Pass SIGTERM and SIGINT on as SIGTERM: ranks that train save and end, others end at once.
+
+    As a container's first process the launcher would ignore SIGTERM without a handler.
+    """
 
     def forward(number: int, _frame: FrameType | None) -> None:
         logger.info("received %s: ranks save and stop", signal.Signals(number).name)
-        for rank in ranks:
-            if rank.process.poll() is None:
-                rank.process.send_signal(signal.SIGTERM)
+        pod.was_asked_to_stop = True
+        pod.signal_running(signal.SIGTERM)
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -135,93 +192,18 @@ def _forward_signals(ranks: list[RankProcess]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _wait_for_all(ranks: list[RankProcess]) -> RankProcess | None:
-    """Wait until all ranks have ended; return the first that ended badly, if one did."""
-    first: RankProcess | None = None
-    deadline: float | None = None
-    while any(rank.process.poll() is None for rank in ranks):
-        if first is None:
-            first = _find_first([rank for rank in ranks if rank.process.poll()])
-            if first is not None:
-                deadline = time.monotonic() + GRACE_SECONDS
-                _signal_rest(ranks, lambda process: process.terminate())
-        elif deadline is not None and time.monotonic() > deadline:
-            _signal_rest(ranks, lambda process: process.kill())
-            deadline = None
+def _wait_for_all(pod: Pod, watch: PeerWatch) -> None:
+    """Wait until all ranks have ended; the fall of one, or of another pod, ends the others soon."""
+    kill_at: float | None = None
+    while pod.running():
+        if kill_at is None and any(end.has_fallen for end in pod.ends()):
+            kill_at = time.monotonic() + GRACE_SECONDS
+            pod.end_running(signal.SIGTERM)
+        elif kill_at is None and watch.lost is not None:
+            kill_at = time.monotonic() + LOST_PEER_SECONDS
+        elif kill_at is not None and time.monotonic() > kill_at:
+            pod.end_running(signal.SIGKILL)
         time.sleep(POLL_SECONDS)
-    return first or _find_first([rank for rank in ranks if rank.process.returncode])
-
-
-def _find_first(fallen: list[RankProcess]) -> RankProcess | None:
-    """Of the ranks seen to have fallen at once, return the one that a signal ended, else the first.
-
-    A rank that loses its peer ends within milliseconds of it; it never ends by a signal for that.
-    """
-    return min(fallen, key=lambda rank: (rank.process.returncode >= 0, rank.rank), default=None)
-
-
-def _signal_rest(ranks: list[RankProcess], act: Callable[[subprocess.Popen[bytes]], None]) -> None:
-    for rank in ranks:
-        if rank.process.poll() is None:
-            act(rank.process)
-
-
-def _judge(
-    ranks: list[RankProcess], first: RankProcess | None, settings: Settings
-) -> TerminationMessage:
-    """Return what is to be said of this pod's end; the first that fell counts."""
-    told = {
-        rank.rank: read_outcome(outcome_file(settings.scratch_folder, rank.rank)) for rank in ranks
-    }
-    if first is None:
-        own = told[ranks[0].rank]
-        return own or TerminationMessage(outcome=Outcome.SUCCEEDED)
-    code = first.process.returncode
-    own = told[first.rank]
-    if own is not None and own.outcome is Outcome.INTERRUPTED:
-        # All ranks stop alike; the pod's first knows of the checkpoint.
-        own = told[ranks[0].rank] or own
-    if own is not None:
-        return own.model_copy(update={"rank": first.rank, "exit_code": code})
-    if code < 0:
-        return _judge_signal(first, -code)
-    return TerminationMessage(
-        outcome=Outcome.FAILED,
-        cause=Cause.UNKNOWN,
-        message=f"rank {first.rank} ended with exit code {code} and left no message; see its log",
-        rank=first.rank,
-        exit_code=code,
-    )
-
-
-def _judge_signal(first: RankProcess, number: int) -> TerminationMessage:
-    name = signal.Signals(number).name
-    cause, why = Cause.INFRASTRUCTURE, "something outside of it ended it"
-    if number == signal.SIGKILL and read_oom_kills():
-        cause, why = (
-            Cause.OUT_OF_MEMORY,
-            "the container's memory limit was reached; raise resources.memory",
-        )
-    elif number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE):
-        cause, why = Cause.UNKNOWN, "it crashed; see its log"
-    return TerminationMessage(
-        outcome=Outcome.FAILED,
-        cause=cause,
-        message=f"rank {first.rank} was ended by {name}: {why}",
-        rank=first.rank,
-        exit_code=128 + number,
-        signal=name,
-    )
-
-
-def read_oom_kills() -> int:
-    """Return how many processes of this container the kernel killed for memory (cgroup v2, then v1)."""
-    for path in ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control"):
-        with contextlib.suppress(OSError):
-            for line in Path(path).read_text().splitlines():
-                if line.startswith("oom_kill "):
-                    return int(line.split()[1])
-    return 0
 
 
 def _finish(message: TerminationMessage, settings: Settings) -> int:
@@ -232,23 +214,3 @@ def _finish(message: TerminationMessage, settings: Settings) -> int:
     except OSError as error:
         logger.warning("cannot write the termination message: %s", error)
     return EXIT_CODES[message.outcome, message.cause == Cause.USER_ERROR]
-
-
-def bounded_json(message: TerminationMessage) -> str:
-    """Return the message as JSON that the kubelet keeps whole, cutting the text if need be."""
-    while True:
-        text = json.dumps(message.to_manifest())
-        excess = len(text.encode()) - TERMINATION_MESSAGE_LIMIT_BYTES
-        if excess <= 0:
-            return text
-        if message.model is not None and message.model.samples:
-            message = message.model_copy(
-                update={"model": message.model.model_copy(update={"samples": []})}
-            )
-        elif len(message.message) > 100:
-            keep = max(100, len(message.message) - excess - 16)
-            message = message.model_copy(update={"message": message.message[: keep - 3] + "..."})
-        else:
-            message = TerminationMessage(
-                outcome=message.outcome, cause=message.cause, message=message.message
-            )

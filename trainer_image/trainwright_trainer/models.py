@@ -13,6 +13,7 @@ import torch.distributed as dist
 from huggingface_hub.errors import StrictDataclassError
 from trainwright_api.resources import AdapterType
 from trainwright_api.run import Run
+from trainwright_planner.errors import PlanError
 from trainwright_planner.facts import ModelFacts, model_facts_from_config
 from transformers import (
     AutoConfig,
@@ -23,9 +24,21 @@ from transformers import (
 )
 
 from trainwright_trainer.errors import UserError
+from trainwright_trainer.gguf_files import forget_gguf, quick_gguf
 from trainwright_trainer.groups import Group
 
 ALL_LINEAR = "AllLinear"
+# What transformers raises for configs and weights that make no model.
+_UNUSABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ArithmeticError,
+    StrictDataclassError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -43,17 +56,15 @@ def load_config(
     arguments: dict[str, Any] = {"gguf_file": run.model.gguf_file} if run.model.gguf_file else {}
     field = weights_field(run)
     try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(
-            folder, trust_remote_code=False, local_files_only=True, **arguments, **run.model.config
-        )
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        StrictDataclassError,
-    ) as error:
+        with quick_gguf(run.model.gguf_file):
+            config: PretrainedConfig = AutoConfig.from_pretrained(
+                folder,
+                trust_remote_code=False,
+                local_files_only=True,
+                **arguments,
+                **run.model.config,
+            )
+    except _UNUSABLE as error:
         raise _no_model(run, error) from error
     size = getattr(config.get_text_config(), "vocab_size", None)
     if size is not None and len(tokenizer) > size:
@@ -78,21 +89,20 @@ def _new_config(run: Run, tokenizer: PreTrainedTokenizerFast) -> PretrainedConfi
     given.setdefault("max_position_embeddings", max(run.data.sequence_length, 2048))
     try:
         return AutoConfig.for_model(run.model.architecture or "", **(special | given))
-    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
-        raise UserError(
-            f"spec.model: got {run.model.architecture} with {run.model.config} ({one_line(error)}), "
-            "expected a model_type of transformers and fields of its config; correct it"
-        ) from error
-
-
-def one_line(error: Exception) -> str:
-    """Return an error's text as one line, bounded."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:300]
+    except _UNUSABLE as error:
+        raise _no_architecture(run, error) from error
 
 
 def weights_field(run: Run) -> str:
     """Return the path in the spec of the weights' location."""
     return "spec.baseModel.uri" if run.kind == "FineTuneJob" else "spec.model.weights.uri"
+
+
+def _no_architecture(run: Run, error: Exception) -> UserError:
+    return UserError(
+        f"spec.model: got {run.model.architecture} with {run.model.config} ({one_line(error)}), expected a "
+        "model_type of transformers that generates text, and fields of its config; correct it"
+    )
 
 
 def _no_model(run: Run, error: Exception) -> UserError:
@@ -101,6 +111,13 @@ def _no_model(run: Run, error: Exception) -> UserError:
         f"{weights_field(run)}: got {uri}, which is no model that transformers loads "
         f"({one_line(error)}), expected config.json and *.safetensors; name the folder of a model"
     )
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's text as one line, bounded; of a failed validation, what made it fail."""
+    if isinstance(error, StrictDataclassError) and isinstance(error.__cause__, Exception):
+        return one_line(error.__cause__)
+    return (" ".join(str(error).split()) or type(error).__name__)[:300]
 
 
 def build_model(
@@ -121,7 +138,7 @@ def build_model(
     if folder is not None and (failure := group.broadcast(failure)) is not None:
         raise failure
     if model is None:
-        model = new_model(config)
+        model = new_model(config) if folder is None else _empty_model(config)
     if folder is not None and group.world_size > 1:
         _broadcast_weights(model, run.workers.uses_accelerators)
     return add_adapter(run, model)
@@ -132,16 +149,20 @@ def _load_weights(run: Run, config: PretrainedConfig, folder: Path) -> PreTraine
         {"gguf_file": run.model.gguf_file} if run.model.gguf_file else {"use_safetensors": True}
     )
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            folder,
-            config=config,
-            dtype=torch.float32,
-            trust_remote_code=False,
-            local_files_only=True,
-            **arguments,
-        )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        with quick_gguf(run.model.gguf_file):
+            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                trust_remote_code=False,
+                local_files_only=True,
+                **arguments,
+            )
+    except _UNUSABLE as error:
         raise _no_model(run, error) from error
+    finally:
+        forget_gguf()
+    return model
 
 
 def new_model(config: PretrainedConfig) -> PreTrainedModel:
@@ -149,6 +170,15 @@ def new_model(config: PretrainedConfig) -> PreTrainedModel:
     model: PreTrainedModel = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
         config, dtype=torch.float32, trust_remote_code=False
     )
+    return model
+
+
+def _empty_model(config: PretrainedConfig) -> PreTrainedModel:
+    """Return a model whose weights are yet to come; nothing is drawn at random in vain."""
+    with torch.device("meta"):
+        model = new_model(config)
+    model.to_empty(device="cpu")
+    model.tie_weights()
     return model
 
 
@@ -185,6 +215,25 @@ def add_adapter(run: Run, model: PreTrainedModel) -> torch.nn.Module:
             f"spec.adapter.targetModules: got {targets} ({one_line(error)}), expected names of "
             "linear layers of this model; use [AllLinear]"
         ) from error
+
+
+def measure_run(run: Run, config: PretrainedConfig) -> ModelFacts:
+    """Return the facts of the run's model with its adapter, without making its weights.
+
+    Raises UserError for a config that makes no model.
+    """
+    random_state = torch.get_rng_state()
+    try:
+        with torch.device("meta"):
+            model = add_adapter(run, new_model(config))
+        return measure_model(run, model, config)
+    except PlanError as error:
+        raise UserError(str(error)) from error
+    except _UNUSABLE as error:
+        known = _no_architecture if run.model.weights is None else _no_model
+        raise known(run, error) from error
+    finally:
+        torch.set_rng_state(random_state)
 
 
 def measure_model(run: Run, model: torch.nn.Module, config: PretrainedConfig) -> ModelFacts:

@@ -51,7 +51,7 @@ class Reporter:
         self._last_step_at: float | None = None
         self._closed = threading.Event()
         self._server: ThreadingHTTPServer | None = None
-        self.peak_flops: float | None = None
+        self._peak_flops: float | None = None
         self.metrics = MetricSet()
         self._host = HostMonitor(run)
         self._nvml = open_nvml() if run.workers.uses_accelerators else None
@@ -118,8 +118,16 @@ class Reporter:
         }
         self.metrics.of(m.RUN_INFO, **info).set(1)
 
+    def set_peak(self, flops: float | None, source: str) -> None:
+        """Say which peak MFU assumes of one process' device, and where the figure comes from."""
+        self._peak_flops = flops
+        if flops is not None:
+            self.metrics.of(m.PEAK_FLOPS, source=source).set(flops)
+
     def warn(self, texts: list[str]) -> None:
         """Publish sentences for the user, newest last."""
+        if not texts:
+            return
         self._update(warnings=[*self.report.warnings, *texts][-MAXIMUM_WARNINGS:])
 
     def set_start(self, step: int, rows: list[HistoryRow]) -> None:
@@ -162,8 +170,8 @@ class Reporter:
         left = (progress.total_steps - progress.step) * seconds / steps
         plan = self.report.plan
         mfu = None
-        if plan is not None and self.peak_flops:
-            mfu = rate * plan.flops_per_token / (self.peak_flops * self._run.world_size)
+        if plan is not None and self._peak_flops:
+            mfu = rate * plan.flops_per_token / (self._peak_flops * self._run.world_size)
         return progress.model_copy(
             update={
                 "tokens_per_second": round(rate, 1),

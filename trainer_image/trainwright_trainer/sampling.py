@@ -5,6 +5,20 @@ from trainwright_api.run import Run, RunObjective
 from transformers import PreTrainedTokenizerFast
 
 MAXIMUM_TEXT = 2000
+MAXIMUM_CPU_PARAMETERS = 3_000_000_000  # beyond, a token takes seconds on a CPU
+
+
+def complete_before(
+    run: Run, model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast
+) -> list[str | None]:
+    """Return completions of the model before training; None where they would take too long.
+
+    The model is in float32 here, and still on the CPU.
+    """
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    if num_parameters > MAXIMUM_CPU_PARAMETERS:
+        return [None] * len(run.output.sample_prompts)
+    return list(complete_prompts(run, model, tokenizer))
 
 
 @torch.no_grad()

@@ -31,7 +31,9 @@ class Settings:
     master_address: str = "127.0.0.1"
     """Host of rank 0."""
     master_port: int = names.RENDEZVOUS_PORT
-    """Port on which ranks find each other."""
+    """Port on which ranks find each other; launchers watch each other on the next one."""
+    peer_silence_seconds: float = 30.0
+    """How long the launcher of another pod may say nothing before it counts as lost."""
     rank: int = 0
     """Number of this process among all; set by the launcher."""
     local_rank: int = 0
@@ -64,6 +66,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         node_rank=int(environment.get("PET_NODE_RANK", 0)),
         master_address=environment.get("MASTER_ADDR", "127.0.0.1"),
         master_port=int(environment.get("MASTER_PORT", names.RENDEZVOUS_PORT)),
+        peer_silence_seconds=float(environment.get("TRAINWRIGHT_PEER_SILENCE_SECONDS", 30.0)),
         rank=int(environment.get("TRAINWRIGHT_RANK", 0)),
         local_rank=int(environment.get("TRAINWRIGHT_LOCAL_RANK", 0)),
         world_size=int(environment.get("TRAINWRIGHT_WORLD_SIZE", 1)),
@@ -72,9 +75,15 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
 
 
 def build_rank_environment(
-    settings: Settings, *, rank: int, local_rank: int, world_size: int, num_threads: int
+    settings: Settings,
+    *,
+    rank: int,
+    local_rank: int,
+    world_size: int,
+    num_threads: int,
+    device: str = "cpu",
 ) -> dict[str, str]:
-    """Return the environment of one rank's process: this process' own, and its place."""
+    """Return the environment of one rank's process: this process' own, its place, its device (cpu or cuda)."""
     return {
         **os.environ,
         "TRAINWRIGHT_RANK": str(rank),
@@ -88,6 +97,7 @@ def build_rank_environment(
         "MASTER_ADDR": settings.master_address,
         "MASTER_PORT": str(settings.master_port),
         "OMP_NUM_THREADS": str(num_threads),
+        "DS_ACCELERATOR": device,
         "TOKENIZERS_PARALLELISM": "true",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",

@@ -11,33 +11,27 @@ import time
 
 import torch
 from trainwright_api import metrics as m
-from trainwright_api.history import (
-    HISTORY_FILE,
-    HistoryRow,
-    dump_rows,
-    parse_rows,
-    rows_until,
-    thin_rows,
-)
 from trainwright_api.names import Cause, Outcome
 from trainwright_api.report import TerminationMessage
 from trainwright_api.run import Run
-from trainwright_api.status import ModelStatus, Plan, Progress
+from trainwright_api.status import ModelStatus, Progress
+from trainwright_planner.advice import largest_term
 
+from trainwright_trainer.agreement import on_rank_0
 from trainwright_trainer.build import BuiltRun, build_run
-from trainwright_trainer.checkpoint import StepState
-from trainwright_trainer.data.batch import SequenceSource
 from trainwright_trainer.distributed import choose_device, join_group
-from trainwright_trainer.errors import InterruptedRunError, NumericalError, TrainerError
+from trainwright_trainer.divergence import DivergenceGuard
+from trainwright_trainer.errors import InterruptedRunError, UserError
 from trainwright_trainer.export import export_model
+from trainwright_trainer.groups import Group
 from trainwright_trainer.objectives.base import DeviceBatch
+from trainwright_trainer.preflight import PreparedRun, prepare_run
 from trainwright_trainer.report import Reporter
+from trainwright_trainer.saving import Saving, TrainingState
 from trainwright_trainer.schedules import learning_rate
 from trainwright_trainer.settings import Settings
-from trainwright_trainer.store import MissingFileError
-
-MAXIMUM_SKIPPED_STEPS = 20
-FINAL_SAVE_SECONDS = 3600.0
+from trainwright_trainer.stopwatch import Stopwatch
+from trainwright_trainer.validation import measure_validation_loss
 
 logger = logging.getLogger(__name__)
 
@@ -48,122 +42,106 @@ class Trainer:
     def __init__(self, run: Run, settings: Settings) -> None:
         self.run, self.settings = run, settings
         self.reporter = Reporter(run, settings)
+        self.state = TrainingState()
         self.is_interrupted = False
-        self.step = 0
-        self.tokens = 0
-        self._skipped_in_a_row = 0
-        self._last_save_at = time.monotonic()
-        self._last_saved_step = 0
-        self._first_loss: float | None = None
-        self._loss: float | None = None
+        self._guard = DivergenceGuard(run.precision)
 
     def run_to_end(self) -> TerminationMessage:
         """Train to the last step and export; raises TrainerError for every end but success."""
-        signal.signal(signal.SIGTERM, self._interrupt)
+        startup = Stopwatch()
         self.reporter.start()
         self.reporter.set_activity("preflight")
-        self.group = join_group(self.run, self.settings)
-        self.device = choose_device(self.run, self.settings)
-        self.built: BuiltRun = build_run(self.run, self.settings, self.group, self.reporter)
-        self._resume()
+        group = join_group(self.run, self.settings)
+        startup.lap("join")
+        prepared = prepare_run(self.run, self.settings, group, self.reporter)
+        startup.lap("preflight")
+        self.reporter.set_activity("build")
+        self.set_up(prepared, build_run(prepared, group, self.reporter), group)
+        startup.lap("build")
+        self.state = self.saving.resume()
+        startup.lap("resume")
+
         self.reporter.set_activity("train")
-        while self.step < self.built.total_steps:
-            self._train_step()
-        self._save(is_last=True)
+        signal.signal(signal.SIGTERM, self._interrupt)  # before, a rank just ends: nothing is lost
+        while self.state.step < prepared.total_steps:
+            self.train_step()
+            if startup.is_running:
+                startup.lap("first step")
+                logger.info("started up in %s", startup.stop())
+        self.saving.save_last(self.state)
+        self._stop_if_asked("the model is still to be exported")
+
         self.reporter.set_activity("export")
         model = self._export()
-        self._write_history()
+        self.saving.write_history()
         return self.describe_end(Outcome.SUCCEEDED, None, "", model)
+
+    def set_up(self, prepared: PreparedRun, built: BuiltRun, group: Group) -> None:
+        """Take what the steps need."""
+        self.prepared, self.built, self.group = prepared, built, group
+        self.device = choose_device(self.run, self.settings)
+        self.saving = Saving(built, group, self.reporter)
 
     def _interrupt(self, _number: int, _frame: object) -> None:
         self.is_interrupted = True
 
-    def _resume(self) -> None:
-        """Restore the newest verified checkpoint, if there is one."""
-        checkpoints = self.built.checkpoints
-        point = checkpoints.find_resume()
-        fetched = checkpoints.fetch(point) if point is not None else None
-        self.reporter.warn(checkpoints.warnings)
-        if fetched is None:
-            return
-        manifest = fetched.point.manifest
-        self.built.restore(fetched)
-        checkpoints.release(fetched)
-        self.step, self.tokens = manifest.step, manifest.tokens
-        self._loss = manifest.loss
-        self._last_saved_step = self.step if fetched.point.is_own else 0
-        rows = self._read_history() if fetched.point.is_own else []
-        self._first_loss = rows[0].loss if rows else None
-        self.reporter.set_start(self.step, rows_until(rows, self.step))
-        self.reporter.set_checkpoints(checkpoints.records, checkpoints.best, num_failed=0)
-        logger.info("resumed from step %d of %s", self.step, fetched.point.uri)
-
-    def _train_step(self) -> None:
+    def train_step(self) -> None:
         """One optimizer step from top to bottom."""
         started = time.perf_counter()
-        plan, source = self.built.plan, self.built.data.train
-        batches = self._load_batches(source, self.step, plan)
+        batches = self._load_batches()
         counts = self._agree(batches)
         loaded = time.perf_counter()
 
-        rate = learning_rate(
-            self.run.schedule,
-            self.run.optimizer.learning_rate,
-            self.step + 1,
-            self.built.total_steps,
-        )
+        step = self.state.step + 1
+        peak, total_steps = self.run.optimizer.learning_rate, self.prepared.total_steps
+        rate = learning_rate(self.run.schedule, peak, step, total_steps)
         self.built.engine.set_learning_rate(rate)
+        num_skipped_before = self.built.engine.num_skipped
         loss_sum, norm, parts = self._accumulate(batches, counts["trained"])
         loss = self._sum_over_ranks(loss_sum) / counts["trained"]
-        self._check_numbers(loss, norm)
+        num_skipped = self.built.engine.num_skipped - num_skipped_before
+        self.reporter.metrics.of(m.SKIPPED_STEPS).inc(num_skipped)
+        self._guard.check(step, loss, norm, num_skipped)
 
-        self.step += 1
         step_tokens = self.run.batch.global_sequences * self.run.data.sequence_length
-        self.tokens += step_tokens
-        self._loss = loss
-        self._first_loss = loss if self._first_loss is None else self._first_loss
-        self.reporter.finish_step(self._progress(loss, norm, rate), step_tokens)
-        validation = self.run.data.validation
-        is_last = self.step == self.built.total_steps
-        if validation and (self.step % validation.every_steps == 0 or is_last):
-            self._validate()
-        stall = self._save_if_due(counts)
+        self.state.step = step
+        self.state.tokens += step_tokens
+        if math.isfinite(loss):
+            self.state.loss = loss
+            self.state.first_loss = loss if self.state.first_loss is None else self.state.first_loss
+        self.reporter.finish_step(self._progress(norm, rate), step_tokens)
+        self._validate_if_due()
+        is_due = bool(counts["save_due"])
+        stall = self.saving.save_if_due(self.state, is_due=is_due)
         parts |= {"data": loaded - started, "checkpoint": stall}
         self._observe(parts, time.perf_counter() - started, counts)
         if counts["interrupted"]:
-            self._save(is_last=True)
-            raise InterruptedRunError(f"stopped on request after step {self.step}, which is saved")
+            self.saving.save_last(self.state)
+            raise InterruptedRunError(f"stopped on request after step {step}, which is saved")
 
-    def _load_batches(self, source: SequenceSource, step: int, plan: Plan) -> list[DeviceBatch]:
-        """Return this rank's micro-batches of a step: a contiguous part of the step's sequences."""
+    def _load_batches(self) -> list[DeviceBatch]:
+        """Return this rank's micro-batches of the next step: a contiguous part of its sequences."""
+        plan = self.prepared.plan
         per_rank = plan.micro_sequences * plan.accumulation_steps
-        first = step * self.run.batch.global_sequences + self.group.rank * per_rank
-        whole = source.sequences(first, per_rank)
+        first = self.state.step * self.run.batch.global_sequences + self.group.rank * per_rank
+        whole = self.prepared.data.train.sequences(first, per_rank)
         self._num_unpadded = whole.num_tokens
-        batch = DeviceBatch.of(whole, self.device)
-        size = plan.micro_sequences
-        return [
-            DeviceBatch(
-                batch.input_ids[i : i + size],
-                batch.labels[i : i + size],
-                batch.position_ids[i : i + size],
-            )
-            for i in range(0, per_rank, size)
-        ]
+        return DeviceBatch.of(whole, self.device).split(plan.micro_sequences)
 
     def _agree(self, batches: list[DeviceBatch]) -> dict[str, int]:
         """Exchange what all ranks must know of this step: counts, and whether to stop or to save."""
-        trained = sum(int((batch.labels[:, 1:] >= 0).sum()) for batch in batches)
-        is_due = self.group.rank == 0 and self._is_save_due_by_time()
-        told = self.group.all_gather(
-            (trained, self._num_unpadded, int(self.is_interrupted), int(is_due))
-        )
-        names = ("trained", "unpadded", "interrupted", "save_due")
-        counts = {name: sum(row[index] for row in told) for index, name in enumerate(names)}
+        own = {
+            "trained": sum(int(batch.num_trained) for batch in batches),
+            "unpadded": self._num_unpadded,
+            "interrupted": int(self.is_interrupted),
+            "save_due": int(self.saving.is_due_by_time()),
+        }
+        told = self.group.all_gather(own)
+        counts = {name: sum(row[name] for row in told) for name in own}
         if not counts["trained"]:
-            raise TrainerError(
-                f"step {self.step + 1} has no token to train on; check the chat template and the records",
-                Cause.USER_ERROR,
+            raise UserError(
+                f"spec.data: got no token to train on in step {self.state.step + 1}, expected some in every "
+                "batch; check the chat template and the records, or raise batch.globalSequences"
             )
         return counts
 
@@ -175,145 +153,55 @@ class Trainer:
         DeepSpeed divides by the accumulation steps and averages over ranks; multiplied back, the
         gradient is that of the sum of token losses over all trained tokens of the step.
         """
+        engine = self.built.engine
         scale = self.group.world_size * len(batches) / num_trained
         total = torch.zeros((), device=self.device, dtype=torch.float32)
-        parts = dict.fromkeys(("forward", "backward", "optimizer"), 0.0)
+        watch = Stopwatch()
         norm: float | None = None
-        engine = self.built.engine
         for batch in batches:
-            times = [time.perf_counter()]
             loss = self.built.objective.loss_sum(engine.model, batch)
-            times.append(time.perf_counter())
+            watch.lap("forward")
             engine.backward(loss * scale)
-            times.append(time.perf_counter())
+            watch.lap("backward")
             norm = engine.step()
-            times.append(time.perf_counter())
+            watch.lap("optimizer")
             total += loss.detach()
-            for name, begin, end in zip(parts, times, times[1:], strict=False):
-                parts[name] += end - begin
-        return total, math.nan if norm is None else norm, parts
+        return total, math.nan if norm is None else norm, watch.seconds
 
     def _sum_over_ranks(self, value: torch.Tensor) -> float:
         if self.group.world_size > 1:
             torch.distributed.all_reduce(value)
         return float(value)
 
-    def _check_numbers(self, loss: float, norm: float) -> None:
-        """Stop a run that has diverged: at once if the loss says so, after many skipped steps if not."""
-        skipped = self.built.engine.num_skipped
-        newly = skipped - self._num_skipped_before
-        self._num_skipped_before = skipped
-        self._skipped_in_a_row = self._skipped_in_a_row + newly if newly else 0
-        if newly:
-            self.reporter.metrics.of(m.SKIPPED_STEPS).inc(newly)
-        if not math.isfinite(loss):
-            raise NumericalError(
-                f"the loss of step {self.step + 1} is {loss}; lower optimizer.learningRate or warm up longer"
-            )
-        if self._skipped_in_a_row >= MAXIMUM_SKIPPED_STEPS:
-            raise NumericalError(
-                f"{self._skipped_in_a_row} steps in a row were skipped because gradients are not finite "
-                f"(norm {norm}); lower optimizer.learningRate, or use BF16"
-            )
-
-    _num_skipped_before = 0
-
-    def _progress(self, loss: float, norm: float, rate: float) -> Progress:
-        total = self.built.total_steps
-        samples = self.step * self.run.batch.global_sequences
+    def _progress(self, norm: float, rate: float) -> Progress:
+        state, total_steps = self.state, self.prepared.total_steps
+        samples = state.step * self.run.batch.global_sequences
         return self.reporter.progress.model_copy(
             update={
-                "step": self.step,
-                "total_steps": total,
-                "tokens": self.tokens,
+                "step": state.step,
+                "total_steps": total_steps,
+                "tokens": state.tokens,
                 "samples": samples,
-                "epoch": round(samples / len(self.built.data.train), 4),
-                "loss": round(loss, 6),
-                "first_loss": None if self._first_loss is None else round(self._first_loss, 6),
+                "epoch": round(samples / len(self.prepared.data.train), 4),
+                "loss": _rounded(state.loss),
+                "first_loss": _rounded(state.first_loss),
+                "validation_loss": state.validation_loss,
                 "learning_rate": rate,
-                "gradient_norm": round(norm, 6) if math.isfinite(norm) else None,
-                "percent": round(100 * self.step / total, 2),
+                "gradient_norm": _rounded(norm),
+                "percent": round(100 * state.step / total_steps, 2),
             }
         )
 
-    @torch.no_grad()
-    def _validate(self) -> None:
-        """Measure the loss on held-out data; memory does not grow with their number."""
-        source, validation = self.built.data.validation, self.run.data.validation
-        if source is None or validation is None:
+    def _validate_if_due(self) -> None:
+        settings, source = self.run.data.validation, self.prepared.data.validation
+        is_last = self.state.step == self.prepared.total_steps
+        if settings is None or source is None:
             return
-        model = self.built.engine.model
-        model.eval()
-        size, world = self.built.plan.micro_sequences, self.group.world_size
-        count = min(len(source), validation.max_sequences)
-        sums = torch.zeros(2, device=self.device, dtype=torch.float64)
-        rounds = math.ceil(count / (size * world))  # as many on every rank: ZeRO 3 is collective
-        for index in range(rounds):
-            first = (index * world + self.group.rank) * size
-            batch = source.sequences(first % len(source), min(size, len(source)))
-            valid = max(0, min(size, count - first))
-            batch.labels[valid:] = -100
-            moved = DeviceBatch.of(batch, self.device)
-            loss = self.built.objective.loss_sum(model, moved)
-            trained = int((moved.labels[:, 1:] >= 0).sum())
-            sums += torch.tensor([float(loss) if trained else 0.0, trained], dtype=torch.float64)
-        if world > 1:
-            torch.distributed.all_reduce(sums)
-        model.train()
-        if sums[1] > 0:
-            self._validation_loss = round(float(sums[0] / sums[1]), 6)
-            self.reporter.finish_validation(self._validation_loss)
-
-    _validation_loss: float | None = None
-
-    def _is_save_due_by_time(self) -> bool:
-        minutes = self.run.checkpoints.every_minutes
-        return minutes is not None and time.monotonic() - self._last_save_at >= 60 * minutes
-
-    def _save_if_due(self, counts: dict[str, int]) -> float:
-        every = self.run.checkpoints.every_steps
-        is_due = bool(counts["save_due"]) or (every is not None and self.step % every == 0)
-        stall = self._save() if is_due and not counts["interrupted"] else 0.0
-        self._poll_saves()
-        return stall
-
-    def _save(self, *, is_last: bool = False) -> float:
-        """Save a checkpoint of the current step; return how long training stood still (seconds)."""
-        checkpoints = self.built.checkpoints
-        stall = 0.0
-        if self._last_saved_step != self.step:
-            state = StepState(
-                step=self.step,
-                samples=self.step * self.run.batch.global_sequences,
-                tokens=self.tokens,
-                epoch=self.step * self.run.batch.global_sequences / len(self.built.data.train),
-                facts=self.built.facts,
-                loss=self._loss,
-                validation_loss=self._validation_loss,
-            )
-            stall = checkpoints.save(state, self.built.write_shards)
-            self._last_saved_step, self._last_save_at = self.step, time.monotonic()
-            self.reporter.metrics.of(m.CHECKPOINT_SECONDS, part="stall").observe(stall)
-            self._write_history()
-        if is_last:
-            checkpoints.wait(FINAL_SAVE_SECONDS)
-            self._poll_saves()
-        return stall
-
-    def _poll_saves(self) -> None:
-        outcomes = self.built.checkpoints.poll()
-        if not outcomes:
-            return
-        for outcome in outcomes:
-            if outcome.error is not None:
-                logger.warning("checkpoint of step %d failed: %s", outcome.step, outcome.error)
-                self.reporter.warn([f"checkpoint of step {outcome.step} failed: {outcome.error}"])
-            elif outcome.record is not None and outcome.record.save_seconds is not None:
-                seconds = outcome.record.save_seconds
-                self.reporter.metrics.of(m.CHECKPOINT_SECONDS, part="save").observe(seconds)
-        checkpoints = self.built.checkpoints
-        num_failed = sum(outcome.error is not None for outcome in outcomes)
-        self.reporter.set_checkpoints(checkpoints.records, checkpoints.best, num_failed=num_failed)
+        if self.state.step % settings.every_steps == 0 or is_last:
+            loss = measure_validation_loss(self.built, source, settings, self.group, self.device)
+            if loss is not None:
+                self.state.validation_loss = loss
+                self.reporter.finish_validation(loss)
 
     def _observe(self, parts: dict[str, float], total: float, counts: dict[str, int]) -> None:
         of = self.reporter.metrics.of
@@ -323,58 +211,40 @@ class Trainer:
         of(m.TRAINED_TOKEN_RATIO).set(counts["trained"] / all_tokens)
         of(m.PACKING_UTILIZATION).set(counts["unpadded"] / all_tokens)
         of(m.LOSS_SCALE).set(self.built.engine.loss_scale)
-        rank = str(self.settings.rank)
         for state, num_bytes in self.built.read_memory().items():
-            of(m.MEMORY_BYTES, rank=rank, state=state).set(num_bytes)
+            of(m.MEMORY_BYTES, rank=str(self.settings.rank), state=state).set(num_bytes)
 
-    def _export(self) -> ModelStatus | None:
+    def _stop_if_asked(self, rest: str) -> None:
+        if any(self.group.all_gather(self.is_interrupted)):
+            raise InterruptedRunError(
+                f"stopped on request after step {self.state.step}, which is saved; {rest}"
+            )
+
+    def _export(self) -> ModelStatus:
         """Gather the weights (collective), let rank 0 write and upload the model, tell all of it."""
-        built = self.built
-        weights = built.engine.gather_weights(keep=self.group.rank == 0)
-        told: ModelStatus | TrainerError | None = None
-        if self.group.rank == 0:
-            try:
-                told = export_model(
-                    self.run,
-                    built.config,
-                    weights,
-                    built.tokenizer,
-                    built.output_store,
-                    self.settings.scratch_folder,
-                    built.samples_before,
-                )
-            except TrainerError as error:
-                told = error
-        told = self.group.broadcast(told)
-        if isinstance(told, TrainerError):
-            raise told
-        if told is not None:
-            self.reporter.set_model(told)
-        return told
-
-    def _write_history(self) -> None:
-        if self.group.rank == 0:
-            rows = thin_rows(self.reporter.history)
-            self.built.store.write_bytes(HISTORY_FILE, dump_rows(rows))
-
-    def _read_history(self) -> list[HistoryRow]:
-        if self.group.rank != 0:
-            return []
-        try:
-            return parse_rows(self.built.store.read_bytes(HISTORY_FILE))
-        except (MissingFileError, ValueError):
-            return []
+        weights = self.built.engine.gather_weights(keep=self.group.rank == 0)
+        model = on_rank_0(
+            self.group,
+            lambda: export_model(
+                self.prepared, weights, self.state, samples_before=self.built.samples_before
+            ),
+        )
+        self.reporter.set_model(model)
+        return model
 
     def describe_end(
         self, outcome: Outcome, cause: Cause | None, text: str, model: ModelStatus | None = None
     ) -> TerminationMessage:
         """Return what this rank says of its end."""
         report = self.reporter.report
+        if cause is Cause.OUT_OF_MEMORY and report.plan is not None and report.plan.memory:
+            term = largest_term(report.plan)
+            text = f"{text} (the largest term of the plan is {term.name}, {term.gib:.2f} GiB)"
         return TerminationMessage(
             outcome=outcome,
             cause=cause,
             message=text[:2000],
-            step=self.step,
+            step=self.state.step,
             checkpoint=report.checkpoints[0] if report.checkpoints else None,
             rank=self.settings.rank,
             node=self.settings.node_name,
@@ -382,3 +252,7 @@ class Trainer:
             progress=report.progress,
             model=model,
         )
+
+
+def _rounded(value: float | None) -> float | None:
+    return round(value, 6) if value is not None and math.isfinite(value) else None

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from trainwright_api.run import Run
 
-from trainwright_trainer.data.batch import Batch
+from trainwright_trainer.data.batch import IGNORED_LABEL, Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,17 @@ class DeviceBatch:
             return torch.from_numpy(array).to(device, non_blocking=True)
 
         return cls(move(batch.input_ids), move(batch.labels), move(batch.position_ids))
+
+    @property
+    def num_trained(self) -> torch.Tensor:
+        """Terms of the loss (scalar, int64); the first token of a sequence is never predicted."""
+        return (self.labels[:, 1:] != IGNORED_LABEL).sum()
+
+    def split(self, size: int) -> list["DeviceBatch"]:
+        """Return micro-batches of `size` sequences."""
+        starts = range(0, len(self.input_ids), size)
+        tensors = (self.input_ids, self.labels, self.position_ids)
+        return [DeviceBatch(*(tensor[i : i + size] for tensor in tensors)) for i in starts]
 
 
 class Objective(ABC):

@@ -1,0 +1,147 @@
+"""What can be known before weights are loaded ends a run with one clear sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from trainwright_api.data import Location
+from trainwright_api.report import Manifest
+from trainwright_api.resources import Adapter, AdapterType
+from trainwright_api.run import Run, RunModel, RunTokenizer
+from trainwright_api.status import MemoryTerm, Plan
+from trainwright_api.training import Precision
+from trainwright_trainer.checkpoint import ResumePoint
+from trainwright_trainer.errors import UserError
+from trainwright_trainer.groups import SingleGroup
+from trainwright_trainer.models import load_config, measure_run
+from trainwright_trainer.preflight import PreparedRun, check_fit, decide_plan, prepare_run
+from trainwright_trainer.report import Reporter
+from trainwright_trainer.settings import Settings
+
+from tests.trainer.tiny_runs import TINY, tiny_run
+from tests.trainer.tokenizer_builder import byte_tokenizer
+
+
+def prepare(run: Run, folder: Path) -> PreparedRun:
+    settings = Settings(scratch_folder=folder / "scratch")
+    return prepare_run(run, settings, SingleGroup(), Reporter(run, settings))
+
+
+def llama(**config: Any) -> dict[str, Any]:
+    return {"model": RunModel(architecture="llama", config=TINY | config)}
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "no model": (
+        {
+            "model": RunModel(weights=Location(uri="file://FOLDER/text/")),
+            "tokenizer": RunTokenizer(),
+        },
+        "spec.model.weights",
+    ),
+    "embedding smaller than the tokenizer": (
+        llama(vocab_size=64),
+        "spec.model.config.vocab_size: got 64",
+    ),
+    "unknown architecture": (
+        {"model": RunModel(architecture="lama", config=TINY)},
+        "spec.model: got lama",
+    ),
+    "no language model": (
+        {"model": RunModel(architecture="vit", config={})},
+        "spec.model: got vit",
+    ),
+    "impossible config": (llama(hidden_size=63), "The hidden size (63) is not a multiple"),
+    "wrong type in the config": (llama(hidden_size="wide"), "spec.model: got llama"),
+    "unknown adapter target": (
+        {"adapter": Adapter(type=AdapterType.LORA, target_modules=["nose"])},
+        "spec.adapter.targetModules",
+    ),
+    "batch that the ranks cannot share": (
+        {"ranks": 3},
+        "spec.batch.globalSequences: got 8",
+    ),
+    "no tokenizer for a new model": (
+        {"tokenizer": RunTokenizer()},
+        "spec.tokenizer: got none",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_clear_sentence(tmp_path: Path, name: str) -> None:
+    changes, words = BAD[name]
+    text = tiny_run(tmp_path, **changes).model_dump_json().replace("FOLDER", str(tmp_path))
+    with pytest.raises(UserError) as refused:
+        prepare(Run.model_validate_json(text), tmp_path)
+    assert words in refused.value.message
+    assert "expected" in refused.value.message
+    assert "\n" not in refused.value.message
+
+
+@pytest.mark.skipif(
+    torch.ops.mkldnn._is_mkldnn_fp16_supported(), reason="this CPU computes in FP16"
+)
+def test_a_precision_that_the_device_lacks_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"spec.precision: got FP16.*use BF16 or FP32"):
+        prepare(tiny_run(tmp_path, precision=Precision.FP16), tmp_path)
+
+
+def point(stage: int) -> ResumePoint:
+    manifest = Manifest(
+        run="run",
+        namespace="team",
+        uid="u",
+        attempt=1,
+        step=4,
+        samples=4,
+        tokens=4,
+        epoch=0,
+        world_size=2,
+        zero_stage=stage,
+        precision="BF16",
+        saved_at="",
+        files=[],
+    )
+    return ResumePoint("file:///s/step-000004/", manifest, is_own=False)
+
+
+def test_auto_keeps_the_stage_of_the_checkpoint(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, stage=None, precision=Precision.BF16)
+    facts = measure_run(run, load_config(run, None, byte_tokenizer()))
+    assert decide_plan(run, facts, 100, None).zero_stage == 1
+    assert decide_plan(run, facts, 100, point(3)).zero_stage == 3
+
+
+def test_a_given_stage_that_is_not_the_checkpoints_is_refused(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, stage=2, precision=Precision.BF16)
+    facts = measure_run(run, load_config(run, None, byte_tokenizer()))
+    with pytest.raises(
+        UserError, match=r"zeroStage: got 2 for a checkpoint of stage 3.*use 3 or Auto"
+    ):
+        decide_plan(run, facts, 100, point(3))
+
+
+def plan(run: Run, *, optimizer_gib: float, activations_gib: float) -> Plan:
+    facts = measure_run(run, load_config(run, None, byte_tokenizer()))
+    terms = [
+        MemoryTerm(name="optimizer", gib=optimizer_gib, reason="x"),
+        MemoryTerm(name="activations", gib=activations_gib, reason="x"),
+    ]
+    return decide_plan(run, facts, 100, None).model_copy(
+        update={"memory": terms, "fits": False, "capacity_gib": 8.0}
+    )
+
+
+def test_states_that_cannot_fit_are_refused(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path)
+    with pytest.raises(UserError, match=r"spec.workers.resources.memory: got 8.00 GiB"):
+        check_fit(plan(run, optimizer_gib=9, activations_gib=1), Reporter(run, Settings()))
+
+
+def test_estimates_that_may_not_fit_are_a_warning(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path)
+    reporter = Reporter(run, Settings())
+    check_fit(plan(run, optimizer_gib=4, activations_gib=9), reporter)
+    assert "may not fit" in reporter.report.warnings[0]

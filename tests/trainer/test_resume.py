@@ -1,0 +1,134 @@
+"""A run that stops and goes on is the run that never stopped: bitwise on as many processes, in loss on others."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from trainwright_api.resources import Adapter, AdapterType
+from trainwright_api.run import Run
+from trainwright_api.training import Precision
+
+from tests.trainer.ranks import run_workers
+from tests.trainer.tiny_runs import tiny_run
+
+pytestmark = pytest.mark.timeout(900)
+
+HALF, WHOLE = 4, 8
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What decides how the state is cut into shards."""
+
+    precision: Precision
+    stage: int
+    adapter: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.precision}-zero{self.stage}{'-lora' if self.adapter else ''}"
+
+
+LAYOUTS = [
+    Layout(Precision.FP32, 0),
+    Layout(Precision.FP32, 1),
+    Layout(Precision.BF16, 2),
+    Layout(Precision.BF16, 3),
+    Layout(Precision.BF16, 3, adapter=True),
+    *([Layout(Precision.FP16, 2)] if torch.ops.mkldnn._is_mkldnn_fp16_supported() else []),
+]
+
+
+def build(folder: Path, name: str, layout: Layout, ranks: int) -> Run:
+    """Runs of one name share a store, so that one goes on where the other stopped."""
+    changes = {"adapter": Adapter(type=AdapterType.LORA, rank=4)} if layout.adapter else {}
+    run = tiny_run(
+        folder,
+        ranks=ranks,
+        steps=WHOLE,
+        every_steps=1000,
+        precision=layout.precision,
+        stage=layout.stage,
+        **changes,
+    )
+    store = run.checkpoints.folder.model_copy(update={"uri": f"file://{folder}/{name}/"})
+    output = run.output.model_copy(update={"sample_prompts": []})
+    checkpoints = run.checkpoints.model_copy(update={"folder": store})
+    return run.model_copy(update={"checkpoints": checkpoints, "output": output})
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the workers left."""
+
+    folder: Path
+
+    def said(self, name: str) -> dict:
+        return json.loads((self.folder / f"{name}.json").read_text())
+
+    def weights(self, name: str) -> dict[str, torch.Tensor]:
+        return torch.load(self.folder / f"{name}.pt")
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """Train every layout whole and in halves; a process group per number of ranks and half."""
+    folder = tmp_path_factory.mktemp("resume")
+    rounds = {
+        ("first", 2): [("whole2", WHOLE), ("same2", HALF), ("2to1", HALF)],
+        ("first", 1): [("whole1", WHOLE), ("1to2", HALF)],
+        ("second", 2): [("same2", WHOLE), ("1to2", WHOLE)],
+        ("second", 1): [("2to1", WHOLE)],
+    }
+    for (half, ranks), parts in rounds.items():
+        todo = [
+            {
+                "name": f"{name}-{layout.name}",
+                "run": build(folder, f"{name}-{layout.name}", layout, ranks).model_dump(
+                    mode="json", by_alias=True
+                ),
+                "until": until,
+            }
+            for layout in LAYOUTS
+            for name, until in parts
+        ]
+        file = folder / f"{half}-{ranks}.json.todo"
+        file.write_text(json.dumps(todo))
+        run_workers(
+            "tests.trainer.resume_worker",
+            [str(file), str(folder)],
+            num_ranks=ranks,
+            folder=folder / f"{half}-{ranks}",
+        )
+    return Results(folder)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+def test_resumed_weights_are_bitwise_those_of_the_whole_run(
+    results: Results, layout: Layout
+) -> None:
+    assert results.said(f"same2-{layout.name}")["first"] == HALF
+    whole, pieced = (results.weights(f"{name}-{layout.name}") for name in ("whole2", "same2"))
+    assert whole.keys() == pieced.keys()
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, pieced[name]), name
+
+
+@pytest.mark.parametrize("change", ["2to1", "1to2"])
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
+def test_another_number_of_processes_goes_on_with_the_same_losses(
+    results: Results, layout: Layout, change: str
+) -> None:
+    resumed = results.said(f"{change}-{layout.name}")
+    assert (resumed["first"], resumed["stage"]) == (HALF, layout.stage)
+    whole = results.said(f"whole2-{layout.name}")["losses"][HALF:]
+    tolerance = 1e-4 if layout.precision is Precision.FP32 else 5e-3
+    assert resumed["losses"] == pytest.approx(whole, rel=tolerance)
+
+
+def test_the_losses_of_the_second_half_are_not_those_of_a_fresh_start(results: Results) -> None:
+    layout = LAYOUTS[1].name
+    losses = results.said(f"whole2-{layout}")["losses"]
+    assert abs(losses[HALF] - losses[0]) > 1e-2 * losses[0]

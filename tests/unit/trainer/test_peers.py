@@ -1,0 +1,82 @@
+"""Launchers notice each other's end over real connections on loopback."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from trainwright_trainer.errors import LOST_CONTACT
+from trainwright_trainer.peers import PeerWatch
+
+SILENCE_SECONDS = 0.6
+
+
+@pytest.fixture
+def watches() -> Iterator[list[PeerWatch]]:
+    """Node 0 and two others, connected."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    nodes = [PeerWatch(rank, 3, "127.0.0.1", port, SILENCE_SECONDS) for rank in (1, 2, 0)]
+    for node in nodes:  # node 0 comes last, as a slow pod does
+        node.start()
+    one, two, zero = nodes
+    await_(lambda: {link.node for link in zero._links} == {1, 2})
+    yield [zero, one, two]
+    for node in nodes:
+        node.close(is_good_end=True)
+
+
+def await_(condition: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_living_nodes_are_not_lost(watches: list[PeerWatch]) -> None:
+    zero = watches[0]
+    heard = [link.heard_at for link in zero._links]
+    await_(
+        lambda: all(
+            link.heard_at > before + 2 * SILENCE_SECONDS
+            for link, before in zip(zero._links, heard, strict=True)
+        )
+    )
+    assert [node.lost for node in watches] == [None, None, None]
+
+
+def test_a_node_that_falls_is_lost_to_all_at_once(watches: list[PeerWatch]) -> None:
+    zero, one, two = watches
+    one.close(is_good_end=False)
+    await_(lambda: zero.lost and two.lost)
+    for other in (zero, two):
+        assert str(other.lost).startswith(f"{LOST_CONTACT} to the pod of node 1")
+
+
+def test_without_node_0_the_others_end(watches: list[PeerWatch]) -> None:
+    zero, one, two = watches
+    zero.close(is_good_end=False)
+    await_(lambda: one.lost and two.lost)
+    assert "node 0" in str(one.lost)
+
+
+def test_a_good_end_is_no_loss(watches: list[PeerWatch]) -> None:
+    zero, one, two = watches
+    one.close(is_good_end=True)
+    await_(lambda: {link.node for link in zero._links} == {2})
+    assert (zero.lost, two.lost) == (None, None)
+
+
+def test_a_frozen_node_is_lost_after_its_silence(watches: list[PeerWatch]) -> None:
+    zero, one, two = watches
+    with one._lock:  # its thread can neither hear nor speak now, and its connection stays open
+        await_(lambda: zero.lost and two.lost)
+    assert "silent" in str(zero.lost)
+
+
+def test_a_single_node_watches_nobody() -> None:
+    alone = PeerWatch(0, 1, "127.0.0.1", 1, SILENCE_SECONDS)
+    alone.start()
+    assert alone._listener is None
+    alone.close(is_good_end=True)

@@ -1,0 +1,149 @@
+"""All that can be wrong and is cheap to know, before weights are loaded: store, data, model, plan.
+
+The order is by cost. What only rank 0 looks at ends on every rank: errors, the plan, the checkpoint to
+start from.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainwright_api.run import Run
+from trainwright_api.status import Plan
+from trainwright_planner.advice import fit_message
+from trainwright_planner.errors import PlanError
+from trainwright_planner.facts import ModelFacts
+from trainwright_planner.plan import plan_run
+from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+from trainwright_trainer.agreement import on_rank_0
+from trainwright_trainer.base_model import fetch_small_files, obtain_tokenizer
+from trainwright_trainer.checkpoint import CheckpointManager, ResumePoint
+from trainwright_trainer.data import PreparedData, check_sources, prepare_data
+from trainwright_trainer.errors import UserError
+from trainwright_trainer.groups import Group
+from trainwright_trainer.hardware import supports
+from trainwright_trainer.models import load_config, measure_run
+from trainwright_trainer.report import Reporter
+from trainwright_trainer.settings import Settings
+from trainwright_trainer.store import Store, open_store
+
+STATES = ("parameters", "gradients", "optimizer")  # terms of the plan that are exact, not estimated
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """A run of which all is known, but whose model is not there yet."""
+
+    run: Run
+    settings: Settings
+    store: Store
+    output_store: Store
+    base_folder: Path | None  # its files are there on rank 0 only
+    tokenizer: PreTrainedTokenizerFast
+    config: PretrainedConfig
+    data: PreparedData
+    model_facts: ModelFacts
+    plan: Plan
+    checkpoints: CheckpointManager
+    resume_point: ResumePoint | None
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.plan.total_steps or 1
+
+
+def prepare_run(run: Run, settings: Settings, group: Group, reporter: Reporter) -> PreparedRun:
+    """Check and prepare everything but the model; collective. Errors of one rank are raised on all."""
+    store = open_store(run.checkpoints.folder, settings, field="spec.checkpoints.store")
+    output = run.checkpoints.folder.model_copy(update={"uri": run.output.uri})
+    output_store = open_store(output, settings, field="spec.output")
+    check_precision(run, group)
+    on_rank_0(group, lambda: _check_access(run, settings, store, output_store))
+    folder: Path | None = on_rank_0(group, lambda: fetch_small_files(run, settings))
+    tokenizer = obtain_tokenizer(run, settings, group, store, folder)
+    config = on_rank_0(group, lambda: load_config(run, folder, tokenizer))
+    data = prepare_data(run, tokenizer, settings)
+    reporter.warn(data.warnings)
+    checkpoints = CheckpointManager(run, store, settings, group)
+    resume_point = checkpoints.find_resume()
+    facts = measure_run(run, config)
+    plan = on_rank_0(group, lambda: decide_plan(run, facts, len(data.train), resume_point))
+    reporter.set_plan(plan)
+    check_fit(plan, reporter)
+    return PreparedRun(
+        run=run,
+        settings=settings,
+        store=store,
+        output_store=output_store,
+        base_folder=folder,
+        tokenizer=tokenizer,
+        config=config,
+        data=data,
+        model_facts=facts,
+        plan=plan,
+        checkpoints=checkpoints,
+        resume_point=resume_point,
+    )
+
+
+def check_precision(run: Run, group: Group) -> None:
+    """Refuse a precision that the device of some rank does not compute in; collective."""
+    supported = group.all_gather(supports(run.precision))
+    if not all(supported):
+        raise UserError(
+            f"spec.precision: got {run.precision}, which the device of rank {supported.index(False)} does not "
+            "compute in, expected one that it does; use BF16 or FP32"
+        )
+
+
+def _check_access(run: Run, settings: Settings, store: Store, output_store: Store) -> None:
+    store.check_writable()
+    output_store.check_writable()
+    check_sources(run, settings)
+
+
+def decide_plan(
+    run: Run, facts: ModelFacts, sequences_per_epoch: int, resume_point: ResumePoint | None
+) -> Plan:
+    """Return the plan; what says Auto keeps the ZeRO stage of the checkpoint to start from.
+
+    Raises UserError for settings that contradict each other or the checkpoint.
+    """
+    manifest = resume_point.manifest if resume_point else None
+    given = run.parallelism.zero_stage
+    if manifest is not None and given is None:
+        parallelism = run.parallelism.model_copy(update={"zero_stage": manifest.zero_stage})
+        run = run.model_copy(update={"parallelism": parallelism})
+    try:
+        plan = plan_run(run, facts, sequences_per_epoch=sequences_per_epoch)
+    except PlanError as error:
+        raise UserError(str(error)) from error
+    if manifest is not None and plan.zero_stage != manifest.zero_stage:
+        raise UserError(
+            f"spec.parallelism.zeroStage: got {plan.zero_stage} for a checkpoint of stage "
+            f"{manifest.zero_stage} ({resume_point.uri if resume_point else ''}), expected the same; use "
+            f"{manifest.zero_stage} or Auto"
+        )
+    return plan
+
+
+def check_fit(plan: Plan, reporter: Reporter) -> None:
+    """Refuse a plan that cannot fit, warn of one that may not.
+
+    Parameters, gradients and optimizer states are counted exactly; the other terms are estimates, so
+    they alone stop nothing. Raises UserError with the largest term and the setting to change.
+    """
+    if plan.fits is not False or plan.capacity_gib is None:
+        return
+    states_gib = sum(term.gib for term in plan.memory if term.name in STATES)
+    if states_gib > plan.capacity_gib:
+        raise UserError(
+            f"spec.workers.resources.memory: got {plan.capacity_gib:.2f} GiB per device for a run that "
+            f"{fit_message(plan)}"
+        )
+    reporter.warn([f"the plan may not fit: {fit_message(plan)}"])
+    logger.warning("the plan may not fit: %s", fit_message(plan))

@@ -1,0 +1,165 @@
+"""When a checkpoint is saved, where training goes on from, and what the report says of both.
+
+How files get to the store and back is the business of `checkpoint`; the loop calls this after each
+step.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+
+from trainwright_api import metrics as m
+from trainwright_api.history import (
+    HISTORY_FILE,
+    HistoryRow,
+    dump_rows,
+    parse_rows,
+    rows_until,
+    thin_rows,
+)
+
+from trainwright_trainer.build import BuiltRun
+from trainwright_trainer.checkpoint import StepState
+from trainwright_trainer.groups import Group
+from trainwright_trainer.report import Reporter
+from trainwright_trainer.store import MissingFileError
+
+FINAL_SAVE_SECONDS = 3600.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class TrainingState:
+    """Where training stands: two integers, and what was last measured."""
+
+    step: int = 0
+    tokens: int = 0
+    loss: float | None = None
+    first_loss: float | None = None
+    validation_loss: float | None = None
+
+
+class Saving:
+    """Saves and restores the state of one run; all calls are collective."""
+
+    def __init__(self, built: BuiltRun, group: Group, reporter: Reporter) -> None:
+        self._built, self._group, self._reporter = built, group, reporter
+        self._run, self._prepared = built.prepared.run, built.prepared
+        self._checkpoints = built.prepared.checkpoints
+        self._last_save_at = time.monotonic()
+        self._last_saved_step = 0
+        self._num_warnings_told = 0
+
+    def resume(self) -> TrainingState:
+        """Restore the newest checkpoint that verifies; return the state that training starts from."""
+        point = self._prepared.resume_point
+        wanted = self._built.wanted_files(point.manifest) if point is not None else None
+        fetched = (
+            self._checkpoints.fetch(point, wanted)
+            if point is not None and wanted is not None
+            else None
+        )
+        self._tell_warnings()
+        if fetched is None:
+            return TrainingState()
+        manifest, is_own = fetched.point.manifest, fetched.point.is_own
+        self._built.restore(fetched)
+        self._checkpoints.release(fetched)
+        rows = rows_until(self._read_history(), manifest.step) if is_own else []
+        self._last_saved_step = manifest.step if is_own else 0
+        self._reporter.set_start(manifest.step, rows)
+        self._report_checkpoints(num_failed=0)
+        logger.info("resumed from step %d of %s", manifest.step, fetched.point.uri)
+        return TrainingState(
+            step=manifest.step,
+            tokens=manifest.tokens,
+            loss=manifest.loss,
+            first_loss=rows[0].loss if rows else None,
+            validation_loss=manifest.validation_loss,
+        )
+
+    def is_due_by_time(self) -> bool:
+        """Whether the minutes between checkpoints have passed; rank 0 decides for all."""
+        minutes = self._run.checkpoints.every_minutes
+        return (
+            self._group.rank == 0
+            and minutes is not None
+            and time.monotonic() - self._last_save_at >= 60 * minutes
+        )
+
+    def save_if_due(self, state: TrainingState, *, is_due: bool) -> float:
+        """Save after every n-th step, or because it is due; return how long training stood still (seconds)."""
+        every = self._run.checkpoints.every_steps
+        stall = 0.0
+        if is_due or (every is not None and state.step % every == 0):
+            stall = self._save(state)
+        self._poll()
+        return stall
+
+    def save_last(self, state: TrainingState) -> None:
+        """Save the state if it is not saved yet, and return once all ranks know it in the store.
+
+        Raises StoreError if it could not be saved.
+        """
+        self._save(state)
+        self._checkpoints.wait(FINAL_SAVE_SECONDS)
+        self._poll()
+        self._group.barrier()  # a rank that ended before rank 0 has written the manifest would end its pod
+
+    def write_history(self) -> None:
+        """Write the run's measurements beside its checkpoints."""
+        if self._group.rank == 0:
+            rows = thin_rows(self._reporter.history)
+            self._prepared.store.write_bytes(HISTORY_FILE, dump_rows(rows))
+
+    def _save(self, state: TrainingState) -> float:
+        if self._last_saved_step == state.step:
+            return 0.0
+        samples = state.step * self._run.batch.global_sequences
+        step_state = StepState(
+            step=state.step,
+            samples=samples,
+            tokens=state.tokens,
+            epoch=samples / len(self._prepared.data.train),
+            facts=self._built.facts,
+            loss=state.loss,
+            validation_loss=state.validation_loss,
+        )
+        stall = self._checkpoints.save(step_state, self._built.write_shards)
+        self._last_saved_step, self._last_save_at = state.step, time.monotonic()
+        self._reporter.metrics.of(m.CHECKPOINT_SECONDS, part="stall").observe(stall)
+        self.write_history()
+        return stall
+
+    def _poll(self) -> None:
+        """Report the saves that ended since the last call."""
+        outcomes = self._checkpoints.poll()
+        for outcome in outcomes:
+            if outcome.error is not None:
+                text = f"checkpoint of step {outcome.step} failed: {outcome.error}"
+                logger.warning("%s", text)
+                self._reporter.warn([text])
+            elif outcome.record is not None and outcome.record.save_seconds is not None:
+                seconds = outcome.record.save_seconds
+                self._reporter.metrics.of(m.CHECKPOINT_SECONDS, part="save").observe(seconds)
+        if outcomes:
+            self._tell_warnings()
+            self._report_checkpoints(sum(outcome.error is not None for outcome in outcomes))
+
+    def _report_checkpoints(self, num_failed: int) -> None:
+        checkpoints = self._checkpoints
+        self._reporter.set_checkpoints(checkpoints.records, checkpoints.best, num_failed=num_failed)
+
+    def _tell_warnings(self) -> None:
+        """Publish the manager's warnings that are new."""
+        self._reporter.warn(self._checkpoints.warnings[self._num_warnings_told :])
+        self._num_warnings_told = len(self._checkpoints.warnings)
+
+    def _read_history(self) -> list[HistoryRow]:
+        if self._group.rank != 0:
+            return []
+        try:
+            return parse_rows(self._prepared.store.read_bytes(HISTORY_FILE))
+        except (MissingFileError, ValueError):
+            return []

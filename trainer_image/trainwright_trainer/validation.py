@@ -1,0 +1,44 @@
+"""The loss on held-out data; memory does not grow with their number."""
+
+import math
+
+import torch
+from trainwright_api.data import Validation
+
+from trainwright_trainer.build import BuiltRun
+from trainwright_trainer.data.batch import IGNORED_LABEL, SequenceSource
+from trainwright_trainer.groups import Group
+from trainwright_trainer.objectives.base import DeviceBatch
+
+
+@torch.no_grad()
+def measure_validation_loss(
+    built: BuiltRun,
+    source: SequenceSource,
+    settings: Validation,
+    group: Group,
+    device: torch.device,
+) -> float | None:
+    """Return the mean loss per trained token over all ranks' share (nats); None without such a token.
+
+    Collective: every rank does as many forward passes, since ZeRO 3 gathers weights in them; ranks
+    without a sequence left compute one that does not count.
+    """
+    size, world_size = built.prepared.plan.micro_sequences, group.world_size
+    num_sequences = min(len(source), settings.max_sequences)
+    sums = torch.zeros(2, device=device, dtype=torch.float64)  # losses, trained tokens
+    model = built.engine.model
+    model.eval()
+    for index in range(math.ceil(num_sequences / (size * world_size))):
+        first = (index * world_size + group.rank) * size
+        batch = source.sequences(first % len(source), size)
+        batch.labels[max(0, num_sequences - first) :] = IGNORED_LABEL
+        moved = DeviceBatch.of(batch, device)
+        loss = built.objective.loss_sum(model, moved).double()
+        num_trained = moved.num_trained.double()
+        sums += torch.stack([torch.where(num_trained > 0, loss, 0.0), num_trained])
+    model.train()
+    if world_size > 1:
+        torch.distributed.all_reduce(sums)
+    total, num_tokens = sums.tolist()
+    return round(total / num_tokens, 6) if num_tokens else None

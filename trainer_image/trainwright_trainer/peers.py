@@ -89,18 +89,22 @@ class PeerWatch:
         beat_seconds = self.silence_seconds / BEATS_PER_SILENCE
         if self.node_rank != 0 and not self._connect(beat_seconds):
             return
-        while not self._stop.wait(0) and self.lost is None:
+        next_beat_at = time.monotonic()
+        while not self._stop.is_set() and self.lost is None:
+            if time.monotonic() >= next_beat_at:  # not at every word heard, else two would chatter
+                self._beat()
+                next_beat_at = time.monotonic() + beat_seconds
             with self._lock:
                 sources = {link.connection: link for link in self._links}
                 listener = self._listener
+            pause_seconds = max(0.0, next_beat_at - time.monotonic())
             for ready in _wait_readable(
-                [*sources, *([listener] if listener else [])], beat_seconds
+                [*sources, *([listener] if listener else [])], pause_seconds
             ):
                 if ready is listener:
                     self._accept(ready)
                 else:
                     self._read(sources[ready])
-            self._beat()
 
     def _connect(self, pause_seconds: float) -> bool:
         """Connect to node 0, which may start much later than this one."""

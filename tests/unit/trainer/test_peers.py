@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from trainwright_trainer.errors import LOST_CONTACT
-from trainwright_trainer.peers import PeerWatch
+from trainwright_trainer.peers import BEATS_PER_SILENCE, PeerWatch
 
 SILENCE_SECONDS = 0.6
 
@@ -73,6 +73,19 @@ def test_a_frozen_node_is_lost_after_its_silence(watches: list[PeerWatch]) -> No
     with one._lock:  # its thread can neither hear nor speak now, and its connection stays open
         await_(lambda: zero.lost and two.lost)
     assert "silent" in str(zero.lost)
+
+
+def test_words_are_not_answered_at_once(watches: list[PeerWatch]) -> None:
+    """Else two launchers would chatter without pause, at the cost of a core."""
+    with socket.create_connection(("127.0.0.1", watches[0].port)) as talker:
+        talker.sendall(b"hello 3\n")
+        began = time.monotonic()
+        while time.monotonic() < began + SILENCE_SECONDS:
+            talker.sendall(b"alive\n")
+            time.sleep(0.001)
+        heard = talker.recv(65536).count(b"alive")
+    seconds = time.monotonic() - began
+    assert 1 <= heard <= 2 + seconds / (SILENCE_SECONDS / BEATS_PER_SILENCE)
 
 
 def test_a_single_node_watches_nobody() -> None:

@@ -1,7 +1,8 @@
 """Memory of one device by term: parameters, gradients, optimizer, activations, logits, buffers.
 
 Called by `plan` for each layout that it tries. The terms are added up as if all were there at once,
-which is the case with gradient accumulation and slightly too much without. Sources of the formulas:
+which is the case with gradient accumulation and slightly too much without. The optimizer is taken to
+be a fused one, which needs no room of its own in the step. Sources of the formulas:
 ZeRO's partitions from DeepSpeed 0.19's stage_1_and_2.py and stage3.py; what autograd keeps was
 measured per family with saved-tensor hooks (see `families`); recomputation after Korthikanti et al.,
 arXiv:2205.05198. "Constants" below were measured on Linux with torch 2.15 and transformers 5.23.
@@ -31,10 +32,6 @@ CPU_LAUNCHER_GIB = 0.03
 # CUDA context, cuBLAS workspaces and NCCL's buffers, and what the caching allocator cannot use.
 ACCELERATOR_CONTEXT_GIB = 1.5
 ACCELERATOR_FRAGMENTATION = 0.05
-
-# torch's AdamW makes two FP32 tensors of a shard's size on its way (a fused one would make none). They
-# take the place of activations and logits, which are gone by then.
-STEP_BYTES = 8
 
 # Caps of DeepSpeed's buffers, as elements. Its defaults (5e8) would dwarf small models.
 MAX_BUCKET_ELEMENTS = 200_000_000
@@ -79,9 +76,10 @@ def memory_terms(run: Run, model: ModelFacts, layout: Layout) -> tuple[MemoryTer
         _parameters(run, model, layout),
         _gradients(run, model, layout),
         _optimizer(run, model, layout),
+        _activations(run, model, layout),
+        _logits(run, model, layout),
     )
-    passing = (_activations(run, model, layout), _logits(run, model, layout))
-    return (*state, *passing, _buffers(run, model, layout, total_gib(state), total_gib(passing)))
+    return (*state, _buffers(run, model, layout, sum(term.gib for term in state)))
 
 
 def total_gib(terms: tuple[MemoryTerm, ...]) -> float:
@@ -195,20 +193,7 @@ def _logits(run: Run, model: ModelFacts, layout: Layout) -> MemoryTerm:
     )
 
 
-def _step_gib(run: Run, model: ModelFacts, layout: Layout) -> float:
-    """Return what the optimizer's step needs for itself; DeepSpeed steps ZeRO 3's shard in pieces."""
-    if _is_offloaded(run, run.parallelism.offload_optimizer):
-        return 0
-    shards, _ = _shards(run, layout, 1)
-    elements = model.trainable_parameters / shards
-    if layout.zero_stage == 3:
-        elements = min(elements, MAX_LIVE_ELEMENTS)
-    return elements * STEP_BYTES / GIB
-
-
-def _buffers(
-    run: Run, model: ModelFacts, layout: Layout, state_gib: float, passing_gib: float
-) -> MemoryTerm:
+def _buffers(run: Run, model: ModelFacts, layout: Layout, others_gib: float) -> MemoryTerm:
     size, buffers = element_bytes(run.precision), zero_buffers(model)
     parts: list[tuple[str, float]] = []
     if layout.zero_stage >= 1 and run.world_size > 1:
@@ -217,12 +202,9 @@ def _buffers(
     if layout.zero_stage == 3 and run.world_size > 1:
         live = buffers.max_live_parameters + buffers.prefetch_bucket
         parts.append(("gathered parameters", live * size / GIB))
-    step_gib = _step_gib(run, model, layout) - passing_gib
-    if step_gib > 0:
-        parts.append(("optimizer's step beyond activations and logits", step_gib))
     if run.workers.uses_accelerators:
         parts.append(("CUDA context and NCCL", ACCELERATOR_CONTEXT_GIB))
-        parts.append(("fragmentation, 5 %", ACCELERATOR_FRAGMENTATION * (state_gib + passing_gib)))
+        parts.append(("fragmentation, 5 %", ACCELERATOR_FRAGMENTATION * others_gib))
     else:
         launcher = CPU_LAUNCHER_GIB / run.workers.processes_per_node
         parts.append(("process with its libraries", CPU_PROCESS_GIB))

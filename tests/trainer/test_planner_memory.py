@@ -21,13 +21,10 @@ from trainwright_api.training import Precision
 from trainwright_planner.facts import ModelFacts, model_facts_from_config
 from trainwright_planner.families import FAMILIES
 from trainwright_planner.memory import (
-    CPU_LAUNCHER_GIB,
-    CPU_PROCESS_GIB,
     GIB,
     Layout,
     layer_activation_bytes_per_token,
     memory_terms,
-    total_gib,
 )
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
@@ -167,7 +164,7 @@ def train_like_zero_1(model: PreTrainedModel, batches: list[torch.Tensor], *, st
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     flat = torch.cat([parameter.data.float().flatten() for parameter in trained])
     master = torch.nn.Parameter(flat)
-    optimizer = torch.optim.AdamW([master])
+    optimizer = torch.optim.AdamW([master], fused=True)  # as the trainer does: no temporaries
     for _ in range(steps):
         for batch in batches:
             logits = model(input_ids=batch).logits
@@ -213,6 +210,5 @@ def test_planned_memory_is_near_the_peak_of_live_tensors(
     workers = {"nodes": 1, "accelerator": "None"}
     run = run_with(Precision.BF16, "Contiguous", length=128, workers=workers)
     terms = memory_terms(run, facts_of("llama", config), Layout(1, micro, recompute))
-    process = CPU_PROCESS_GIB + CPU_LAUNCHER_GIB
-    planned = (total_gib(terms) - process) * GIB
-    assert 0.95 < planned / live.peak < 1.4, {term.name: term.gib for term in terms}
+    planned = sum(term.gib for term in terms if term.name != "buffers") * GIB
+    assert 0.95 < planned / live.peak < 1.45, {term.name: term.gib for term in terms}

@@ -78,6 +78,7 @@ class Engine:
             lr=run.optimizer.learning_rate,
             betas=(run.optimizer.betas[0], run.optimizer.betas[1]),
             eps=run.optimizer.epsilon,
+            fused=True,  # one pass over the state, on CPUs too
         )
         self.engine, self.optimizer, _, _ = deepspeed.initialize(
             model=model, optimizer=optimizer, config=build_deepspeed_config(run, plan, facts)

@@ -2,7 +2,6 @@
 
 import pytest
 from trainwright_api.run import Run
-from trainwright_api.status import MemoryTerm
 from trainwright_planner.facts import ModelFacts
 from trainwright_planner.memory import GIB, Layout, memory_terms, zero_buffers
 
@@ -104,22 +103,6 @@ def test_every_reason_shows_its_arithmetic() -> None:
     )
     assert terms["activations"].startswith("8 x 256 tokens x 8 layers x ")
     assert terms["logits"].startswith("8 x 256 tokens x 4,096 entries x 14 B")
-
-
-def test_the_optimizers_step_counts_where_it_outgrows_the_activations() -> None:
-    def buffers(micro: int, **spec: object) -> MemoryTerm:
-        run = a_run(workers=on_gpus(), **spec)
-        return memory_terms(run, LLAMA_7B, Layout(1, micro, True))[-1]
-
-    small = buffers(1)
-    activations_and_logits = sum(
-        term.gib
-        for term in memory_terms(a_run(workers=on_gpus()), LLAMA_7B, Layout(1, 1, True))[3:5]
-    )
-    beyond = 8 * P / 8 / GIB - activations_and_logits
-    assert f"{beyond:.2f} GiB optimizer's step beyond activations and logits" in small.reason
-    assert "optimizer's step" not in buffers(256).reason
-    assert "optimizer's step" not in buffers(1, parallelism={"offloadOptimizer": "CPU"}).reason
 
 
 def test_buffers_never_exceed_the_model() -> None:

@@ -79,15 +79,15 @@ def test_a_raised_zero_stage_says_so() -> None:
     ("workers", "stage", "checkpointing"),
     [
         (on_gpus(memory_gib=80), 1, "None"),
-        (on_gpus(memory_gib=48), 2, "None"),
-        (on_gpus(memory_gib=40), 3, "None"),
-        (on_gpus(memory_gib=32), 3, "Full"),
+        (on_gpus(memory_gib=40), 2, "None"),
+        (on_gpus(memory_gib=26), 3, "None"),
+        (on_gpus(memory_gib=22), 3, "Full"),
     ],
 )
 def test_less_memory_takes_the_next_rung(
     workers: dict[str, Any], stage: int, checkpointing: str
 ) -> None:
-    data = {"sources": [{"uri": "s3://d/", "format": "Text"}], "sequenceLength": 2048}
+    data = {"sources": [{"uri": "s3://d/", "format": "Text"}], "sequenceLength": 512}
     plan = plan_run(a_run(workers=workers, data=data), LLAMA_7B)
     assert (plan.zero_stage, plan.activation_checkpointing, plan.fits) == (
         stage,

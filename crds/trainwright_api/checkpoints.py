@@ -98,7 +98,9 @@ class Checkpoints(Model):
     )
 
     store: Location = Field(
-        description="Where checkpoints and the finished model go: s3:// or pvc://. No default."
+        description="Where checkpoints and the finished model go: s3:// or pvc://. The run's own folder there "
+        "is <store>/<namespace>/<name>/; a run made anew under the same name goes on from the checkpoints in "
+        "it. No default."
     )
     every_steps: int | None = Field(
         None,

@@ -100,6 +100,18 @@ def test_if_none_verifies_training_starts_anew_and_says_so(
     assert again.warnings[-1] == "no checkpoint verifies: training starts again from step 0"
 
 
+def test_a_run_made_anew_goes_on_after_its_namesake_and_says_so(
+    place: Place, settings: Settings
+) -> None:
+    manager = open_manager(place.run(), settings)
+    manager.find_resume()
+    save(manager, 3)
+    anew = open_manager(place.run().model_copy(update={"uid": "uid-2"}), settings)
+    assert resumed(anew) is not None
+    assert anew.warnings[-1].startswith("goes on after step 3 of an earlier run of this name")
+    assert anew.warnings[-1].endswith("to begin anew, use another name or delete its folder")
+
+
 @pytest.mark.parametrize(
     ("uri", "step", "expected"),
     [("", None, 2), ("step-000001", None, 1), ("step-000001/", None, 1), ("", 1, 1)],

@@ -88,7 +88,7 @@ def test_a_precision_that_the_device_lacks_is_refused(tmp_path: Path) -> None:
         prepare(tiny_run(tmp_path, precision=Precision.FP16), tmp_path)
 
 
-def point(stage: int) -> ResumePoint:
+def point(stage: int, plan: Plan | None = None, *, is_own: bool = False) -> ResumePoint:
     manifest = Manifest(
         run="run",
         namespace="team",
@@ -102,9 +102,10 @@ def point(stage: int) -> ResumePoint:
         zero_stage=stage,
         precision="BF16",
         saved_at="",
+        plan=plan,
         files=[],
     )
-    return ResumePoint("file:///s/step-000004/", manifest, is_own=False)
+    return ResumePoint("file:///s/step-000004/", manifest, is_own=is_own)
 
 
 def test_auto_keeps_the_stage_of_the_checkpoint(tmp_path: Path) -> None:
@@ -121,6 +122,25 @@ def test_a_given_stage_that_is_not_the_checkpoints_is_refused(tmp_path: Path) ->
         UserError, match=r"zeroStage: got 2 for a checkpoint of stage 3.*use 3 or Auto"
     ):
         decide_plan(run, facts, 100, point(3))
+
+
+@pytest.mark.parametrize(
+    ("is_own", "remedy"),
+    [(True, "use another name, or delete that folder"), (False, "name a run of this model")],
+)
+def test_a_checkpoint_of_another_model_is_refused(
+    tmp_path: Path, is_own: bool, remedy: str
+) -> None:
+    run = tiny_run(tmp_path)
+    before = plan(tiny_run(tmp_path, **llama(hidden_size=32)), optimizer_gib=1, activations_gib=1)
+    facts = measure_run(run, load_config(run, None, byte_tokenizer()))
+    with pytest.raises(
+        UserError, match=r"spec.model: got .* parameters .*, expected the same"
+    ) as e:
+        decide_plan(run, facts, 100, point(1, before, is_own=is_own))
+    assert remedy in e.value.message
+    same = plan(run, optimizer_gib=1, activations_gib=1)
+    assert decide_plan(run, facts, 100, point(1, same)).zero_stage == 1
 
 
 def plan(run: Run, *, optimizer_gib: float, activations_gib: float) -> Plan:

@@ -114,6 +114,8 @@ def decide_plan(
     Raises UserError for settings that contradict each other or the checkpoint.
     """
     manifest = resume_point.manifest if resume_point else None
+    if resume_point is not None:
+        check_same_model(facts, resume_point)
     given = run.parallelism.zero_stage
     if manifest is not None and given is None:
         parallelism = run.parallelism.model_copy(update={"zero_stage": manifest.zero_stage})
@@ -129,6 +131,26 @@ def decide_plan(
             f"{manifest.zero_stage} or Auto"
         )
     return plan
+
+
+def check_same_model(facts: ModelFacts, point: ResumePoint) -> None:
+    """Refuse a checkpoint of another model, by its numbers of parameters; raises UserError."""
+    before = point.manifest.plan
+    if before is None:
+        return
+    old = (before.parameters, before.trainable_parameters)
+    new = (facts.parameters, facts.trainable_parameters)
+    if old == new:
+        return
+    remedy = (
+        "use another name, or delete that folder"
+        if point.is_own
+        else "name a run of this model in checkpoints.resumeFrom"
+    )
+    raise UserError(
+        f"spec.model: got {new[0]:,} parameters ({new[1]:,} trained) for the checkpoint {point.uri} of "
+        f"{old[0]:,} ({old[1]:,} trained), expected the same model and adapter; {remedy}"
+    )
 
 
 def check_fit(plan: Plan, reporter: Reporter) -> None:

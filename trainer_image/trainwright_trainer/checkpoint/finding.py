@@ -40,6 +40,11 @@ def find_checkpoints(run: Run, store: Store, settings: Settings) -> Findings:
         f"checkpoint of step {step} is not used: {why}" for step, why in catalog.broken.items()
     ]
     points = [_point(checkpoint, is_own=True) for checkpoint in catalog.checkpoints]
+    if points and points[0].manifest.uid != run.uid:
+        warnings.append(
+            f"goes on after step {points[0].manifest.step} of an earlier run of this name "
+            f"({points[0].uri}); to begin anew, use another name or delete its folder"
+        )
     if not points and run.checkpoints.resume_from_uri:
         points = _points_elsewhere(run, settings)
     elif not points and catalog.broken:

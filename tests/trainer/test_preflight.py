@@ -80,6 +80,18 @@ def test_bad_input_is_one_clear_sentence(tmp_path: Path, name: str) -> None:
     assert "\n" not in refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, 2048), ({"n_positions": 96}, 96), ({"max_position_embeddings": 96}, 96)],
+)
+def test_the_longest_sequence_goes_by_the_name_that_a_family_has_for_it(
+    tmp_path: Path, given: dict[str, int], expected: int
+) -> None:
+    run = tiny_run(tmp_path, model_config={"n_embd": 64, "n_head": 4, "n_layer": 2} | given)
+    run = run.model_copy(update={"model": run.model.model_copy(update={"architecture": "gpt2"})})
+    assert load_config(run, None, byte_tokenizer()).n_positions == expected
+
+
 @pytest.mark.skipif(
     torch.ops.mkldnn._is_mkldnn_fp16_supported(), reason="this CPU computes in FP16"
 )

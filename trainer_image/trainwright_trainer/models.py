@@ -16,6 +16,7 @@ from trainwright_api.run import Run
 from trainwright_planner.errors import PlanError
 from trainwright_planner.facts import ModelFacts, model_facts_from_config
 from transformers import (
+    CONFIG_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     PretrainedConfig,
@@ -86,9 +87,13 @@ def _new_config(run: Run, tokenizer: PreTrainedTokenizerFast) -> PretrainedConfi
     special = {
         name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")
     }
-    given.setdefault("max_position_embeddings", max(run.data.sequence_length, 2048))
+    architecture = run.model.architecture or ""
+    known = CONFIG_MAPPING[architecture] if architecture in CONFIG_MAPPING else PretrainedConfig
+    length = "max_position_embeddings"
+    if known.attribute_map.get(length) not in given:  # GPT-2 calls it n_positions
+        given.setdefault(length, max(run.data.sequence_length, 2048))
     try:
-        return AutoConfig.for_model(run.model.architecture or "", **(special | given))
+        return AutoConfig.for_model(architecture, **(special | given))
     except _UNUSABLE as error:
         raise _no_architecture(run, error) from error
 

@@ -1,5 +1,11 @@
-"""The trainer's Prometheus metrics, made from their declarations in `trainwright_api.metrics`."""
+"""The trainer's Prometheus metrics, made from their declarations in `trainwright_api.metrics`.
 
+A gauge shows only once it is set: a loss of 0 before the first step, or a checkpoint of the year 1970
+before the first one, would mislead dashboards and alerts. Counters begin at 0, so that no first
+event is lost.
+"""
+
+from threading import Lock
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -13,19 +19,25 @@ class MetricSet:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        own = [metric for metric in m.ALL if not metric.name.startswith(_OWN_COLLECTORS)]
+        self._unset = {m.name for m in own if m.type == "gauge" and not m.labels}
         self._objects = {
-            metric.name: _build(metric, self.registry)
-            for metric in m.ALL
-            if not metric.name.startswith(_OWN_COLLECTORS)
+            metric.name: _build(metric, None if metric.name in self._unset else self.registry)
+            for metric in own
         }
+        self._lock = Lock()
 
     def of(self, metric: m.Metric, **labels: str) -> Any:
-        """Return the metric's object for these labels."""
+        """Return the metric's object for these labels, to be set at once."""
         found = self._objects[metric.name]
+        with self._lock:
+            if metric.name in self._unset:
+                self._unset.remove(metric.name)
+                self.registry.register(found)
         return found.labels(**labels) if labels else found
 
 
-def _build(metric: m.Metric, registry: CollectorRegistry) -> Any:
+def _build(metric: m.Metric, registry: CollectorRegistry | None) -> Any:
     if metric.type == "histogram":
         return Histogram(
             metric.name, metric.help, metric.labels, registry=registry, buckets=metric.buckets

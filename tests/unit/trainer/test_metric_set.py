@@ -1,0 +1,22 @@
+"""What a scrape sees before and after a metric is set."""
+
+from prometheus_client import generate_latest
+from trainwright_api import metrics as m
+from trainwright_trainer.metric_set import MetricSet
+
+
+def scrape(metrics: MetricSet) -> dict[str, float]:
+    lines = generate_latest(metrics.registry).decode().splitlines()
+    return {name: float(value) for name, value in (x.rsplit(" ", 1) for x in lines if x[0] != "#")}
+
+
+def test_a_gauge_shows_only_once_it_is_set() -> None:
+    metrics = MetricSet()
+    assert m.CHECKPOINT_TIMESTAMP.name not in scrape(metrics)
+    for value in (5.0, 7.0):
+        metrics.of(m.CHECKPOINT_TIMESTAMP).set(value)
+        assert scrape(metrics)[m.CHECKPOINT_TIMESTAMP.name] == value
+
+
+def test_a_counter_begins_at_zero() -> None:
+    assert scrape(MetricSet())[m.CHECKPOINT_FAILURES.name] == 0

@@ -43,7 +43,7 @@ class Images:
 def install_chart(place: Place, images: Images, *more_values: str) -> str:
     """Install or upgrade the chart and wait until the operator is ready; Helm's notes.
 
-    Raises DemoError with Helm's words.
+    More values are `NAME=JSON`: a fraction is a number in JSON only. Raises DemoError with Helm's words.
     """
     helm = str(ensure_binaries(HELM) / "helm")
     command = [helm, "upgrade", "--install", "trainwright", str(PROJECT / "helm" / "trainwright")]
@@ -55,8 +55,10 @@ def install_chart(place: Place, images: Images, *more_values: str) -> str:
         "--timeout",
         "180s",
     ]
-    for value in (*images.values(), *more_values):
+    for value in images.values():
         command += ["--set", value]
+    for value in more_values:
+        command += ["--set-json", value]
     done = subprocess.run(
         command,
         env={**os.environ, **place.environment},

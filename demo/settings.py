@@ -38,6 +38,8 @@ class Settings:
     """AWS_REGION."""
     bucket: str = ""
     """S3_BUCKET: one bucket for all; default: the buckets datasets, models and checkpoints."""
+    prometheus_url: str = ""
+    """PROMETHEUS_URL: one that scrapes the current cluster, for the figures at the end."""
     kills: bool = True
     """DEMO_KILL=0: do not kill a worker on the way."""
     num_steps: int | None = None
@@ -64,6 +66,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         secret_key=environment.get("AWS_SECRET_ACCESS_KEY", ""),
         region=environment.get("AWS_REGION") or "us-east-1",
         bucket=environment.get("S3_BUCKET", ""),
+        prometheus_url=environment.get("PROMETHEUS_URL", ""),
         num_steps=_read_steps(environment.get("DEMO_STEPS", "")),
         kills=environment.get("DEMO_KILL", "1") != "0",
         is_agreed=environment.get("YES", "") not in ("", "0"),

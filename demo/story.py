@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from trainwright_api.names import FINE_TUNE_JOB, TRAINING_RUN, Phase
 
@@ -19,6 +19,13 @@ from demo.install import (
     upload_folder,
 )
 from demo.interrupt import kill_worker_after_checkpoint
+from demo.monitoring import (
+    PRICES,
+    Monitoring,
+    describe_dashboards,
+    start_monitoring,
+    use_prometheus,
+)
 from demo.place import JSON, Place, Store
 from demo.settings import CLUSTER_NAME, Settings
 from demo.summary import describe_run, describe_times
@@ -32,7 +39,9 @@ DEADLINE_SECONDS = {TRAINING_RUN: 1500.0, FINE_TUNE_JOB: 1200.0}
 NODES = 2
 
 
-def run_on_embedded_cluster(settings: Settings, console: Console) -> int:
+def run_on_embedded_cluster(
+    settings: Settings, console: Console, cluster_name: str = CLUSTER_NAME
+) -> int:
     """The demo on a cluster of its own, which stays until `make demo-down`."""
     with console.stage("Build or find the images"):
         operator, trainer = build_archive("operator"), build_archive("trainer-code")
@@ -40,13 +49,14 @@ def run_on_embedded_cluster(settings: Settings, console: Console) -> int:
         console.say(f"operator {operator.reference}, trainer {trainer.reference}")
     with console.stage("Start a Kubernetes cluster"):
         mount = Mount(str(environment), "/opt/venv")
-        spec = ClusterSpec(name=CLUSTER_NAME, nodes=NODES, mounts=(mount,))
+        spec = ClusterSpec(name=cluster_name, nodes=NODES, mounts=(mount,))
         cluster = Cluster.up(spec, console.show)
         console.say("it runs already" if cluster.is_reused else "it runs")
         for image in (operator, trainer):
             if image.archive:
                 cluster.load_image(image.archive)
         console.say("images loaded onto the nodes")
+        monitoring = start_monitoring(cluster)
     tags = {image.name: image.reference.removeprefix("localhost/") for image in (operator, trainer)}
     images = Images("localhost", tags["operator"], tags["trainer-code"])
     next_steps = (
@@ -55,9 +65,8 @@ def run_on_embedded_cluster(settings: Settings, console: Console) -> int:
         f"  kubectl describe trainingrun {manifests.PRETRAINING}\n"
         "  make demo-down"
     )
-    return run_story(
-        embedded_place(cluster, settings.namespace), images, settings, console, next_steps
-    )
+    place = embedded_place(cluster, settings.namespace)
+    return run_story(place, images, settings, console, next_steps, monitoring, PRICES)
 
 
 def embedded_place(cluster: Cluster, namespace: str) -> Place:
@@ -99,7 +108,8 @@ def run_on_current_cluster(settings: Settings, console: Console) -> int:
         f"finetunejob/{manifests.FINE_TUNING}\n"
         "  helm -n trainwright-system uninstall trainwright"
     )
-    return run_story(place, images, settings, console, next_steps)
+    monitoring = use_prometheus(settings.prometheus_url)
+    return run_story(place, images, settings, console, next_steps, monitoring)
 
 
 def current_context() -> str:
@@ -146,11 +156,17 @@ def push_images(settings: Settings, console: Console) -> Images:
 
 
 def run_story(
-    place: Place, images: Images, settings: Settings, console: Console, next_steps: str
+    place: Place,
+    images: Images,
+    settings: Settings,
+    console: Console,
+    next_steps: str,
+    monitoring: Monitoring,
+    chart_values: Sequence[str] = (),
 ) -> int:
     """Install, prepare, pretrain with a killed worker, fine-tune, sum up."""
     with console.stage("Install the chart"):
-        install_chart(place, images)
+        install_chart(place, images, *chart_values)
         console.say("the operator is ready")
     with console.stage("Bring data and model into the store"):
         count = upload_folder(place.store, ensure_data())
@@ -168,7 +184,9 @@ def run_story(
     for run in runs:
         console.show(describe_run(run) + "\n")
     console.show(describe_times(console.seconds_of_stage, console.seconds()))
-    console.show(f"\n{next_steps}")
+    names = (manifests.PRETRAINING, manifests.FINE_TUNING)
+    shown = describe_dashboards(monitoring, place.namespace, names, console.seconds())
+    console.show(f"\n{shown}\n\n{next_steps}")
     return 0
 
 

@@ -30,6 +30,7 @@ LABEL_JOB_NAME = "training.kubeflow.org/job-name"
 TRAINER_CONTAINER = "pytorch"
 TRAINER_PORT = 8470
 TRAINER_PORT_NAME = "http-trainer"
+RUN_DASHBOARD_UID = "trainwright-run"  # in Grafana; a run's status leads to it
 RENDEZVOUS_PORT = 23456
 
 # Paths inside the trainer's container.

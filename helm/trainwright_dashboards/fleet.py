@@ -5,7 +5,7 @@ from trainwright_api import metrics as m
 
 from trainwright_dashboards.frame import namespace_choice, new_dashboard
 from trainwright_dashboards.panels import Query, Text, line_panel, stat_panel, table_panel
-from trainwright_dashboards.promql import series
+from trainwright_dashboards.promql import new_events, series
 from trainwright_dashboards.rules import COST_PER_HOUR, GOODPUT, UTILIZATION, WASTED_ACCELERATORS
 
 CHOSEN = {"namespace": "=~$namespace"}
@@ -88,6 +88,13 @@ def _add_runs(board: dashboard.Dashboard) -> None:
             ),
             columns,
             join="run",
+            units={
+                "Progress": "percentunit",
+                "MFU": "percentunit",
+                "Utilisation": "percentunit",
+                "Checkpoint age": "s",
+                "Heartbeat age": "s",
+            },
         )
         .span(24)
         .height(9)
@@ -141,7 +148,7 @@ def _add_use(board: dashboard.Dashboard) -> None:
                 "short",
             ),
             Query(
-                f"sum by (outcome, cause) (increase({series(m.ATTEMPTS)}[30m]))",
+                f"sum by (outcome, cause) {new_events(series(m.ATTEMPTS), '30m')}",
                 "{{outcome}} {{cause}}",
             ),
             minimum=0,

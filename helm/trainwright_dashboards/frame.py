@@ -2,18 +2,17 @@
 
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as model
-from trainwright_api import metrics
+from trainwright_api import metrics, names
 
 from trainwright_dashboards.panels import DATASOURCE
 
 TAG = "trainwright"
 UIDS = {
-    "run": "trainwright-run",
+    "run": names.RUN_DASHBOARD_UID,
     "fleet": "trainwright-fleet",
     "hardware": "trainwright-hardware",
     "operator": "trainwright-operator",
 }
-RUN_URL = "/d/" + UIDS["run"] + "?var-namespace={namespace}&var-run={run}"
 
 
 def new_dashboard(key: str, title: str, description: str, time_from: str) -> dashboard.Dashboard:
@@ -57,11 +56,11 @@ def choice(name: str, label: str, query: str, *, multi: bool = True) -> dashboar
 
 def namespace_choice() -> dashboard.QueryVariable:
     """Return the drop-down of namespaces that have runs."""
-    return choice("namespace", "Namespace", f"label_values({metrics.STEP.name}, namespace)")
+    return choice("namespace", "Namespace", f"label_values({metrics.RUN_INFO.name}, namespace)")
 
 
 def run_choice() -> dashboard.QueryVariable:
     """Return the drop-down of runs in the chosen namespaces; up to five compare well."""
     return choice(
-        "run", "Runs", f'label_values({metrics.STEP.name}{{namespace=~"$namespace"}}, run)'
+        "run", "Runs", f'label_values({metrics.RUN_INFO.name}{{namespace=~"$namespace"}}, run)'
     )

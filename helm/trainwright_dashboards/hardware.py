@@ -5,9 +5,14 @@ from trainwright_api import metrics as m
 
 from trainwright_dashboards.frame import namespace_choice, new_dashboard, run_choice
 from trainwright_dashboards.panels import Query, Text, bar_panel, line_panel
-from trainwright_dashboards.promql import of_run
+from trainwright_dashboards.promql import new_events, of_dcgm, of_run
 
 DEVICE = "{{run}} rank {{rank}} gpu {{gpu}}"
+POD = "{{pod}} CPU"
+NO_GPU = "No pod with a GPU"
+WITHOUT_GPU = (
+    f"unless on (namespace, pod) {of_run(m.GPU_UTILIZATION)}"  # CPU pods fill the same panels
+)
 WORST = 16  # bars that stay legible at 1080p
 
 
@@ -22,30 +27,40 @@ def build_hardware_dashboard() -> dashboard.Dashboard:
     _add_devices(board)
     _add_faults(board)
     _add_hosts(board)
+    _add_profiling(board)
     return board
 
 
 def _add_worst(board: dashboard.Dashboard) -> None:
     memory = f"{of_run(m.GPU_MEMORY_USED)} / {of_run(m.GPU_MEMORY_TOTAL)}"
+    idle = f"avg_over_time({of_run(m.CPU_UTILIZATION)}[5m])"
+    used, limit = (of_run(m.HOST_MEMORY_BYTES, state=f"={state}") for state in ("used", "limit"))
     panels = (
         bar_panel(
             Text(
                 "Least used devices",
-                "Devices with the lowest utilisation over 5 minutes.",
+                "Devices with the lowest utilisation over 5 minutes; without GPUs, the pods' CPUs.",
                 "percentunit",
             ),
             Query(f"bottomk({WORST}, avg_over_time({of_run(m.GPU_UTILIZATION)}[5m]))", DEVICE),
+            Query(f"bottomk({WORST}, {idle} {WITHOUT_GPU})", POD),
             maximum=1,
             thresholds=((None, "red"), (0.4, "orange"), (0.8, "green")),
         ),
         bar_panel(
             Text("Hottest devices", "Devices with the highest temperature.", "celsius"),
             Query(f"topk({WORST}, {of_run(m.GPU_TEMPERATURE)})", DEVICE),
+            no_value=NO_GPU,
             thresholds=((None, "green"), (80, "orange"), (88, "red")),
         ),
         bar_panel(
-            Text("Fullest devices", "Memory in use over the device's memory.", "percentunit"),
+            Text(
+                "Fullest devices",
+                "Memory in use over the device's memory; without GPUs, over the pod's limit.",
+                "percentunit",
+            ),
             Query(f"topk({WORST}, {memory})", DEVICE),
+            Query(f"topk({WORST}, {used} / ignoring (state) {limit} {WITHOUT_GPU})", POD),
             maximum=1,
             thresholds=((None, "green"), (0.9, "orange"), (0.97, "red")),
         ),
@@ -58,24 +73,31 @@ def _add_worst(board: dashboard.Dashboard) -> None:
 def _add_devices(board: dashboard.Dashboard) -> None:
     panels = (
         line_panel(
-            Text("Utilisation", "Time with a kernel running, per device.", "percentunit"),
+            Text(
+                "Utilisation",
+                "Time with a kernel running, per device; without GPUs, the pods' CPU use.",
+                "percentunit",
+            ),
             Query(of_run(m.GPU_UTILIZATION), DEVICE),
+            Query(f"{of_run(m.CPU_UTILIZATION)} {WITHOUT_GPU}", POD),
             minimum=0,
-            maximum=1,
         ),
         line_panel(
             Text("Power", "Power drawn per device.", "watt"),
             Query(of_run(m.GPU_POWER), DEVICE),
+            no_value=NO_GPU,
             minimum=0,
         ),
         line_panel(
             Text("Clocks", "SM and memory clock per device.", "hertz"),
             Query(of_run(m.GPU_CLOCK), DEVICE + " {{domain}}"),
+            no_value=NO_GPU,
             minimum=0,
         ),
         line_panel(
             Text("PCIe throughput", "Bytes per second to and from the host.", "Bps"),
             Query(of_run(m.GPU_PCIE_BYTES), DEVICE + " {{direction}}"),
+            no_value=NO_GPU,
             minimum=0,
         ),
         line_panel(
@@ -83,11 +105,13 @@ def _add_devices(board: dashboard.Dashboard) -> None:
             Query(
                 f"rate({of_run(m.GPU_NVLINK_BYTES)}[$__rate_interval])", DEVICE + " {{direction}}"
             ),
+            no_value=NO_GPU,
             minimum=0,
         ),
         line_panel(
-            Text("Memory", "Memory in use per device.", "bytes"),
+            Text("Memory", "Memory in use per device; without GPUs, per pod.", "bytes"),
             Query(of_run(m.GPU_MEMORY_USED), DEVICE),
+            Query(f"{of_run(m.HOST_MEMORY_BYTES, state='=used')} {WITHOUT_GPU}", POD),
             minimum=0,
         ),
     )
@@ -99,14 +123,20 @@ def _add_devices(board: dashboard.Dashboard) -> None:
 def _add_faults(board: dashboard.Dashboard) -> None:
     panels = (
         line_panel(
-            Text("Throttled", "1 while a device's clock is held down, by reason.", "none"),
-            Query(of_run(m.GPU_THROTTLED), DEVICE + " {{reason}}"),
+            Text(
+                "Throttled",
+                "Reasons that hold clocks down now: how many in a run, and which devices.",
+                "short",
+            ),
+            Query(f"sum by (namespace, run) ({of_run(m.GPU_THROTTLED)})", "{{run}} in all"),
+            Query(f"{of_run(m.GPU_THROTTLED)} > 0", DEVICE + " {{reason}}"),
+            no_value=NO_GPU,
             minimum=0,
-            maximum=1,
         ),
         line_panel(
             Text("Xid events", "Xid events of the driver in 10 minutes, by code.", "short"),
-            Query(f"increase({of_run(m.GPU_XID_EVENTS)}[10m])", DEVICE + " Xid {{xid}}"),
+            Query(new_events(of_run(m.GPU_XID_EVENTS), "10m"), DEVICE + " Xid {{xid}}"),
+            no_value="No Xid events",
             minimum=0,
         ),
         line_panel(
@@ -114,17 +144,19 @@ def _add_faults(board: dashboard.Dashboard) -> None:
                 "Memory errors", "Corrected and uncorrected memory errors in 10 minutes.", "short"
             ),
             Query(f"increase({of_run(m.GPU_ECC_ERRORS)}[10m])", DEVICE + " {{type}}"),
+            no_value=NO_GPU,
             minimum=0,
         ),
         line_panel(
             Text("NVLink errors", "CRC and replay errors of all links in 10 minutes.", "short"),
             Query(f"increase({of_run(m.GPU_NVLINK_ERRORS)}[10m])", DEVICE),
+            no_value=NO_GPU,
             minimum=0,
         ),
     )
     board.with_row(dashboard.Row("Faults"))
     for panel in panels:
-        board.with_panel(panel.span(8).height(8))
+        board.with_panel(panel.span(6).height(8))
 
 
 def _add_hosts(board: dashboard.Dashboard) -> None:
@@ -152,3 +184,38 @@ def _add_hosts(board: dashboard.Dashboard) -> None:
     board.with_row(dashboard.Row("Hosts"))
     for panel in panels:
         board.with_panel(panel.span(8).height(8))
+
+
+def _add_profiling(board: dashboard.Dashboard) -> None:
+    """What only DCGM's profiling can say; closed, since many clusters have no DCGM-exporter."""
+    row = dashboard.Row("Profiling (opens where a DCGM-exporter runs)").collapsed(True)
+    panels = (
+        (
+            "Tensor cores busy",
+            "Share of time in which the tensor cores worked, by DCGM-exporter.",
+            "DCGM_FI_PROF_PIPE_TENSOR_ACTIVE",
+        ),
+        (
+            "SMs busy",
+            "Share of multiprocessors with work, by DCGM-exporter; idle ones want larger batches.",
+            "DCGM_FI_PROF_SM_ACTIVE",
+        ),
+        (
+            "Device memory busy",
+            "Share of time in which device memory moved data, by DCGM-exporter.",
+            "DCGM_FI_PROF_DRAM_ACTIVE",
+        ),
+    )
+    for title, description, name in panels:
+        row.with_panel(
+            line_panel(
+                Text(title, description, "percentunit"),
+                Query(of_dcgm(name), "{{run}} {{pod}} gpu {{gpu}}"),
+                minimum=0,
+                maximum=1,
+                no_value="No DCGM-exporter",
+            )
+            .span(8)
+            .height(8)
+        )
+    board.with_row(row)

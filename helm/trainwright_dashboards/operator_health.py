@@ -5,7 +5,7 @@ from trainwright_api import metrics as m
 
 from trainwright_dashboards.frame import new_dashboard
 from trainwright_dashboards.panels import Query, Text, line_panel, stat_panel
-from trainwright_dashboards.promql import series
+from trainwright_dashboards.promql import new_events, series
 
 
 def build_operator_dashboard() -> dashboard.Dashboard:
@@ -72,15 +72,19 @@ def _work_panels() -> list[timeseries.Panel]:
             minimum=0,
         ),
         line_panel(
-            Text("Queue", "Runs waiting, and age of the oldest.", "short"),
+            Text("Queue", "Runs waiting for a reconciliation.", "short"),
             Query(f"sum({series(m.QUEUE_DEPTH)})", "waiting"),
-            Query(f"max({series(m.QUEUE_AGE)})", "age in seconds"),
             minimum=0,
         ),
         line_panel(
-            Text("Sweep", "Seconds that collecting progress took, and time since.", "s"),
-            Query(f"max({series(m.SWEEP_SECONDS)})", "duration"),
-            Query(f"max({series(m.SWEEP_AGE)})", "age"),
+            Text(
+                "Delays",
+                "How long the oldest run waits, the last sweep took, and ago it was.",
+                "s",
+            ),
+            Query(f"max({series(m.QUEUE_AGE)})", "oldest in the queue"),
+            Query(f"max({series(m.SWEEP_SECONDS)})", "sweep took"),
+            Query(f"max({series(m.SWEEP_AGE)})", "since the sweep"),
             minimum=0,
         ),
         line_panel(
@@ -90,7 +94,7 @@ def _work_panels() -> list[timeseries.Panel]:
                 "short",
             ),
             Query(
-                f"sum by (outcome, cause) (increase({series(m.ATTEMPTS)}[10m]))",
+                f"sum by (outcome, cause) {new_events(series(m.ATTEMPTS), '10m')}",
                 "{{outcome}} {{cause}}",
             ),
             minimum=0,

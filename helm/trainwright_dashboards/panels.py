@@ -24,6 +24,7 @@ from grafana_foundation_sdk.models.common import (
     LegendPlacement,
     StackingMode,
     VisibilityMode,
+    VizOrientation,
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
@@ -57,8 +58,12 @@ def line_panel(
     maximum: float | None = None,
     decimals: int | None = None,
     stacked: bool = False,
+    no_value: str | None = None,
 ) -> timeseries.Panel:
-    """Return lines over time with a legend that shows the last value."""
+    """Return lines over time with a legend that shows the last value.
+
+    `no_value` says why there may be nothing to show, such as that no pod has a GPU.
+    """
     panel = (
         timeseries.Panel()
         .title(text.title)
@@ -66,7 +71,7 @@ def line_panel(
         .unit(text.unit)
         .datasource(DATASOURCE)
         .line_width(2)
-        .fill_opacity(40 if stacked else 5)
+        .fill_opacity(40 if stacked else 0)
         .show_points(VisibilityMode.NEVER)
         .legend(
             common.VizLegendOptions()
@@ -84,6 +89,8 @@ def line_panel(
         panel = panel.max(maximum)
     if decimals is not None:
         panel = panel.decimals(decimals)
+    if no_value is not None:
+        panel = panel.no_value(no_value)
     for letter, query in zip(ascii_uppercase, queries, strict=False):
         panel = panel.with_target(_range_query(query, letter))
     return panel
@@ -115,12 +122,12 @@ def stat_panel(
 
 def bar_panel(
     text: Text,
-    query: Query,
-    *,
+    *queries: Query,
     maximum: float | None = None,
     thresholds: tuple[Threshold, ...] = (),
+    no_value: str | None = None,
 ) -> bargauge.Panel:
-    """Return horizontal bars, one per series of an instant query."""
+    """Return horizontal bars, one per series of the instant queries."""
     panel = (
         bargauge.Panel()
         .title(text.title)
@@ -129,18 +136,26 @@ def bar_panel(
         .datasource(DATASOURCE)
         .min(0)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        .orientation(VizOrientation.HORIZONTAL)
         .thresholds(_thresholds(thresholds))
-        .with_target(_instant_query(query, PromQueryFormat.TIME_SERIES))
     )
+    for letter, query in zip(ascii_uppercase, queries, strict=False):
+        panel = panel.with_target(_instant_query(query, PromQueryFormat.TIME_SERIES, letter))
+    if no_value is not None:
+        panel = panel.no_value(no_value)
     return panel if maximum is None else panel.max(maximum)
 
 
 def table_panel(
-    text: Text, columns: dict[str, Query], *, join: str, hidden: tuple[str, ...] = ()
+    text: Text, columns: dict[str, Query], *, join: str, units: dict[str, str]
 ) -> table.Panel:
-    """Return a table that joins instant queries on one label, one column per query."""
+    """Return a table that joins instant queries on one label, one column per query.
+
+    `units` are those of columns whose unit is not the panel's.
+    """
     panel = (
         table.Panel()
+        .show_header(True)  # without any option of its own, the SDK writes `options: null`
         .title(text.title)
         .description(text.description)
         .unit(text.unit)
@@ -150,6 +165,8 @@ def table_panel(
     for letter, (title, query) in zip(ascii_uppercase, columns.items(), strict=False):
         panel = panel.with_target(_instant_query(query, PromQueryFormat.TABLE, letter))
         names[f"Value #{letter}"] = title
+    for title, unit in units.items():
+        panel = panel.override_by_name(title, [model.DynamicConfigValue(id_val="unit", value=unit)])
     excluded = {"Time": True} | {f"Time {index}": True for index in range(1, len(columns) + 1)}
     return panel.with_transformation(
         model.DataTransformerConfig(
@@ -160,7 +177,7 @@ def table_panel(
             id_val="organize",
             options={
                 "renameByName": names,
-                "excludeByName": excluded | dict.fromkeys(hidden, True),
+                "excludeByName": excluded,
             },
         )
     )

@@ -4,6 +4,7 @@ Used by the dashboards and the rules. A metric is passed as its declaration, so 
 neither a metric nor a label that does not exist.
 """
 
+from trainwright_api import metrics
 from trainwright_api.metrics import Metric
 
 # Labels that scraping adds to each series of a trainer pod (see scrape.py).
@@ -45,8 +46,46 @@ def by_run(aggregation: str, metric: Metric, **matchers: str) -> str:
     return f"{aggregation} by (namespace, run) ({of_run(metric, **matchers)})"
 
 
+def by_rank(metric: Metric, **matchers: str) -> str:
+    """Return one series per rank of the chosen runs; the pods of all attempts share it."""
+    return f"max by (namespace, run, rank) ({of_run(metric, **matchers)})"
+
+
+def new_events(selector: str, window: str) -> str:
+    """Return how often a counter of events rose in a window, the first time included.
+
+    A series that begins with its first event never rises from 0: `increase` alone would miss it.
+    """
+    before = f"max_over_time({selector}[{window}] offset {window})"
+    return f"(({selector} unless {before}) + 0 or increase({selector}[{window}]))"
+
+
+def mean_over_pods(metric: Metric, by: str, window: str, **matchers: str) -> str:
+    """Return the mean of a histogram over all pods of a window, ended ones included (unit: seconds)."""
+    total, count = (
+        f"sum by ({by}) (max_over_time({of_run(metric, suffix, **matchers)}[{window}]))"
+        for suffix in ("_sum", "_count")
+    )
+    return f"{total} / ({count} > 0)"
+
+
 def mean_seconds(metric: Metric, by: str, window: str = "$__rate_interval", **matchers: str) -> str:
     """Return the mean of a histogram over a window, by the given labels (unit: seconds)."""
     total = f"sum by ({by}) (rate({of_run(metric, '_sum', **matchers)}[{window}]))"
     count = f"sum by ({by}) (rate({of_run(metric, '_count', **matchers)}[{window}]))"
     return f"{total} / {count}"
+
+
+def of_dcgm(name: str) -> str:
+    """Return a series of DCGM-exporter for the devices of the chosen runs, with the label `run`.
+
+    DCGM-exporter names the pod that holds a device; the trainer's own series say which run that is.
+    Scraped without honorLabels, its `pod` and `namespace` arrive as `exported_pod` and
+    `exported_namespace`.
+    """
+    exported = f'{name}{{exported_pod!=""}}'
+    for label in ("pod", "namespace"):
+        exported = f'label_replace({exported}, "{label}", "$1", "exported_{label}", "(.+)")'
+    direct = f'{name}{{exported_pod="",pod!=""}}'
+    runs = f"max by (namespace, pod, run) ({of_run(metrics.STEP)})"
+    return f"({exported} or {direct}) * on (namespace, pod) group_left (run) (0 * {runs} + 1)"

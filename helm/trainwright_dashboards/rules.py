@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from trainwright_api import metrics as m
 
-from trainwright_dashboards.promql import series
+from trainwright_dashboards.promql import new_events, series
 
 GOODPUT = "trainwright:goodput:ratio"
 UTILIZATION = "trainwright:device_utilization:ratio"
@@ -117,7 +117,7 @@ def _run_alerts() -> list[Alert]:
         ),
         Alert(
             "TrainwrightRestartLoop",
-            f"sum by (cause) (increase({series(m.ATTEMPTS, outcome='=Failed')}[1h])) > 5",
+            f"sum by (cause) {new_events(series(m.ATTEMPTS, outcome='=Failed'), '1h')} > 5",
             "warning",
             "{{ $value | humanize }} attempts failed within an hour with cause {{ $labels.cause }}.",
             "Runs restart again and again; the cause is the same each time.",
@@ -163,7 +163,7 @@ def _gpu_alerts() -> list[Alert]:
     return [
         Alert(
             "TrainwrightGPUXid",
-            f"increase({m.GPU_XID_EVENTS.name}[15m]) > 0",
+            f"{new_events(m.GPU_XID_EVENTS.name, '15m')} > 0",
             "critical",
             f"{device} reported Xid {{{{ $labels.xid }}}}.",
             "The driver saw a fault of the device; the rank on it will fail or has failed.",

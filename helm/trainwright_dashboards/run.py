@@ -5,7 +5,7 @@ from trainwright_api import metrics as m
 
 from trainwright_dashboards.frame import namespace_choice, new_dashboard, run_choice
 from trainwright_dashboards.panels import DATASOURCE, Query, Text, line_panel, stat_panel
-from trainwright_dashboards.promql import by_run, mean_seconds, of_run
+from trainwright_dashboards.promql import by_rank, by_run, mean_over_pods, mean_seconds, of_run
 
 LEGEND = "{{namespace}}/{{run}}"
 
@@ -18,11 +18,7 @@ def build_run_dashboard() -> dashboard.Dashboard:
         )
         .with_variable(namespace_choice())
         .with_variable(run_choice())
-        .annotation(
-            _annotation(
-                "Attempt started", f"changes({by_run('count', m.RUN_INFO)}[1m:]) > 0", "red"
-            )
-        )
+        .annotation(_annotation("Attempt started", _new_attempts(), "red"))
         .annotation(
             _annotation("Checkpoint", f"changes({of_run(m.CHECKPOINT_STEP)}[1m]) > 0", "green")
         )
@@ -33,6 +29,12 @@ def build_run_dashboard() -> dashboard.Dashboard:
     _add_devices(board)
     _add_checkpoints(board)
     return board
+
+
+def _new_attempts() -> str:
+    """Attempts that were not there a minute ago; the number is a label, so no value changes."""
+    labels, info = "namespace, run, attempt", of_run(m.RUN_INFO)
+    return f"count by ({labels}) ({info}) unless count by ({labels}) ({info} offset 1m)"
 
 
 def _annotation(name: str, expression: str, color: str) -> dashboard.AnnotationQuery:
@@ -197,7 +199,7 @@ def _step_panels() -> tuple[timeseries.Panel, ...]:
                 "Seconds since each rank finished a step; one rank above the others is stuck.",
                 "s",
             ),
-            Query(of_run(m.HEARTBEAT_AGE), "{{run}} rank {{rank}}"),
+            Query(by_rank(m.HEARTBEAT_AGE), "{{run}} rank {{rank}}"),
             minimum=0,
         ),
         line_panel(
@@ -213,7 +215,7 @@ def _step_panels() -> tuple[timeseries.Panel, ...]:
             Text(
                 "Peak assumed",
                 "Peak of one device that MFU assumes, and where it comes from.",
-                "none",
+                "flops",
             ),
             Query(of_run(m.PEAK_FLOPS), "{{pod}} {{source}}"),
             minimum=0,
@@ -239,7 +241,7 @@ def _step_panels() -> tuple[timeseries.Panel, ...]:
 
 
 def _add_devices(board: dashboard.Dashboard) -> None:
-    used = of_run(m.MEMORY_BYTES, state="=allocated")
+    used = by_rank(m.MEMORY_BYTES, state="=allocated")
     host = f"{of_run(m.HOST_MEMORY_BYTES, state='=used')} / ignoring(state) {of_run(m.HOST_MEMORY_BYTES, state='=limit')}"
     panels = (
         line_panel(
@@ -287,7 +289,7 @@ def _add_checkpoints(board: dashboard.Dashboard) -> None:
                 "s",
             ),
             Query(
-                mean_seconds(m.CHECKPOINT_SECONDS, "namespace, run, part", window),
+                mean_over_pods(m.CHECKPOINT_SECONDS, "namespace, run, part", window),
                 LEGEND + " {{part}}",
             ),
             minimum=0,

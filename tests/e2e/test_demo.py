@@ -3,15 +3,19 @@
 The budget is cut to a few steps; everything else is the demo as a user sees it.
 """
 
+import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from demo.manifests import FINE_TUNING, PRETRAINING
 from demo.place import JSON, Place
 from tests.e2e.world import World
+from tests.monitoring.server import Prometheus
 from tools.machine import PROJECT
 
 STEPS = 12
@@ -47,7 +51,9 @@ def run_demo(world: World, namespace: str, **more: str) -> "subprocess.Completed
 def story(world: World) -> tuple[Place, str]:
     """The namespace in which the demo has run, and what it printed."""
     place = world.make_namespace("test_demo")
-    done = run_demo(world, place.namespace, YES="1")
+    server = Prometheus.start(world.cluster)
+    done = run_demo(world, place.namespace, YES="1", PROMETHEUS_URL=server.api.url)
+    server.stop()
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     return place, done.stdout
@@ -105,3 +111,20 @@ def test_the_end_tells_what_to_type_next(story: tuple[Place, str]) -> None:
         "kubectl",
     ):
         assert expected in output
+
+
+def test_the_end_tells_of_the_dashboards_and_what_they_show(story: tuple[Place, str]) -> None:
+    place, output = story
+    end = output.partition("\nDashboards\n")[2]
+    files, _, rest = end.partition("\n")
+    folder, _, names = files.strip().partition("/{")
+    for name in names.removesuffix("}.json").split(","):
+        assert json.loads((Path(folder) / f"{name}.json").read_text())["panels"]
+    assert "Import" in rest
+    assert "Prometheus: http://127.0.0.1:" in rest
+    for kind, name in (("TrainingRun", PRETRAINING), ("FineTuneJob", FINE_TUNING)):
+        (line,) = [x for x in rest.splitlines() if x.strip().startswith(f"{name}: ")]
+        figures = dict(re.findall(r"([A-Za-z][A-Za-z/ ]*?) ([0-9.]+)", line.partition(": ")[2]))
+        loss = status_of(place, kind, name)["progress"]["loss"]
+        assert float(figures["last loss"]) == pytest.approx(loss, rel=0.2)
+        assert float(figures["peak tokens/s"]) > 0

@@ -101,6 +101,12 @@ CASES = (
         {f'trainwright_gpu_xid_events_total{{{GPU},xid="79"}}': "1x20"},
     ),
     AlertCase(
+        "TrainwrightGPUXid",  # a code's series begins with its first event
+        20,
+        {f'trainwright_gpu_xid_events_total{{{GPU},xid="31"}}': "_x10 1x10"},
+        {f'trainwright_gpu_xid_events_total{{{GPU},xid="31"}}': "_x2 1x20"},
+    ),
+    AlertCase(
         "TrainwrightGPUMemoryErrors",
         20,
         {f'trainwright_gpu_ecc_errors_total{{{GPU},type="uncorrected"}}': "0x10 2x10"},

@@ -1,7 +1,7 @@
-"""Finds every query of every dashboard and fills in the variables, as Grafana does."""
+"""Finds every panel and every query of every dashboard, those in closed rows included."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,19 +30,21 @@ def load_dashboards() -> dict[str, dict[str, Any]]:
     }
 
 
+def find_panels(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the panels that show something; those of closed rows lie inside the row."""
+    for panel in dashboard["panels"]:
+        if panel["type"] == "row":
+            yield from panel["panels"]
+        else:
+            yield panel
+
+
 def find_queries() -> Iterator[PanelQuery]:
     """Yield the queries of all panels and annotations."""
     for name, dashboard in load_dashboards().items():
-        for panel in dashboard["panels"]:
-            for target in panel.get("targets", ()):
+        for panel in find_panels(dashboard):
+            for target in panel["targets"]:
                 yield PanelQuery(name, panel["title"], target["expr"])
         for annotation in dashboard.get("annotations", {}).get("list", ()):
             if "expr" in annotation:
                 yield PanelQuery(name, f"annotation {annotation['name']}", annotation["expr"])
-
-
-def fill_in(expression: str, variables: Mapping[str, str]) -> str:
-    """Return the expression with values for the variables, the longest names first."""
-    for name in sorted(variables, key=len, reverse=True):
-        expression = expression.replace(f"${name}", variables[name])
-    return expression

@@ -1,30 +1,35 @@
 """The dashboards as documents: complete texts, known units and metrics, no panel outside the screen."""
 
+import copy
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models import dashboard as model
 from trainwright_api import metrics
 from trainwright_cli.app import app
 from trainwright_dashboards.frame import TAG, UIDS
 from trainwright_dashboards.generate import CHART_FILES
 from trainwright_dashboards.rules import build_recording_rules
 
-from tests.monitoring.panels import find_queries, load_dashboards
+from tests.monitoring.panels import find_panels, find_queries, load_dashboards
 from tools.machine import PROJECT
 
 DASHBOARDS = load_dashboards()
+SCREEN_WIDTH = 1920
 KNOWN_UNITS = {
     *("percentunit", "s", "none", "short", "sci", "bytes", "Bps", "hertz", "watt", "celsius"),
-    *("currencyUSD", "reqps", "ops"),
+    *("currencyUSD", "reqps", "ops", "flops"),
 }
 PANELS = [
     pytest.param(name, panel, id=f"{name}/{panel['title']}")
     for name, dashboard in DASHBOARDS.items()
-    for panel in dashboard["panels"]
-    if panel["type"] != "row"
+    for panel in find_panels(dashboard)
 ]
 
 
@@ -32,7 +37,10 @@ def test_there_are_four_dashboards_with_links_to_each_other() -> None:
     assert {d["uid"] for d in DASHBOARDS.values()} == set(UIDS.values())
     for dashboard in DASHBOARDS.values():
         assert dashboard["tags"] == [TAG]
-        assert dashboard["links"][0]["tags"] == [TAG]
+        (link,) = dashboard["links"]
+        assert (link["type"], link["tags"]) == ("dashboards", [TAG])
+        assert link["includeVars"]
+        assert link["keepTime"]
         assert "datasource" in {v["name"] for v in dashboard["templating"]["list"]}
 
 
@@ -46,6 +54,35 @@ def test_panel_says_what_it_shows(name: str, panel: dict[str, Any]) -> None:
     assert place["w"] >= 4
     letters = [target["refId"] for target in panel["targets"]]
     assert len(letters) == len(set(letters)) > 0
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_dashboard_is_what_grafanas_own_types_say(name: str) -> None:
+    """Read by the SDK's types, which come from Grafana's schemas, and written again: nothing is lost."""
+    register_default_plugins()
+    read = model.Dashboard.from_json(copy.deepcopy(DASHBOARDS[name]))
+    assert json.loads(JSONEncoder().encode(read)) == DASHBOARDS[name]
+
+
+@pytest.mark.parametrize(("name", "panel"), PANELS)
+def test_title_is_not_cut_on_a_screen_of_1080_lines(name: str, panel: dict[str, Any]) -> None:
+    """14 pixels high, 7.5 a letter on average; the sign with the description takes 40 more."""
+    width = panel["gridPos"]["w"] * SCREEN_WIDTH / 24 - 8
+    assert len(panel["title"]) * 7.5 + 40 + 16 <= width
+    # A graph with axes and a legend of five rows needs eight rows of the grid; 1080 lines hold 26.
+    lowest = {"stat": 4, "timeseries": 8, "bargauge": 8, "table": 8}[panel["type"]]
+    assert lowest <= panel["gridPos"]["h"] <= 13
+
+
+def test_panels_lie_beside_each_other_and_fill_no_place_twice() -> None:
+    for dashboard in DASHBOARDS.values():
+        taken = [
+            (x, y)
+            for panel in find_panels(dashboard)
+            for x in range(panel["gridPos"]["x"], panel["gridPos"]["x"] + panel["gridPos"]["w"])
+            for y in range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"])
+        ]
+        assert len(taken) == len(set(taken))
 
 
 def test_every_metric_in_a_query_is_declared() -> None:

@@ -1,0 +1,136 @@
+"""The docs' pictures, drawn from what a real Prometheus has answered: complete, and not empty.
+
+After a change of a dashboard's queries record anew: `python -m tests.monitoring.record`.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tools.pictures.__main__ import PICTURES, RECORDED, describe, load_dashboard
+from tools.pictures.answers import (
+    Answers,
+    Series,
+    Span,
+    answer_key,
+    find_queries,
+    read_answers,
+    write_answers,
+)
+from tools.pictures.dashboard import ROW, Panel, fill_in, fill_legend, parse_panels
+from tools.pictures.draw import draw_dashboard, place_panel
+from tools.pictures.series import collect_data
+from tools.pictures.units import format_value
+from tools.pictures.values import build_rows
+
+NAMES = ("run", "fleet", "hardware", "operator")
+MAXIMUM_BYTES = 250_000
+
+
+def panels() -> Iterator[Any]:
+    for name in NAMES:
+        for panel in parse_panels(load_dashboard(name)):
+            if panel.kind != ROW:
+                yield pytest.param(name, panel, id=f"{name}/{panel.title}")
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, Answers]:
+    return {name: read_answers(RECORDED / f"{name}.json") for name in NAMES}
+
+
+def test_every_query_of_the_dashboards_is_recorded_and_no_other(
+    recorded: dict[str, Answers],
+) -> None:
+    for name, answers in recorded.items():
+        asked = {answer_key(query) for query in find_queries(load_dashboard(name))}
+        text = f"{name}: record anew: python -m tests.monitoring.record"
+        assert asked == answers.series.keys(), text
+
+
+@pytest.mark.parametrize(("name", "panel"), list(panels()))
+def test_no_panel_is_empty(recorded: dict[str, Answers], name: str, panel: Panel) -> None:
+    data = collect_data(panel, recorded[name], [])
+    assert not data.is_empty
+    for curve in data.curves:
+        assert "{{" not in curve.legend
+        assert format_value(curve.last, panel.unit, panel.decimals)
+
+
+def test_a_picture_has_content_in_every_panel(recorded: dict[str, Answers]) -> None:
+    dashboard, answers = load_dashboard("operator"), recorded["operator"]
+    image = draw_dashboard(dashboard, answers, describe(answers)).image().convert("RGB")
+    for panel in parse_panels(dashboard):
+        box = place_panel(panel.place)
+        part = (box.left + 2, box.top + 26, box.left + box.width - 2, box.top + box.height - 2)
+        if panel.kind != ROW:
+            assert len(image.crop(tuple(map(round, part))).getcolors(1 << 20)) > 3, panel.title
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_docs_have_a_small_picture_of_each_dashboard(name: str) -> None:
+    path = PICTURES / f"{name}.png"
+    assert path.stat().st_size < MAXIMUM_BYTES
+    with Image.open(path) as image:
+        bottom = max(p.place.y + p.place.height for p in parse_panels(load_dashboard(name)))
+        box = place_panel(next(parse_panels(load_dashboard(name))).place)
+        assert image.mode == "P"
+        assert image.width > box.width
+        assert image.height > bottom * 20, "drawn anew: python -m tools.pictures"
+
+
+def test_answers_are_the_same_after_writing_and_reading(tmp_path: Path) -> None:
+    series = (Series({"run": "a"}, (1.0, math.nan, 0.25)), Series({}, (2.0,)))
+    answers = Answers(Span(100.0, 110.0, 5.0), {"x": series, "last: y": ()})
+    write_answers(tmp_path / "x.json", answers)
+    back = read_answers(tmp_path / "x.json")
+    assert (back.span, back.series["last: y"]) == (answers.span, ())
+    first, second = back.series["x"]
+    assert (first.labels, first.values[0], first.values[2]) == ({"run": "a"}, 1.0, 0.25)
+    assert math.isnan(first.values[1])
+    assert second == series[1]
+
+
+VALUES = [
+    (0.4567, "percentunit", None, "45.7%"),
+    (0.4567, "percentunit", 1, "45.7%"),
+    (93.0, "s", None, "1.55 min"),
+    (0.0123, "s", None, "12.3 ms"),
+    (0.0, "s", None, "0 s"),
+    (3 * 2**30, "bytes", None, "3 GiB"),
+    (1500.0, "short", None, "1.5 K"),
+    (2.5e9, "hertz", None, "2.5 GHz"),
+    (312e12, "flops", None, "312 TFLOP/s"),
+    (6.66049, "none", 3, "6.660"),
+    (0.001, "sci", None, "1.00e-03"),
+    (1.2, "currencyUSD", None, "$1.20"),
+    (math.nan, "none", None, "NaN"),
+]
+
+
+@pytest.mark.parametrize(("value", "unit", "decimals", "text"), VALUES)
+def test_values_are_written_with_their_units(
+    value: float, unit: str, decimals: int | None, text: str
+) -> None:
+    assert format_value(value, unit, decimals) == text
+
+
+def test_legends_and_variables_are_filled_in() -> None:
+    assert (
+        fill_legend("{{run}} rank {{rank}} gpu {{gpu}}", {"run": "a", "rank": "1"})
+        == "a rank 1 gpu"
+    )
+    assert fill_legend("", {"run": "a", "__name__": "x"}) == "run=a"
+    assert fill_in("$run $run_x", {"run": "a", "run_x": "b"}) == "a b"
+
+
+def test_a_table_joins_its_columns_on_a_label(recorded: dict[str, Answers]) -> None:
+    (panel,) = (p for p in parse_panels(load_dashboard("fleet")) if p.kind == "table")
+    rows = build_rows(panel, collect_data(panel, recorded["fleet"], []).curves)
+    by_run = {row[0]: row for row in rows}
+    assert by_run["smollm2-chat"][1].endswith("%")
+    assert all(len(row) == len(panel.columns) + 1 for row in rows)

@@ -264,3 +264,6 @@ class RunStatus(Model):
     started_at: str | None = Field(None, description="When the first attempt started (RFC 3339).")
     finished_at: str | None = Field(None, description="When the run ended (RFC 3339).")
     model: ModelStatus | None = Field(None, description="The finished model.")
+    dashboard_url: str | None = Field(
+        None, description="The run's dashboard in Grafana, if the operator knows where Grafana is."
+    )

@@ -142,6 +142,8 @@ def _summary(view: RunView, now: datetime) -> Table:
         table.add_row("Progress", Text(line))
     table.add_row("Attempt", str(status.attempt))
     table.add_row("Age", _age(view.created_at, now))
+    if status.dashboard_url:
+        table.add_row("Dashboard", Text(status.dashboard_url))
     return table
 
 

@@ -124,17 +124,14 @@ def build_pod_template(resource: Resource, run: Run, settings: Settings) -> Temp
         spec["tolerations"] = [toleration.to_manifest() for toleration in workers.tolerations]
     if workers.priority_class_name:
         spec["priorityClassName"] = workers.priority_class_name
-    template: Template = {
-        "metadata": {
-            "labels": build_labels(resource, run.attempt),
-            "annotations": {
-                "prometheus.io/scrape": "true",
-                "prometheus.io/port": str(names.TRAINER_PORT),
-                "prometheus.io/path": "/metrics",
-            },
-        },
-        "spec": spec,
-    }
+    metadata: Template = {"labels": build_labels(resource, run.attempt)}
+    if settings.scrape_annotations:
+        metadata["annotations"] = {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": str(names.TRAINER_PORT),
+            "prometheus.io/path": "/metrics",
+        }
+    template: Template = {"metadata": metadata, "spec": spec}
     for override in (settings.pod_defaults, workers.pod_overrides):
         template = merge_template(template, override)
     return template

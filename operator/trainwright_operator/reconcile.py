@@ -24,6 +24,7 @@ from trainwright_operator.calls import ClusterCallError, ClusterCalls
 from trainwright_operator.decide import decide
 from trainwright_operator.decision import Decision, Timing
 from trainwright_operator.facts import Problem, format_time
+from trainwright_operator.links import build_dashboard_url
 from trainwright_operator.observing import Observer
 from trainwright_operator.operator_metrics import OperatorMetrics
 from trainwright_operator.refusals import build_invalid_status, describe_refusal
@@ -176,7 +177,9 @@ class Reconciler:
 
     async def _report(self, key: RunKey, raw: Raw, resource: Resource, decision: Decision) -> bool:
         """Write the status if it changed, progress alone not too often; False if the run is gone."""
-        old, new = raw.get("status", {}), decision.status.to_manifest()
+        link = build_dashboard_url(self._settings.grafana_url, resource, decision.status)
+        status = decision.status.model_copy(update={"dashboard_url": link})
+        old, new = raw.get("status", {}), status.to_manifest()
         if decision.delete_run or not self._is_due(key, old, new):
             return True
         if not await self._write_status(key, raw, new):

@@ -29,6 +29,10 @@ class Settings:
     """Fields of a pod template merged into every trainer pod before the run's podOverrides."""
     prices: dict[str, float] = field(default_factory=dict)
     """USD per hour of one unit of a resource, such as {"nvidia.com/gpu": 2.5, "cpu": 0.04}."""
+    scrape_annotations: bool = True
+    """Whether trainer pods carry prometheus.io annotations, by which a plain Prometheus finds them."""
+    grafana_url: str | None = None
+    """Address of the Grafana that has the dashboards, for links to them; None: no links."""
     sweep_seconds: float = 2.0
     """Time between two collections of progress (unit: seconds)."""
     status_seconds: float = 10.0
@@ -65,6 +69,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         s3_endpoint=read.text("S3_ENDPOINT") or None,
         pod_defaults=read.json_object("POD_DEFAULTS"),
         prices={name: float(price) for name, price in read.json_object("PRICES").items()},
+        scrape_annotations=read.flag("SCRAPE_ANNOTATIONS", defaults.scrape_annotations),
+        grafana_url=read.text("GRAFANA_URL") or None,
         sweep_seconds=read.number("SWEEP_SECONDS", defaults.sweep_seconds),
         status_seconds=read.number("STATUS_SECONDS", defaults.status_seconds),
         collect_seconds=read.number("COLLECT_SECONDS", defaults.collect_seconds),
@@ -86,6 +92,12 @@ class _Reader:
 
     def names(self, name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
+
+    def flag(self, name: str, default: bool) -> bool:
+        text = self.text(name) or str(default).lower()
+        if text not in ("true", "false"):
+            raise SettingsError(f"TRAINWRIGHT_{name}: got {text!r}, expected true or false")
+        return text == "true"
 
     def number(self, name: str, default: float) -> float:
         text = self.text(name) or str(default)

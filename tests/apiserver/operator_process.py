@@ -35,6 +35,7 @@ QUICK = {
     "TRAINWRIGHT_STATUS_SECONDS": "0",
     "TRAINWRIGHT_COLLECT_SECONDS": "1",
     "TRAINWRIGHT_STUCK_SECONDS": "1",
+    "TRAINWRIGHT_GRAFANA_URL": "https://grafana.example",
     "TRAINWRIGHT_TRAINER_IMAGE": "registry.example/trainer:1",
 }
 

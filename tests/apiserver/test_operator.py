@@ -97,6 +97,10 @@ def test_a_run_goes_from_its_manifest_to_its_model(
     succeed(place, pods)
     status = place.wait_for_phase(run, Phase.SUCCEEDED)
     assert status["model"]["uri"] == MODEL["uri"]
+    page = (
+        f"https://grafana.example/d/trainwright-run?var-namespace={place.namespace}&var-run=whole&"
+    )
+    assert status["dashboardUrl"].startswith(page)
     assert {c["type"]: c["status"] for c in status["conditions"]} == {
         "Accepted": "True",
         "Running": "False",

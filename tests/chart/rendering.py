@@ -1,10 +1,12 @@
 """Renders the chart as `helm install` would and hands out the objects; used by all tests here."""
 
 import json
+import shutil
 import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -44,6 +46,7 @@ EVERYTHING: Values = {
         "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
         "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Training"}},
     },
+    "grafana": {"url": "https://grafana.example/"},
 }
 """Every switch on and every list filled."""
 
@@ -110,6 +113,25 @@ def _render_once(values: str) -> str:
 def render(values: Values | None = None) -> Rendering:
     """The objects of the chart with these values on top of its own."""
     return Rendering(tuple(parse_objects(render_text(values))))
+
+
+def render_notes(values: Values | None = None) -> str:
+    """What `helm install` tells the person; `helm template` shows it as a template of another name."""
+    with TemporaryDirectory() as folder:
+        chart = Path(folder) / "trainwright"
+        shutil.copytree(CHART, chart)
+        notes = chart / "templates" / "NOTES.txt"
+        text = f'{{{{- define "notes" -}}}}\n{notes.read_text()}{{{{- end }}}}\n'
+        (chart / "templates" / "notes.yaml").write_text(
+            text + 'notes: {{ include "notes" . | toJson }}\n'
+        )
+        notes.unlink()
+        arguments = [str(chart), "--namespace", NAMESPACE, "--kube-version", KUBERNETES]
+        arguments += ["--show-only", "templates/notes.yaml"]
+        ended = helm("template", RELEASE, *arguments, values=values)
+    if ended.returncode:
+        raise RenderError(ended.stderr)
+    return str(parse_objects(ended.stdout)[0]["notes"])
 
 
 def parse_objects(text: str) -> list[Object]:

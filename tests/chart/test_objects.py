@@ -3,6 +3,7 @@
 import kubernetes_validate
 import pytest
 
+from tests.chart.foreign import GROUPS, fetch_schemas, find_faults
 from tests.chart.rendering import (
     CHART,
     EVERYTHING,
@@ -13,7 +14,6 @@ from tests.chart.rendering import (
     render,
 )
 
-_FOREIGN = {"monitoring.coreos.com"}
 _ALL_NAMESPACES = {**EVERYTHING, "watchNamespaces": [], "networkPolicies": {"operator": True}}
 _CONFIGURATIONS: list[Values] = [{}, EVERYTHING, _ALL_NAMESPACES]
 
@@ -21,8 +21,26 @@ _CONFIGURATIONS: list[Values] = [{}, EVERYTHING, _ALL_NAMESPACES]
 @pytest.mark.parametrize("values", _CONFIGURATIONS, ids=["default", "everything", "all namespaces"])
 def test_objects_match_the_schemas_of_kubernetes(values: Values) -> None:
     for found in render(values).objects:
-        if found["apiVersion"].partition("/")[0] not in _FOREIGN:
+        if found["apiVersion"].partition("/")[0] not in GROUPS:
             kubernetes_validate.validate(found, KUBERNETES.rpartition(".")[0], strict=True)
+
+
+def test_objects_of_other_operators_match_their_own_definitions() -> None:
+    schemas = fetch_schemas()
+    grafana = {"monitoring": {"dashboards": {"enabled": True, "kind": "GrafanaDashboard"}}}
+    found = [*render(EVERYTHING).objects, *render(grafana).objects]
+    foreign = [o for o in found if o["apiVersion"].partition("/")[0] in GROUPS]
+    assert {o["kind"] for o in foreign} == {
+        "GrafanaDashboard",
+        "PodMonitor",
+        "PrometheusRule",
+        "ServiceMonitor",
+    }
+    for resource in foreign:
+        schema = schemas[resource["apiVersion"], resource["kind"]]
+        assert find_faults(resource, schema) == [], resource["metadata"]["name"]
+        misspelled = {**resource, "spec": {**resource["spec"], "misspelled": 1}}
+        assert find_faults(misspelled, schema)
 
 
 @pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["default", "everything"])

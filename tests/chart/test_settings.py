@@ -51,6 +51,7 @@ def test_values_arrive_in_the_operator_as_they_were_written() -> None:
         s3_endpoint="http://minio.storage:9000",
         pod_defaults={"spec": {"hostIPC": True}},
         prices={"nvidia.com/gpu": 2.5, "cpu": 1000000},
+        grafana_url="https://grafana.example/",
     )
 
 

@@ -13,8 +13,10 @@ from tests.chart.rendering import (
     Rendering,
     Values,
     render,
+    render_notes,
 )
 
+GRAFANA_OPERATOR = {"monitoring": {"dashboards": {"enabled": True, "kind": "GrafanaDashboard"}}}
 RUN_PODS = {"matchExpressions": [{"key": "trainwright.dev/run", "operator": "Exists"}]}
 
 
@@ -203,6 +205,70 @@ def test_rules_and_dashboards_are_the_generated_files() -> None:
         ((name, text),) = found["data"].items()
         assert name.endswith(".json")
         assert json.loads(text)["panels"]
+
+
+def test_dashboards_can_be_resources_of_the_grafana_operator() -> None:
+    selector = {"matchLabels": {"team": "ml"}}
+    dashboards = {"enabled": True, "kind": "GrafanaDashboard", "folder": "Training"}
+    rendering = render({"monitoring": {"dashboards": {**dashboards, "instanceSelector": selector}}})
+    assert not rendering.all("ConfigMap")
+    found = rendering.all("GrafanaDashboard")
+    names = {o["metadata"]["name"].removeprefix(f"{FULL_NAME}-dashboard-") for o in found}
+    assert names == {"fleet", "hardware", "operator", "run"}
+    for resource in found:
+        assert resource["spec"]["instanceSelector"] == selector
+        assert resource["spec"]["folder"] == "Training"
+        assert resource["spec"]["allowCrossNamespaceImport"] is True
+        assert json.loads(resource["spec"]["json"])["panels"]
+
+
+def test_both_kinds_of_dashboards_hold_the_same() -> None:
+    maps = render({"monitoring": {"dashboards": {"enabled": True}}}).all("ConfigMap")
+    resources = render(GRAFANA_OPERATOR).all("GrafanaDashboard")
+    assert [text for o in maps for text in o["data"].values()] == [
+        o["spec"]["json"] for o in resources
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, "trainwright dashboards DIR"),
+        ({"monitoring": {"dashboards": {"enabled": True}}}, "grafana_dashboard=1"),
+        (GRAFANA_OPERATOR, "get grafanadashboards"),
+    ],
+    ids=["none", "ConfigMap", "GrafanaDashboard"],
+)
+def test_notes_say_how_grafana_gets_the_dashboards(values: Values, expected: str) -> None:
+    assert expected in render_notes(values)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_scrape_annotations_of_operator_and_trainers(is_on: bool) -> None:
+    rendering = render({"monitoring": {"scrapeAnnotations": is_on}})
+    template = rendering.only("Deployment")["spec"]["template"]
+    annotations = template["metadata"]["annotations"]
+    (port,) = rendering.operator_container()["ports"]
+    found = {key: value for key, value in annotations.items() if key.startswith("prometheus.io")}
+    wanted = {"scrape": "true", "port": str(port["containerPort"]), "path": "/metrics"}
+    assert found == ({f"prometheus.io/{k}": v for k, v in wanted.items()} if is_on else {})
+    assert rendering.environment()["TRAINWRIGHT_SCRAPE_ANNOTATIONS"] == str(is_on).lower()
+
+
+def test_alerts_lead_to_the_runbooks_of_ones_own() -> None:
+    rule = {"enabled": True, "runbookBaseUrl": "https://wiki.example/runbooks/"}
+    (_, alerts) = render({"monitoring": {"prometheusRule": rule}}).only("PrometheusRule")["spec"][
+        "groups"
+    ]
+    for alert in alerts["rules"]:
+        expected = f"https://wiki.example/runbooks/{alert['alert']}.md"
+        assert alert["annotations"]["runbook_url"] == expected
+
+
+def test_the_operator_learns_where_grafana_is() -> None:
+    assert "TRAINWRIGHT_GRAFANA_URL" not in render().environment()
+    environment = render({"grafana": {"url": "https://grafana.example"}}).environment()
+    assert environment["TRAINWRIGHT_GRAFANA_URL"] == "https://grafana.example"
 
 
 def test_names_follow_the_overrides() -> None:

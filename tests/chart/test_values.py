@@ -26,6 +26,8 @@ REFUSED = [
     ({"networkPolicies": {"apiServerPorts": [0]}}, "apiServerPorts"),
     ({"crds": {"keep": True}}, "keep"),
     ({"prices": {"cpu": "cheap"}}, "prices"),
+    ({"grafana": {"url": "grafana.example"}}, "url"),
+    ({"monitoring": {"dashboards": {"kind": "Secret"}}}, "kind"),
 ]
 
 
@@ -65,6 +67,11 @@ OTHER_VALUES: dict[str, Any] = {
     "networkPolicies.metricsFrom": [{"namespaceSelector": {"matchLabels": {"a": "b"}}}],
     "extraEnv": [{"name": "OTHER", "value": "1"}],
     "tolerations": [{"operator": "Exists"}],
+    "grafana.url": "https://other",
+    "monitoring.dashboards.kind": "GrafanaDashboard",
+    # Of the other kind only: test_switches has them.
+    "monitoring.dashboards.instanceSelector": None,
+    "monitoring.dashboards.folder": None,
 }
 
 

@@ -51,6 +51,11 @@ RUN_BY = {
     "trainwright compare stdlib-gpt stdlib-gpt-wide -o compare.html": _REPORTS,
     "trainwright dashboards ./monitoring": "tests/monitoring/test_dashboards.py::"
     "test_the_command_writes_the_files_that_the_chart_ships",
+    "make generate": "tests/docs/test_commands.py::test_make_runs_what_the_docs_say",
+    ".venv/bin/python -m tests.monitoring.record": "tests/monitoring/test_pictures.py::"
+    "test_every_query_of_the_dashboards_is_recorded_and_no_other",
+    ".venv/bin/python -m tools.pictures": "tests/monitoring/test_pictures.py::"
+    "test_a_picture_has_content_in_every_panel",
     "make demo": "tests/e2e/test_demo.py::test_both_examples_succeed",
     "make test": "tests/docs/test_commands.py::test_make_runs_what_the_docs_say",
     "make check": "tests/docs/test_commands.py::test_make_runs_what_the_docs_say",

@@ -46,6 +46,7 @@ def test_make_runs_what_the_docs_say() -> None:
     for target, expected in [
         ("test", "-m tools.tiers"),
         ("demo", "-m demo"),
+        ("generate", "demo tests"),
         *((name, f"-m tools.tiers {name}") for name in names),
     ]:
         shown = subprocess.run(

@@ -152,23 +152,58 @@ class PrometheusRule(Values):
 
     enabled: bool = Field(False, description="Create it; needs the Prometheus operator's CRDs.")
     labels: dict[str, str] = Field({}, description="Labels by which your Prometheus selects it.")
+    runbook_base_url: str = Field(
+        "operator/docs/runbooks",
+        description="Where people read the runbooks: the alerts' runbook_url is this, a slash and the "
+        "alert's name with .md.",
+    )
+
+
+class Grafana(Values):
+    """Your Grafana, which has the dashboards."""
+
+    url: str = Field(
+        "",
+        description="Its address, such as https://grafana.example; every run's status.dashboardUrl then "
+        "leads to the run's dashboard; empty: none.",
+        pattern="^(https?://.+)?$",
+    )
 
 
 class Dashboards(Values):
-    """Grafana dashboards as ConfigMaps."""
+    """Grafana dashboards as ConfigMaps or as resources of the Grafana operator."""
 
     enabled: bool = Field(False, description="Create them.")
+    kind: Literal["ConfigMap", "GrafanaDashboard"] = Field(
+        "ConfigMap",
+        description="ConfigMap: for the sidecar of Grafana's chart; GrafanaDashboard: for the Grafana "
+        "operator 5, whose CRDs must be there.",
+    )
     labels: dict[str, str] = Field(
         {"grafana_dashboard": "1"}, description="Labels by which Grafana's sidecar finds them."
     )
     annotations: dict[str, str] = Field(
         {}, description="Annotations, such as the sidecar's folder: {grafana_folder: Training}."
     )
+    instance_selector: Kubernetes = Field(
+        {},
+        description="Labels of the Grafana that gets the dashboards, in any namespace, such as "
+        "{matchLabels: {dashboards: grafana}}; empty: every one. Only for GrafanaDashboard, and "
+        "fixed once created.",
+    )
+    folder: str = Field(
+        "", description="Folder in Grafana; only for GrafanaDashboard; empty: General."
+    )
 
 
 class Monitoring(Values):
     """What Prometheus and Grafana find."""
 
+    scrape_annotations: bool = Field(
+        True,
+        description="Put prometheus.io annotations on the operator's pod and on all trainer pods, by "
+        "which a plain Prometheus finds them; false where monitors find them already.",
+    )
     service_monitor: Monitor = Field(
         Monitor(), description="ServiceMonitor of the operator's metrics."
     )
@@ -177,7 +212,7 @@ class Monitoring(Values):
         PrometheusRule(), description="PrometheusRule with alerts and recording rules."
     )
     dashboards: Dashboards = Field(
-        Dashboards(), description="Dashboards as ConfigMaps for Grafana's sidecar."
+        Dashboards(), description="The four dashboards, for Grafana to find."
     )
 
 
@@ -253,6 +288,7 @@ class ChartValues(Values):
         NetworkPolicies(), description="Network policies; off by default."
     )
     monitoring: Monitoring = Field(Monitoring(), description="What Prometheus and Grafana find.")
+    grafana: Grafana = Field(Grafana(), description="Your Grafana, which has the dashboards.")
     name_override: str = Field("", description="Replaces the chart's name in names and labels.")
     fullname_override: str = Field("", description="Replaces the full name of all objects.")
     global_: Kubernetes | None = Field(

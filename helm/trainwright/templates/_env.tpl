@@ -28,6 +28,12 @@
 - name: TRAINWRIGHT_PRICES
   value: {{ toJson . | quote }}
 {{- end }}
+- name: TRAINWRIGHT_SCRAPE_ANNOTATIONS
+  value: {{ .Values.monitoring.scrapeAnnotations | quote }}
+{{- with .Values.grafana.url }}
+- name: TRAINWRIGHT_GRAFANA_URL
+  value: {{ . | quote }}
+{{- end }}
 {{- with .Values.watchNamespaces }}
 - name: TRAINWRIGHT_NAMESPACES
   value: {{ join "," . | quote }}

@@ -68,6 +68,12 @@ def test_the_table_has_a_line_for_each_run() -> None:
     assert text.count("TrainingRun/stdlib-gpt") == 2
 
 
+def test_a_page_leads_to_the_dashboard() -> None:
+    url = "https://grafana.example/d/trainwright-run?var-namespace=team&var-run=gpt"
+    assert url in rendered(run_page(a_view(dashboardUrl=url), NOW))
+    assert "Dashboard" not in rendered(run_page(a_view(), NOW))
+
+
 def test_text_of_others_is_never_markup() -> None:
     condition = {
         "type": "Failed",

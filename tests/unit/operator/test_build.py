@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 from trainwright_api.resolve import Decisions, resolve_run
@@ -105,3 +106,14 @@ def test_the_builders_do_not_change_what_they_are_given() -> None:
     before = str(manifest)
     build_job(*resolved(), SETTINGS)
     assert str(manifest) == before
+
+
+def test_a_plain_prometheus_finds_the_pods_unless_the_operator_is_told_otherwise() -> None:
+    annotations = build_pod_template(*resolved(), SETTINGS)["metadata"]["annotations"]
+    assert annotations == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": "8470",
+        "prometheus.io/path": "/metrics",
+    }
+    silent = replace(SETTINGS, scrape_annotations=False)
+    assert "annotations" not in build_pod_template(*resolved(), silent)["metadata"]

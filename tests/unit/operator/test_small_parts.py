@@ -60,6 +60,7 @@ def test_progress_alone_is_told_from_all_else() -> None:
         ("API_THREADS", "1.5", "expected a whole number"),
         ("POD_DEFAULTS", "[]", "expected an object in JSON"),
         ("PRICES", "{", "expected an object in JSON"),
+        ("SCRAPE_ANNOTATIONS", "yes", "expected true or false"),
     ],
 )
 def test_a_setting_that_cannot_be_read_is_named(name: str, value: str, expected: str) -> None:

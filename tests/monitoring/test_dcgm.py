@@ -1,0 +1,50 @@
+"""DCGM-exporter's series find their run by the pod that they name, however they were scraped."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+from trainwright_dashboards.promql import of_dcgm
+
+from tests.cluster.cache import cache_folder
+from tests.monitoring.prometheus import fetch_prometheus
+from tools.pictures.dashboard import fill_in
+
+NAME = "DCGM_FI_PROF_SM_ACTIVE"
+TRAINER = 'trainwright_step{namespace="team",run="gpt",pod="gpt-1-worker-0",kind="TrainingRun"}'
+OTHERS = {
+    f'{NAME}{{namespace="team",pod="notebook",gpu="1"}}': "0.9x5",  # no run holds it
+    f'{NAME}{{namespace="monitoring",pod="dcgm-x",gpu="2"}}': "0.1x5",  # nobody does
+}
+AS_IT_CAME = {f'{NAME}{{namespace="team",pod="gpt-1-worker-0",gpu="0"}}': "0.75x5"}
+RENAMED = {
+    f'{NAME}{{namespace="monitoring",pod="dcgm-x",exported_namespace="team",'
+    'exported_pod="gpt-1-worker-0",gpu="0"}': "0.75x5"
+}
+
+
+@pytest.mark.parametrize("found", [AS_IT_CAME, RENAMED], ids=["honorLabels", "exported"])
+def test_devices_of_a_run_are_found_by_their_pod(found: dict[str, str], tmp_path: Path) -> None:
+    expression = fill_in(of_dcgm(NAME), {"namespace": "team", "run": "gpt"})
+    query = f"sum by (namespace, pod, run, gpu) ({expression})"
+    labels = '{namespace="team", pod="gpt-1-worker-0", run="gpt", gpu="0"}'
+    series = {TRAINER: "3x5", **OTHERS, **found}
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {
+                "expr": query,
+                "eval_time": "5m",
+                "exp_samples": [{"labels": labels, "value": 0.75}],
+            }
+        ],
+    }
+    path = tmp_path / "test.yaml"
+    YAML(typ="safe").dump({"tests": [test]}, path)
+    promtool = fetch_prometheus(cache_folder()) / "promtool"
+    done = subprocess.run(
+        [promtool, "test", "rules", str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -38,7 +38,7 @@ def start_monitoring(cluster: Cluster) -> Monitoring:
 
     def wait() -> PrometheusApi | str:
         try:
-            return future.result().api
+            return future.result()
         except (ClusterError, OSError, subprocess.CalledProcessError) as problem:
             return str(problem).splitlines()[0]
 

@@ -52,7 +52,7 @@ def story(world: World) -> tuple[Place, str]:
     """The namespace in which the demo has run, and what it printed."""
     place = world.make_namespace("test_demo")
     server = Prometheus.start(world.cluster)
-    done = run_demo(world, place.namespace, YES="1", PROMETHEUS_URL=server.api.url)
+    done = run_demo(world, place.namespace, YES="1", PROMETHEUS_URL=server.url)
     server.stop()
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -16,7 +16,6 @@ from tests.e2e.world import World, wait_for, wait_for_phase, wait_for_status
 from tests.monitoring.panels import PanelQuery, find_queries
 from tests.monitoring.server import Prometheus
 from tools.pictures.dashboard import fill_in
-from tools.prometheus_api import PrometheusApi
 
 pytestmark = pytest.mark.timeout(500)
 
@@ -24,9 +23,9 @@ SCRAPE_SECONDS = 120
 
 
 @pytest.fixture(scope="module")
-def prometheus(world: World) -> Iterator[PrometheusApi]:
+def prometheus(world: World) -> Iterator[Prometheus]:
     server = Prometheus.start(world.cluster)
-    yield server.api
+    yield server
     server.stop()
 
 
@@ -37,7 +36,7 @@ def is_for_gpus(query: PanelQuery) -> bool:
 
 
 def test_every_panel_of_a_run_on_cpus_has_data(
-    world: World, place: Place, prometheus: PrometheusApi, tmp_path: Path
+    world: World, place: Place, prometheus: Prometheus, tmp_path: Path
 ) -> None:
     short = training_run("short", steps=4)
     validation = {"fraction": 0.1, "everySteps": 5, "maxSequences": 4}

@@ -49,7 +49,7 @@ def main() -> int:
         try:
             code = run_on_embedded_cluster(read_settings({}), Console(), CLUSTER)
             if code == 0:
-                record(Prometheus.start(Cluster.attach(CLUSTER)).api)
+                record(Prometheus.start(Cluster.attach(CLUSTER)))
         finally:
             stopped.set()
             beside.join()

@@ -8,8 +8,8 @@ cluster's forwarder; the cluster's `down` ends it. `discovery` lists the pods fo
 import sys
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from trainwright_dashboards.rules import build_rule_groups
@@ -28,35 +28,36 @@ PORT = 9090
 READY_SECONDS = 30
 
 
-@dataclass
-class Prometheus:
-    """A running server; `api` asks it, its URL works on this machine."""
+class Prometheus(PrometheusApi):
+    """A running server; its URL works on this machine."""
 
-    api: PrometheusApi
-    processes: tuple[Process, ...]
+    def __init__(self, url: str, processes: tuple[Process, ...] = ()) -> None:
+        super().__init__(url)
+        self._processes = processes
 
     @classmethod
-    def start(cls, cluster: Cluster, scrape_interval: str = "2s") -> "Prometheus":
+    def start(
+        cls, cluster: Cluster, scrape_interval: str = "2s", hold_speed: int = 1
+    ) -> "Prometheus":
         """Start the server, or have the cluster's own read its rules anew, and wait until it is ready.
 
-        Raises NotReadyError or ComponentDiedError with the end of its log.
+        Alerts fire `hold_speed` times as soon. Raises NotReadyError or ComponentDiedError with the end of its log.
         """
         folder = cluster.layout.root / "prometheus"
         folder.mkdir(parents=True, exist_ok=True)
-        write_configuration(folder, scrape_interval)
+        write_configuration(folder, scrape_interval, hold_speed)
         url = f"http://127.0.0.1:{cluster.forward(ADDRESS, PORT)}"
-        api = PrometheusApi(url)
-        if api.is_ready():
+        if cls(url).is_ready():
             request = urllib.request.Request(f"{url}/-/reload", method="POST")  # noqa: S310 - our own
             urllib.request.urlopen(request, timeout=READY_SECONDS).close()  # noqa: S310 - our own
-            return cls(api, ())
-        processes = (start_discovery(cluster, folder), start_server(cluster, folder))
-        wait_until("Prometheus is ready", api.is_ready, READY_SECONDS, processes)
-        return cls(api, processes)
+            return cls(url)
+        server = cls(url, (start_discovery(cluster, folder), start_server(cluster, folder)))
+        wait_until("Prometheus is ready", server.is_ready, READY_SECONDS, server._processes)
+        return server
 
     def stop(self) -> None:
         """End what this object has started; the data go with the cluster."""
-        for process in self.processes:
+        for process in self._processes:
             process.kill()
 
 
@@ -83,7 +84,7 @@ def start_discovery(cluster: Cluster, folder: Path) -> Process:
     return start_process("discovery", command, log, cluster.layout.mark, environment)
 
 
-def write_configuration(folder: Path, scrape_interval: str) -> None:
+def write_configuration(folder: Path, scrape_interval: str, hold_speed: int = 1) -> None:
     """Write prometheus.yaml and rules.yaml."""
     scrape_configs = build_scrape_configs(scrape_interval)
     for config in scrape_configs:
@@ -98,4 +99,13 @@ def write_configuration(folder: Path, scrape_interval: str) -> None:
     }
     yaml = YAML(typ="safe")
     yaml.dump(content, folder / "prometheus.yaml")
-    yaml.dump(build_rule_groups(), folder / "rules.yaml")
+    yaml.dump(build_quick_rules(hold_speed), folder / "rules.yaml")
+
+
+def build_quick_rules(hold_speed: int) -> dict[str, Any]:
+    """Return the chart's rules as they are, but for how long an alert's condition has to hold."""
+    rules = build_rule_groups()
+    for rule in (rule for group in rules["groups"] for rule in group["rules"]):
+        if "for" in rule:
+            rule["for"] = f"{int(rule['for'].removesuffix('s')) // hold_speed}s"
+    return rules

@@ -10,6 +10,7 @@ from demo import manifests
 from demo.console import Console
 from demo.data import ensure_data
 from demo.errors import DemoError
+from demo.monitoring import describe_dashboards
 from demo.settings import Settings
 from demo.summary import describe_times
 from tools.machine import cache_folder
@@ -26,6 +27,7 @@ def run_locally(settings: Settings, console: Console) -> int:
             run_example(name, settings, data, output, console)
     console.show("\n" + describe_times(console.seconds_of_stage, console.seconds()))
     console.show(f"\nModels and checkpoints: {output}")
+    console.show("\n" + describe_dashboards(lambda: "there are no pods to scrape", "", (), 0))
     return 0
 
 

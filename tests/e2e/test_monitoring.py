@@ -13,9 +13,8 @@ from trainwright_dashboards.rules import build_alerts, build_recording_rules
 from demo.place import Place
 from tests.e2e.builders import training_run
 from tests.e2e.world import World, wait_for, wait_for_phase, wait_for_status
-from tests.monitoring.panels import PanelQuery, find_queries
+from tests.monitoring.panels import PanelQuery, fill_in, find_queries
 from tests.monitoring.server import Prometheus
-from tools.pictures.dashboard import fill_in
 
 pytestmark = pytest.mark.timeout(500)
 

@@ -7,6 +7,10 @@ from typing import Any
 
 from trainwright_dashboards.generate import build_files
 
+from tools.pictures.dashboard import fill_in
+
+__all__ = ["PanelQuery", "fill_in", "find_panels", "find_queries", "load_dashboards"]
+
 
 @dataclass(frozen=True)
 class PanelQuery:

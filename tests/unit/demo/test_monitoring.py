@@ -1,0 +1,50 @@
+"""The demo's last lines about dashboards where there is no Prometheus to ask."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from demo import monitoring
+from demo.monitoring import describe_dashboards, start_monitoring, use_prometheus
+from tests.cluster import Cluster, ClusterError
+
+
+def last_lines(found: monitoring.Monitoring) -> list[str]:
+    return describe_dashboards(found, "default", ("gpt",), 60).splitlines()
+
+
+def test_the_files_are_where_the_lines_say() -> None:
+    folder, _, names = last_lines(lambda: "none")[1].strip().partition("/{")
+    for name in names.removesuffix("}.json").split(","):
+        assert json.loads((Path(folder) / f"{name}.json").read_text())["panels"]
+
+
+def test_one_line_says_why_there_is_no_prometheus() -> None:
+    lines = last_lines(use_prometheus(""))
+    assert "PROMETHEUS_URL names yours" in lines[-1]
+    silent = last_lines(use_prometheus("http://127.0.0.1:1"))
+    assert silent[-1] == "  No Prometheus: http://127.0.0.1:1 does not answer"
+    assert len(silent) == len(lines)
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        ClusterError("prometheus ended by itself\nwith a long log"),
+        FileNotFoundError("apt-get"),
+        subprocess.CalledProcessError(100, ["apt-get", "download", "prometheus"]),
+    ],
+    ids=lambda problem: type(problem).__name__,
+)
+def test_the_demo_goes_on_if_prometheus_cannot_start(
+    problem: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(*_: Any) -> None:
+        raise problem
+
+    monkeypatch.setattr(monitoring.Prometheus, "start", start)
+    last = last_lines(start_monitoring(cast(Cluster, None)))[-1]
+    assert last == f"  No Prometheus: {str(problem).splitlines()[0]}"

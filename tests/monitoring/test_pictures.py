@@ -23,6 +23,7 @@ from tools.pictures.answers import (
 )
 from tools.pictures.dashboard import ROW, Panel, fill_in, fill_legend, parse_panels
 from tools.pictures.draw import draw_dashboard, place_panel
+from tools.pictures.lines import choose_ticks
 from tools.pictures.series import collect_data
 from tools.pictures.units import format_value
 from tools.pictures.values import build_rows
@@ -134,3 +135,12 @@ def test_a_table_joins_its_columns_on_a_label(recorded: dict[str, Answers]) -> N
     by_run = {row[0]: row for row in rows}
     assert by_run["smollm2-chat"][1].endswith("%")
     assert all(len(row) == len(panel.columns) + 1 for row in rows)
+
+
+@pytest.mark.parametrize("minutes", [1, 7, 30, 600])
+def test_time_ticks_are_round_and_inside(minutes: float) -> None:
+    start, end = 1_700_000_017.0, 1_700_000_017.0 + minutes * 60
+    ticks = choose_ticks(start, end)
+    assert 2 <= len(ticks) <= 5
+    assert all(start < tick < end for tick in ticks)
+    assert all(tick % 5 == 0 for tick in ticks)

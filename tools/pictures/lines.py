@@ -17,6 +17,7 @@ MAXIMUM_LEGEND_ROWS = 5
 LEFT, BELOW = 46.0, 15.0
 """Room for the texts of both axes (unit: pixels)."""
 HEADROOM = 1.08
+EDGE = 0.06
 TICKS = (5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0)
 
 
@@ -28,7 +29,7 @@ def draw_lines(canvas: Canvas, box: Box, panel: Panel, data: PanelData) -> None:
     style_axes(axes, panel)
     draw_curves(axes, panel, data)
     axes.set_xlim(data.times[0], data.times[-1])
-    axes.xaxis.set_major_locator(MultipleLocator(choose_tick(data.times[-1] - data.times[0])))
+    axes.set_xticks(choose_ticks(data.times[0], data.times[-1]))
     set_limits(axes, panel, data.curves)
     for mark in data.marks:
         color = theme.NAMED.get(mark.color, mark.color)
@@ -36,9 +37,14 @@ def draw_lines(canvas: Canvas, box: Box, panel: Panel, data: PanelData) -> None:
     draw_legend(canvas, box.inner(0, box.height - legend, 0, 0), panel, data.curves)
 
 
-def choose_tick(seconds: float) -> float:
-    """The round time between two ticks that leaves at most five (unit: seconds)."""
-    return next((tick for tick in TICKS if seconds / tick <= 5), TICKS[-1])
+def choose_ticks(start: float, end: float) -> list[float]:
+    """At most five round times, none so near an edge that its text would leave the panel."""
+    length = end - start
+    tick = next((tick for tick in TICKS if length / tick <= 5), TICKS[-1])
+    first = math.ceil((start + length * EDGE) / tick) * tick
+    return [
+        first + tick * index for index in range(5) if first + tick * index <= end - length * EDGE
+    ]
 
 
 def draw_curves(axes: Axes, panel: Panel, data: PanelData) -> None:

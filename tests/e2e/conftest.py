@@ -17,10 +17,12 @@ from demo.place import Place
 from demo.story import embedded_place
 from tests.cluster import Cluster, ClusterSpec, Mount
 from tests.e2e.world import World
+from tests.monitoring.server import Prometheus
 from tools.images import build_archive, ensure_trainer_venv
 
 CLUSTER_NAME = "e2e"
 NODES = 2
+HOLD_SPEED = 60  # alerts hold for seconds instead of minutes; test_rules.py has the real times
 WORDS = ("the", "trainer", "saves", "a", "checkpoint", "and", "goes", "on", "until", "it", "ends")
 
 
@@ -42,6 +44,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         upload_folder(place.store, ensure_data())
         upload_folder(place.store, write_small_data(tmp_path_factory.mktemp("data")))
         yield World(cluster, place, images)
+
+
+@pytest.fixture(scope="session")
+def prometheus(world: World) -> Iterator[Prometheus]:
+    server = Prometheus.start(world.cluster, hold_speed=HOLD_SPEED)
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -48,12 +48,10 @@ def run_demo(world: World, namespace: str, **more: str) -> "subprocess.Completed
 
 
 @pytest.fixture(scope="module")
-def story(world: World) -> tuple[Place, str]:
+def story(world: World, prometheus: Prometheus) -> tuple[Place, str]:
     """The namespace in which the demo has run, and what it printed."""
     place = world.make_namespace("test_demo")
-    server = Prometheus.start(world.cluster)
-    done = run_demo(world, place.namespace, YES="1", PROMETHEUS_URL=server.url)
-    server.stop()
+    done = run_demo(world, place.namespace, YES="1", PROMETHEUS_URL=prometheus.url)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     return place, done.stdout

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,6 @@ from tests.monitoring.server import Prometheus
 pytestmark = pytest.mark.timeout(500)
 
 SCRAPE_SECONDS = 120
-
-
-@pytest.fixture(scope="module")
-def prometheus(world: World) -> Iterator[Prometheus]:
-    server = Prometheus.start(world.cluster)
-    yield server
-    server.stop()
 
 
 def is_for_gpus(query: PanelQuery) -> bool:

@@ -1,16 +1,21 @@
-"""Puts the example manifests into the pages that show them; `--check` only says which differ.
+"""Puts example manifests and captured screens into their pages; `--check` only says which differ.
 
 `python -m tools.docs [--check]`; `make generate` and `make check` call it. A page says
-`<!-- example: PATH -->` and `<!-- end of example -->`, and gets the file in between.
+`<!-- example: PATH -->` and `<!-- end of example -->`, and gets the file in between; or
+`<!-- screen: COLUMNSxLINES -->` and `<!-- end of screen -->` for `trainwright watch` at that size.
 """
 
 import re
 import sys
 from pathlib import Path
 
+from tests.terminals.picture import draw_screen
 from tools.machine import PROJECT
 
-PAGES = ("README.md",)
+PAGES = ("README.md", "operator/docs/cli.md")
+_SCREEN = re.compile(
+    r"(<!-- screen: (?P<columns>\d+)x(?P<lines>\d+) -->\n).*?(<!-- end of screen -->)", re.DOTALL
+)
 _EXAMPLE = re.compile(r"(<!-- example: (?P<path>\S+) -->\n).*?(<!-- end of example -->)", re.DOTALL)
 
 
@@ -21,7 +26,7 @@ def main(arguments: list[str]) -> int:
     for name in PAGES:
         page = PROJECT / name
         text = page.read_text()
-        wanted = fill_examples(text, PROJECT)
+        wanted = fill_screens(fill_examples(text, PROJECT))
         if wanted == text:
             continue
         if check:
@@ -41,6 +46,16 @@ def fill_examples(text: str, root: Path) -> str:
         return f"{match[1]}```yaml\n{manifest}```\n{match[3]}"
 
     return _EXAMPLE.sub(fill, text)
+
+
+def fill_screens(text: str) -> str:
+    """The page with every screen as it is drawn now."""
+
+    def fill(match: re.Match[str]) -> str:
+        screen = draw_screen(int(match["columns"]), int(match["lines"]))
+        return f"{match[1]}```text\n{screen}\n```\n{match[4]}"
+
+    return _SCREEN.sub(fill, text)
 
 
 if __name__ == "__main__":

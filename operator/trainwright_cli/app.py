@@ -16,7 +16,7 @@ COMMANDS: dict[str, str] = {
     "plan": "Show what a run needs and how it will be laid out.",
     "run": "Train on this machine, without a cluster.",
     "status": "Show runs, or everything about one.",
-    "watch": "Follow runs with progress bars until they end.",
+    "watch": "Follow runs on a full screen: progress, loss, GPUs, attempts, log.",
     "logs": "Print the log of a run's pods.",
     "checkpoints": "List a run's checkpoints, and verify them.",
     "report": "Write one HTML page about a run.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from trainwright_api.names import (
@@ -45,6 +46,17 @@ class PodView:
     attempt: int
     node_rank: int
     phase: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """One Kubernetes event about a run."""
+
+    seen_at: datetime | None
+    is_warning: bool
+    reason: str
+    message: str
+    count: int = 1
 
 
 class Cluster:
@@ -157,23 +169,40 @@ class Cluster:
 
     def fetch_history(self, view: RunView) -> bytes | None:
         """Return the history that rank 0 of a live run serves; None if no pod answers."""
-        from kubernetes.client.exceptions import ApiException
-
         pods = self.fetch_pods(view)
         running = [pod for pod in pods if pod.node_rank == 0 and pod.phase == "Running"]
-        if not running:
-            return None
+        return self._fetch_page(view.namespace, running[-1].name, "history") if running else None
+
+    def fetch_metrics(self, namespace: str, pod: str) -> str | None:
+        """Return the page of metrics that a trainer's pod serves; None if it does not answer."""
+        page = self._fetch_page(namespace, pod, "metrics")
+        return None if page is None else page.decode("utf-8", "replace")
+
+    def fetch_events(self, view: RunView) -> list[EventView]:
+        """Return the events about a run, newest first."""
+        selector = f"involvedObject.kind={view.kind},involvedObject.name={view.name}"
+        with _translated("list events", "the namespace is gone"):
+            answer = self._core.list_namespaced_event(
+                view.namespace, field_selector=selector, _request_timeout=_TIMEOUT
+            )
+        events = [_event_view(event) for event in answer.items]
+        return sorted(events, key=lambda event: str(event.seen_at), reverse=True)
+
+    def _fetch_page(self, namespace: str, pod: str, path: str) -> bytes | None:
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
         try:
             answer = self._core.connect_get_namespaced_pod_proxy_with_path(
-                f"{running[-1].name}:{TRAINER_PORT}",
-                view.namespace,
-                "history",
+                f"{pod}:{TRAINER_PORT}",
+                namespace,
+                path,
                 _preload_content=False,
                 _request_timeout=_TIMEOUT,
             )
-        except ApiException:
+            data: bytes = answer.data
+        except (ApiException, HTTPError):
             return None
-        data: bytes = answer.data
         return data
 
     def _fetch(self, kind: str, name: str) -> RunView | None:
@@ -196,6 +225,17 @@ def _pod_view(pod: Any) -> PodView:
         attempt=int(labels.get(LABEL_ATTEMPT, 0)),
         node_rank=index if is_master else index + 1,
         phase=pod.status.phase or "Unknown",
+    )
+
+
+def _event_view(event: Any) -> EventView:
+    seen = event.last_timestamp or event.event_time or event.metadata.creation_timestamp
+    return EventView(
+        seen_at=seen,
+        is_warning=event.type == "Warning",
+        reason=event.reason or "",
+        message=event.message or "",
+        count=event.count or 1,
     )
 
 

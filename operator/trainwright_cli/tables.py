@@ -4,7 +4,7 @@ Everything from a cluster is text of others: it is escaped before Rich sees it.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -43,8 +43,8 @@ def run_row(view: RunView, now: datetime, *, all_namespaces: bool) -> list[str]:
         format_number(progress.loss, ".4f"),
         format_number(progress.tokens_per_second, ",.0f"),
         str(latest.step) if latest else NOTHING,
-        _eta(view, progress),
-        _age(view.created_at, now),
+        format_eta(view),
+        format_age(view.created_at, now),
     ]
     return [view.namespace, *own] if all_namespaces else own
 
@@ -87,7 +87,7 @@ def checkpoints_table(records: Iterable[CheckpointRecord], now: datetime) -> Tab
             format_number(record.loss, ".4f"),
             format_number(record.validation_loss, ".4f"),
             format_bytes(record.size_bytes),
-            _age(_parse_time(record.saved_at), now) + " ago",
+            format_age(parse_time(record.saved_at), now) + " ago",
             "yes" if record.verified else "no",
             escape(record.uri),
         )
@@ -128,6 +128,28 @@ def format_number(value: float | None, form: str) -> str:
     return NOTHING if value is None else format(value, form)
 
 
+def format_eta(view: RunView) -> str:
+    """Return how long a run still takes; a dash for one that has ended or does not know."""
+    progress = view.status.progress
+    if view.has_ended or progress is None or progress.eta_seconds is None:
+        return NOTHING
+    return format_duration(progress.eta_seconds)
+
+
+def format_age(since: datetime | None, now: datetime) -> str:
+    """Return how long ago something was."""
+    return format_duration((now - since).total_seconds()) if since else NOTHING
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Return a time of the API, taken as UTC if it says no zone; None for what is no time."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def _summary(view: RunView, now: datetime) -> Table:
     status = view.status
     table = Table(show_header=False, box=None, pad_edge=False)
@@ -141,9 +163,9 @@ def _summary(view: RunView, now: datetime) -> Table:
         line = progress_line("", "", status.progress).strip()
         table.add_row("Progress", Text(line))
     table.add_row("Attempt", str(status.attempt))
-    table.add_row("Age", _age(view.created_at, now))
     if status.dashboard_url:
         table.add_row("Dashboard", Text(status.dashboard_url))
+    table.add_row("Age", format_age(view.created_at, now))
     return table
 
 
@@ -186,20 +208,3 @@ def _title(text: str) -> Text:
 
 def _count(value: int | None) -> str:
     return NOTHING if value is None else str(value)
-
-
-def _eta(view: RunView, progress: Progress) -> str:
-    if view.has_ended or progress.eta_seconds is None:
-        return NOTHING
-    return format_duration(progress.eta_seconds)
-
-
-def _age(since: datetime | None, now: datetime) -> str:
-    return format_duration((now - since).total_seconds()) if since else NOTHING
-
-
-def _parse_time(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return None

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pexpect
 import pytest
 from ruamel.yaml import YAML
 from trainwright_api.names import PLURALS
@@ -236,28 +235,6 @@ def test_watch_prints_lines_until_the_run_fails(space: Space) -> None:
     assert rest.splitlines()[-1] == (
         "error: TrainingRun/gpt failed: out of luck; see `trainwright status gpt`"
     )
-
-
-def test_watch_draws_bars_in_a_terminal(space: Space) -> None:
-    space.apply(a_training_run("gpt"))
-    space.patch_status("gpt", phase="Running", progress=PROGRESS)
-    program, *rest = command("watch", "-n", space.namespace)
-    environment = space.environment | {"TERM": "xterm", "COLUMNS": "80"}
-    child = pexpect.spawn(
-        program,
-        rest,
-        env=environment,
-        dimensions=(24, 80),
-        encoding="utf-8",
-        timeout=DEADLINE_SECONDS,
-    )
-    child.expect("RUN.*PHASE.*PROGRESS.*STEP")
-    child.expect(r"tr/gpt.*Running.*━.*5/20")
-    space.patch_status("gpt", phase="Succeeded", progress=PROGRESS | {"step": 20})
-    child.expect(r"tr/gpt.*Succeeded.*━.*20/20")
-    child.expect(pexpect.EOF)
-    child.wait()
-    assert child.exitstatus == ExitCode.OK
 
 
 def test_status_w_prints_a_line_at_every_change(space: Space) -> None:

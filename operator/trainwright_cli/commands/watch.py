@@ -1,5 +1,6 @@
-"""`trainwright watch`: progress bars of one run or of all, until they have ended."""
+"""`trainwright watch`: a full screen about one run or all; plain lines where there is no terminal."""
 
+import sys
 import time
 
 import click
@@ -8,11 +9,12 @@ from trainwright_api.status import Progress
 
 from trainwright_cli.cluster import Cluster
 from trainwright_cli.errors import EXIT_CODES_HELP, RunFailedError, UnreachableError
-from trainwright_cli.live import Display, LiveRow, open_display
+from trainwright_cli.live import LiveRow, PlainDisplay, plain_line
 from trainwright_cli.options import Target, cluster_options
 from trainwright_cli.output import a_console
 from trainwright_cli.run_names import RunName, RunNameType
 from trainwright_cli.runs import RunView
+from trainwright_cli.settings import read_settings
 
 POLL_SECONDS = 2.0
 PATIENCE_SECONDS = 60.0
@@ -22,35 +24,64 @@ PATIENCE_SECONDS = 60.0
 @click.argument("name", metavar="[KIND/]NAME", required=False, type=RunNameType())
 @cluster_options
 @click.option("-A", "--all-namespaces", is_flag=True, help="Runs of all namespaces.")
-def watch(name: RunName | None, target: Target, all_namespaces: bool) -> None:
-    """Follow runs with progress bars until they end.
+@click.option("--plain", "is_plain", is_flag=True, help="Lines until the runs end, no full screen.")
+def watch(name: RunName | None, target: Target, all_namespaces: bool, is_plain: bool) -> None:
+    """Follow runs on a full screen: progress, loss, GPUs, attempts, log.
 
-    With a name, that run, and exit code 5 if it fails; else all runs that have not ended. Not on a
-    terminal, it prints plain lines. Ctrl+C stops watching, never the run.
+    With a name it opens that run, and ends with exit code 5 if the run has failed. ? shows the keys;
+    q leaves, the runs go on. Not on a terminal, or with --plain, it prints a line at every change and
+    ends when the runs have ended.
 
     \b
     Example:
+      trainwright watch
       trainwright watch stdlib-gpt
-      trainwright watch -A
+      trainwright watch -A --plain
     """
     cluster = Cluster.connect(target)
+    console = a_console()
+    has_screen = console.is_terminal and not console.is_dumb_terminal and sys.stdin.isatty()
+    if has_screen and not is_plain:
+        _watch_on_screen(cluster, name, all_namespaces)
+    else:
+        _watch_in_lines(cluster, name, all_namespaces)
+
+
+def _watch_on_screen(cluster: Cluster, name: RunName | None, all_namespaces: bool) -> None:
+    """Show the full screen; what was seen last of a named run stays on the terminal as a line."""
+    from trainwright_cli.watching.cluster_source import ClusterSource
+    from trainwright_cli.watching.glyphs import ASCII, UNICODE
+    from trainwright_cli.watching.session import watch_on_screen
+
+    opened = cluster.fetch_run(name) if name is not None else None
+    where = "all namespaces" if all_namespaces else f"namespace {cluster.namespace}"
+    glyphs = UNICODE if read_settings().has_unicode else ASCII
+    source = ClusterSource(cluster, all_namespaces=all_namespaces)
+    views = watch_on_screen(source, a_console(), glyphs, where, opened)
+    shown = [view for view in views if opened is not None and _key(view) == _key(opened)]
+    for view in shown:
+        click.echo(plain_line(_row(view)))
+    _fail_with_the_run(shown, name)
+
+
+def _watch_in_lines(cluster: Cluster, name: RunName | None, all_namespaces: bool) -> None:
+    display = PlainDisplay(click.echo)
     seen: set[str] = set()
-    with open_display(a_console(), click.echo) as display:
-        while True:
-            views = _fetch_patiently(cluster, name, all_namespaces, display)
-            seen |= {_key(view) for view in views if not view.has_ended or name}
-            shown = [view for view in views if _key(view) in seen]
-            display.show([_row(view) for view in shown])
-            if all(view.has_ended for view in shown):
-                break
-            time.sleep(POLL_SECONDS)
+    while True:
+        views = _fetch_patiently(cluster, name, all_namespaces, display)
+        seen |= {_key(view) for view in views if not view.has_ended or name}
+        shown = [view for view in views if _key(view) in seen]
+        display.show([_row(view) for view in shown])
+        if all(view.has_ended for view in shown):
+            break
+        time.sleep(POLL_SECONDS)
     if not shown:
         click.echo("no run is going on; see `trainwright status`", err=True)
     _fail_with_the_run(shown, name)
 
 
 def _fetch_patiently(
-    cluster: Cluster, wanted: RunName | None, all_namespaces: bool, display: Display
+    cluster: Cluster, wanted: RunName | None, all_namespaces: bool, display: PlainDisplay
 ) -> list[RunView]:
     """Fetch the runs; an API server that is away for a minute ends no watch."""
     deadline = time.monotonic() + PATIENCE_SECONDS

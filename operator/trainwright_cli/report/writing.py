@@ -7,24 +7,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 from rich.table import Table
-from trainwright_api.history import HISTORY_FILE, HistoryRow, parse_rows
-from trainwright_api.resolve import run_folder
-from trainwright_api.resources import FineTuneJob, Resource, TrainingRun
+from trainwright_api.history import HistoryRow
+from trainwright_api.resources import Resource
 
 from trainwright_cli.cluster import Cluster
 from trainwright_cli.commands.version import find_version
-from trainwright_cli.errors import CliError, NotFoundError
+from trainwright_cli.errors import CliError
+from trainwright_cli.histories import KINDS, fetch_history
 from trainwright_cli.options import Target
 from trainwright_cli.output import to_yaml
 from trainwright_cli.report.page import RunRecord, build_comparison, build_page
 from trainwright_cli.run_names import RunName
 from trainwright_cli.runs import RunView
-from trainwright_cli.stores import open_folder
-
-_KINDS: dict[str, type[TrainingRun] | type[FineTuneJob]] = {
-    "TrainingRun": TrainingRun,
-    "FineTuneJob": FineTuneJob,
-}
 
 
 def write_page(names: Sequence[RunName], target: Target, path: Path, endpoint: str | None) -> None:
@@ -64,34 +58,9 @@ def _record(view: RunView, history: Sequence[HistoryRow]) -> RunRecord:
 
 def _resource(view: RunView, manifest: dict[str, object]) -> Resource:
     try:
-        resource = _KINDS[view.kind].model_validate(manifest)
+        resource = KINDS[view.kind].model_validate(manifest)
     except ValidationError as error:
         raise CliError(
             f"{view.title} is of a version that this CLI cannot read: {error}"
         ) from error
     return resource.model_copy(update={"status": view.status})
-
-
-def fetch_history(cluster: Cluster, view: RunView, endpoint: str | None) -> list[HistoryRow]:
-    """Return the run's history: from the pod of a live run, else from the store; none before the first step.
-
-    Raises UnreachableError if the store does not answer.
-    """
-    data = None if view.has_ended else cluster.fetch_history(view)
-    if data is None:
-        store = (
-            _KINDS[view.kind]
-            .model_validate({"metadata": {"name": view.name}, "spec": view.manifest["spec"]})
-            .spec.checkpoints.store
-        )
-        folder = run_folder(store, view.namespace, view.name)
-        try:
-            data = open_folder(
-                folder.uri, endpoint=endpoint or store.endpoint, region=store.region
-            ).read_bytes(HISTORY_FILE)
-        except NotFoundError:
-            return []
-    try:
-        return parse_rows(data)
-    except ValidationError as error:
-        raise CliError(f"the history of {view.title} is not readable: {error}") from error

@@ -17,6 +17,7 @@ from tools.machine import PROJECT, cache_folder, find_cluster_obstacle
 
 ENVIRONMENT = PROJECT / ".venv"
 COMMANDS = ("trainwright", "kubectl-trainwright")
+BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 PACKAGE_FOLDERS = ("crds", "helm", "operator", "trainer_image")
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -55,6 +56,8 @@ def describe_machine(target: str) -> str:
 def prepare(target: str) -> None:
     """Make the clone ready for `target`; raises PreparationError."""
     ensure_debian_packages()
+    if target == "test":
+        ensure_browser()
     ensure_environment(ensure_uv())
     if target == "python" or find_cluster_obstacle() or uses_current_cluster():
         return
@@ -86,9 +89,17 @@ def _has_c_headers() -> bool:
     return Path("/usr/include/stdio.h").exists() or not shutil.which("apt-get")
 
 
-def install_debian_packages(packages: Sequence[str]) -> None:
+def ensure_browser() -> None:
+    """A browser for the tests of reports, where Debian's package can be had; else they are skipped."""
+    if any(shutil.which(name) for name in BROWSERS):
+        return
+    if os.geteuid() == 0 and succeeds(["apt-cache", "show", BROWSERS[0]]):
+        install_debian_packages([BROWSERS[0]], "100 MB, usually 40 s")
+
+
+def install_debian_packages(packages: Sequence[str], effort: str = "usually 20 s") -> None:
     """Install packages by apt-get without starting any service; raises PreparationError."""
-    say(f"installing Debian packages: {' '.join(packages)} (usually 20 s)")
+    say(f"installing Debian packages: {' '.join(packages)} ({effort})")
     apt = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=240"]
     settings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (
@@ -205,6 +216,9 @@ def run(command: Sequence[str], environment: dict[str, str] | None = None) -> No
 
 def succeeds(command: Sequence[str]) -> bool:
     """Whether a command ends with 0; what it prints is of no interest."""
+    program = shutil.which(command[0])
+    if program is None:
+        return False
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 

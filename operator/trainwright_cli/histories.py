@@ -3,8 +3,12 @@
 Read by `report` and `compare` for their curves, and by the screen of `watch`.
 """
 
+from typing import Any
+
 from pydantic import ValidationError
 from trainwright_api.history import HISTORY_FILE, HistoryRow, parse_rows
+from trainwright_api.names import MANIFEST_FILE
+from trainwright_api.report import Manifest
 from trainwright_api.resolve import run_folder
 from trainwright_api.resources import FineTuneJob, TrainingRun
 
@@ -26,11 +30,7 @@ def fetch_history(cluster: Cluster, view: RunView, endpoint: str | None) -> list
     """
     data = None if view.has_ended else cluster.fetch_history(view)
     if data is None:
-        store = (
-            KINDS[view.kind]
-            .model_validate({"metadata": {"name": view.name}, "spec": view.manifest["spec"]})
-            .spec.checkpoints.store
-        )
+        store = KINDS[view.kind].model_validate(_bare(view)).spec.checkpoints.store
         folder = run_folder(store, view.namespace, view.name)
         try:
             data = open_folder(
@@ -47,3 +47,21 @@ def parse_history(data: bytes, view: RunView) -> list[HistoryRow]:
         return parse_rows(data)
     except ValidationError as error:
         raise CliError(f"the history of {view.title} is not readable: {error}") from error
+
+
+def fetch_versions(view: RunView, endpoint: str | None) -> dict[str, str]:
+    """Return the software's versions from the newest checkpoint's manifest; none if it is not readable."""
+    latest = view.status.checkpoints.latest if view.status.checkpoints else None
+    if latest is None:
+        return {}
+    store = KINDS[view.kind].model_validate(_bare(view)).spec.checkpoints.store
+    try:
+        folder = open_folder(latest.uri, endpoint=endpoint or store.endpoint, region=store.region)
+        manifest = Manifest.model_validate_json(folder.read_bytes(MANIFEST_FILE), extra="ignore")
+    except (CliError, ValidationError):
+        return {}
+    return manifest.versions
+
+
+def _bare(view: RunView) -> dict[str, Any]:
+    return {"metadata": {"name": view.name}, "spec": view.manifest["spec"]}

@@ -25,6 +25,8 @@ def compare(
 ) -> None:
     """Show up to five runs beside each other.
 
+    Where they stand, and each setting in which they differ; with -o also their curves, overlaid.
+
     \b
     Example:
       trainwright compare stdlib-gpt stdlib-gpt-wide

@@ -17,12 +17,18 @@ from trainwright_cli.run_names import RunName, RunNameType
     help="The file to write.",
 )  # fmt: skip
 @click.option("--endpoint", metavar="URL", help="S3 endpoint; default: the run's, then AWS's own.")
-def report(name: RunName, target: Target, path: Path, endpoint: str | None) -> None:
+@click.option(
+    "--device-price", type=click.FloatRange(min=0), metavar="USD",
+    help="Price of one device-hour; adds cost to the plan against measured.",
+)  # fmt: skip
+def report(
+    name: RunName, target: Target, path: Path, endpoint: str | None, device_price: float | None
+) -> None:
     """Write one HTML page about a run.
 
-    Curves, plan against measured, attempts, checkpoints, samples, hardware, manifest; the page needs
-    nothing else and can be mailed. The history comes from the pod of a live run, or from the store
-    with your own credentials.
+    Curves, plan against measured, attempts, checkpoints, samples, hardware, environment, manifest; the
+    page needs nothing else and can be mailed. The history comes from the pod of a live run, or from
+    the store, versions of the software from a checkpoint, both with your own credentials.
 
     \b
     Example:
@@ -30,5 +36,5 @@ def report(name: RunName, target: Target, path: Path, endpoint: str | None) -> N
     """
     from trainwright_cli.report.writing import write_page
 
-    write_page((name,), target, path, endpoint)
+    write_page((name,), target, path, endpoint, device_price)
     click.echo(f"wrote {path}")

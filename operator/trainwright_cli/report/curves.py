@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 560, 240
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 34
+# As wide as a figure is shown, so that its texts have the size of the page's.
+WIDTH, HEIGHT = 360, 220
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 12, 38
 NUM_TICKS = 5
-COLORS = ("#2f6fde", "#d9531e", "#2a9d5c", "#8e44ad", "#b8860b")
+COLORS = (
+    *("#2f6fde", "#d9531e", "#2a9d5c", "#8e44ad", "#b8860b"),
+    *("#c2185b", "#0097a7", "#7c8a2e", "#6d4c41"),
+)
 
 Point = tuple[float, float]
 
@@ -66,7 +70,7 @@ def draw_curves(curves: Sequence[Curve], *, x_label: str, y_label: str) -> str:
         for index, curve in enumerate(finite)
         if curve.points
     ]
-    parts = [*_grid(x_axis, y_axis), *lines, *_labels(x_label, y_label)]
+    parts = [*_grid(x_axis, y_axis), *lines, _label(x_label)]
     title = escape(f"{y_label} over {x_label}")
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">'
@@ -99,13 +103,12 @@ def _grid(x_axis: Axis, y_axis: Axis) -> list[str]:
     return parts
 
 
-def _labels(x_label: str, y_label: str) -> list[str]:
-    return [
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 3}" text-anchor="middle">'
-        f"{escape(x_label)}</text>",
-        f'<text transform="rotate(-90)" x="{-(TOP + HEIGHT - BOTTOM) / 2}" y="12" '
-        f'text-anchor="middle">{escape(y_label)}</text>',
-    ]
+def _label(x_label: str) -> str:
+    """The x axis' name; what the y axis shows is the figure's title."""
+    return (
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">'
+        f"{escape(x_label)}</text>"
+    )
 
 
 def _polyline(curve: Curve, color: str, x_axis: Axis, y_axis: Axis) -> str:
@@ -131,5 +134,5 @@ def format_tick(value: float) -> str:
     size = abs(value)
     for limit, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if size >= limit:
-            return f"{value / limit:.3g}{suffix}"
+            return f"{value / limit:.4g}{suffix}"
     return "0" if size < 1e-15 else f"{value:.3g}"

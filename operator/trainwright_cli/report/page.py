@@ -1,7 +1,7 @@
 """Builds the HTML page of `trainwright report` and of `compare` from resources and histories."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,14 @@ from trainwright_api.resources import Resource
 from trainwright_api.status import RunStatus
 
 from trainwright_cli.report.curves import Curve, draw_curves
+from trainwright_cli.report.differences import build_differences
+from trainwright_cli.report.measured import (
+    Software,
+    build_environment_rows,
+    build_hardware_rows,
+    build_plan_rows,
+)
+from trainwright_cli.report.memory import draw_memory
 from trainwright_cli.report.timeline import draw_timeline
 
 TEMPLATES = Path(__file__).parent
@@ -26,6 +34,8 @@ class RunRecord:
     resource: Resource
     history: Sequence[HistoryRow]
     manifest: str
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    software: Software = field(default_factory=lambda: Software({}))
 
     @property
     def name(self) -> str:
@@ -68,18 +78,31 @@ def build_page(records: Sequence[RunRecord], *, now: datetime, version: str) -> 
         records=records,
         figures=build_figures(records),
         rows=build_comparison(records),
-        timelines=[Markup(draw_timeline(r.status.attempts, now)) for r in records],  # noqa: S704 - our own SVG, texts escaped
-        measured=[build_plan_rows(record) for record in records],
+        differences=build_differences([record.spec for record in records]),
+        details=[_detail(record, now) for record in records],
         now=now.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=version,
     )
 
 
+def _detail(record: RunRecord, now: datetime) -> dict[str, Any]:
+    """What the template shows of one run beside its status; our own SVG, its texts escaped."""
+    status, hardware = record.status, record.status.hardware
+    used = hardware.memory_used_gib if hardware else None
+    return {
+        "timeline": Markup(draw_timeline(status.attempts, now)),  # noqa: S704
+        "measured": build_plan_rows(status, record.software, now),
+        "memory": Markup(draw_memory(status.plan, used)) if status.plan else "",  # noqa: S704
+        "hardware": build_hardware_rows(status),
+        "environment": build_environment_rows(record.resource, record.software),
+    }
+
+
 def build_figures(records: Sequence[RunRecord]) -> list[Figure]:
     """Return one figure per measured quantity, with a curve per run."""
     figures = []
-    for title, field, x in _FIELDS:
-        curves = [Curve(record.name, _points(record.history, field, x)) for record in records]
+    for title, name, x in _FIELDS:
+        curves = [Curve(record.name, _points(record.history, name, x)) for record in records]
         if any(curve.points for curve in curves):
             label = "step" if x == "step" else "minutes"
             svg = draw_curves(curves, x_label=label, y_label=title.split(" by ")[0])
@@ -128,25 +151,3 @@ _SUMMARY = (
     ),
     ("Model", lambda status: _text(status.model and status.model.uri)),
 )
-
-
-def build_plan_rows(record: RunRecord) -> list[tuple[str, str, str]]:
-    """Return what was planned against what was measured: label, planned, measured."""
-    status = record.status
-    plan, progress, hardware = status.plan, status.progress, status.hardware
-    if plan is None:
-        return []
-    return [
-        (
-            "Memory per device",
-            f"{plan.memory_gib:.2f} GiB",
-            _text(hardware and hardware.memory_used_gib, "{:.2f} GiB"),
-        ),
-        ("Steps", _text(plan.total_steps), _text(progress and progress.step)),
-        (
-            "Input tokens",
-            _text(plan.total_tokens, "{:,}"),
-            _text(progress and progress.tokens, "{:,}"),
-        ),
-        *((f"{d.field}: {d.value}", d.reason, "") for d in plan.decisions),
-    ]

@@ -8,6 +8,7 @@ from trainwright_api.quantities import format_duration
 from trainwright_api.status import Attempt
 
 WIDTH, ROW, LABEL = 720, 26, 90
+CHARACTER = 7.5  # the width of one, at most, at the page's size of texts in figures
 COLORS = {"Succeeded": "#2a9d5c", "Failed": "#c0392b", "Suspended": "#b8860b", None: "#2f6fde"}
 
 
@@ -28,7 +29,7 @@ def draw_timeline(attempts: Sequence[Attempt], now: datetime) -> str:
     ]
     height = ROW * len(attempts)
     return (
-        f'<svg class="timeline" viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'<svg class="wide" viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="Attempts over time">{"".join(rows)}</svg>'
     )
 
@@ -40,12 +41,23 @@ def _row(attempt: Attempt, index: int, offset: float, length: timedelta, scale: 
     ending = attempt.cause or attempt.outcome or "running"
     text = escape(f"{ending}, {format_duration(seconds)}")
     hint = escape(attempt.message or "")
+    left, width = LABEL + offset, max(3.0, seconds * scale)
     return (
         f'<g><title>{hint}</title><text x="0" y="{y + 17}">attempt {attempt.number}</text>'
-        f'<rect x="{LABEL + offset:.1f}" y="{y + 4}" width="{max(3.0, seconds * scale):.1f}" '
+        f'<rect x="{left:.1f}" y="{y + 4}" width="{width:.1f}" '
         f'height="{ROW - 8}" rx="3" fill="{color}"/>'
-        f'<text class="inside" x="{LABEL + offset + 6:.1f}" y="{y + 17}">{text}</text></g>'
+        f"{_place_text(text, left, width, y + 17)}</g>"
     )
+
+
+def _place_text(text: str, left: float, width: float, y: int) -> str:
+    """Return the text inside its bar if it fits, else beside it, where there is room."""
+    needed = len(text) * CHARACTER + 12
+    if needed <= width:
+        return f'<text class="inside" x="{left + 6:.1f}" y="{y}">{text}</text>'
+    if left + width + needed <= WIDTH:
+        return f'<text x="{left + width + 6:.1f}" y="{y}">{text}</text>'
+    return f'<text x="{left - 6:.1f}" y="{y}" text-anchor="end">{text}</text>'
 
 
 def _moment(text: str) -> datetime:

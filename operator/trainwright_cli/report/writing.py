@@ -2,30 +2,47 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from trainwright_api.history import HistoryRow
 from trainwright_api.resources import Resource
 
 from trainwright_cli.cluster import Cluster
 from trainwright_cli.commands.version import find_version
 from trainwright_cli.errors import CliError
-from trainwright_cli.histories import KINDS, fetch_history
+from trainwright_cli.histories import KINDS, fetch_history, fetch_versions
 from trainwright_cli.options import Target
 from trainwright_cli.output import to_yaml
+from trainwright_cli.report.differences import build_differences
+from trainwright_cli.report.measured import Software
 from trainwright_cli.report.page import RunRecord, build_comparison, build_page
 from trainwright_cli.run_names import RunName
 from trainwright_cli.runs import RunView
 
 
-def write_page(names: Sequence[RunName], target: Target, path: Path, endpoint: str | None) -> None:
-    """Write the page about these runs, whole or not at all."""
+def write_page(
+    names: Sequence[RunName],
+    target: Target,
+    path: Path,
+    endpoint: str | None,
+    price_per_device_hour: float | None = None,
+) -> None:
+    """Write the page about these runs, whole or not at all; the price is in USD."""
     cluster = Cluster.connect(target)
     views = [cluster.fetch_run(name) for name in names]
-    records = [_record(view, fetch_history(cluster, view, endpoint)) for view in views]
+    records = [
+        replace(
+            _record(view, fetch_history(cluster, view, endpoint)),
+            software=Software(fetch_versions(view, endpoint), price_per_device_hour),
+        )
+        for view in views
+    ]
     page = build_page(records, now=datetime.now(UTC), version=find_version())
     try:
         with tempfile.NamedTemporaryFile(
@@ -41,9 +58,12 @@ def comparison_table(names: Sequence[RunName], target: Target) -> Table:
     """Return the table that shows these runs beside each other."""
     cluster = Cluster.connect(target)
     records = [_record(cluster.fetch_run(name), []) for name in names]
-    table = Table("", *(record.name for record in records), box=None, pad_edge=False)
+    table = Table("", *(escape(record.name) for record in records), box=None, pad_edge=False)
     for label, values in build_comparison(records):
-        table.add_row(label, *values)
+        table.add_row(label, *map(Text, values))
+    table.add_section()
+    for path, values in build_differences([record.spec for record in records]):
+        table.add_row(Text(path), *map(Text, values))
     return table
 
 
@@ -53,7 +73,7 @@ def _record(view: RunView, history: Sequence[HistoryRow]) -> RunRecord:
         "metadata": {"name": view.name, "namespace": view.namespace},
         "spec": view.manifest["spec"],
     }
-    return RunRecord(_resource(view, manifest), history, to_yaml(manifest))
+    return RunRecord(_resource(view, manifest), history, to_yaml(manifest), view.manifest["spec"])
 
 
 def _resource(view: RunView, manifest: dict[str, object]) -> Resource:

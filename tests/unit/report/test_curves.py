@@ -31,7 +31,7 @@ def test_curve_spans_the_plot_and_leaves_out_what_is_not_finite() -> None:
     svg = draw_curves(
         [Curve("a", [(0, 1.0), (1, float("nan")), (2, 3.0)])], x_label="step", y_label="loss"
     )
-    assert 'points="62.0,206.0 546.0,12.0"' in svg
+    assert 'points="52.0,182.0 346.0,12.0"' in svg
 
 
 def test_names_are_escaped() -> None:
@@ -56,3 +56,14 @@ def test_timeline_has_a_bar_per_attempt_with_its_cause() -> None:
     assert "Infrastructure, 10m00s" in svg
     assert "running, 10m00s" in svg
     assert "<b>" not in svg
+
+
+def test_a_text_that_its_bar_cannot_hold_stands_beside_it() -> None:
+    times = [("00:00:00", "00:00:01"), ("00:00:02", "00:59:00"), ("00:59:58", "01:00:00")]
+    attempts = [
+        Attempt(number=n, job="a", started_at=f"2026-01-01T{a}Z", ended_at=f"2026-01-01T{b}Z")
+        for n, (a, b) in enumerate(times, start=1)
+    ]
+    svg = draw_timeline(attempts, datetime(2026, 1, 1, 2, tzinfo=UTC))
+    assert svg.count('class="inside"') == 1
+    assert svg.count('text-anchor="end"') == 1

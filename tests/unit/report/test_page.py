@@ -3,7 +3,11 @@ from datetime import UTC, datetime
 
 from trainwright_api.history import HistoryRow
 from trainwright_api.resources import TrainingRun
+from trainwright_cli.report.differences import build_differences
+from trainwright_cli.report.measured import Software, build_plan_rows
 from trainwright_cli.report.page import RunRecord, build_page
+
+from tests.terminals.runs import PLAN
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -49,3 +53,42 @@ def test_a_run_that_has_not_started_still_gets_a_page() -> None:
     page = build_page([RunRecord(empty.resource, [], "")], now=NOW, version="1")
     assert "No step has been measured yet." in page
     assert "No plan yet." in page
+
+
+def test_what_differs_between_specs_is_told_by_path() -> None:
+    specs = [
+        {"seed": 1, "data": {"sources": [{"uri": "a"}]}, "same": 2},
+        {"seed": 7, "data": {"sources": [{"uri": "a"}, {"uri": "b"}]}, "same": 2},
+    ]
+    assert build_differences(specs) == [
+        ("spec.data.sources[1].uri", ["-", "b"]),
+        ("spec.seed", ["1", "7"]),
+    ]
+    assert build_differences([specs[0]]) == []
+
+
+def test_device_hours_and_cost_are_those_of_all_attempts_and_of_the_rest() -> None:
+    attempts = [
+        {"number": 1, "job": "a-1", "startedAt": "2026-01-01T00:00:00Z", "endedAt": "2026-01-01T01:00:00Z"},
+        {"number": 2, "job": "a-2", "startedAt": "2026-01-01T02:00:00Z"},
+    ]  # fmt: skip
+    progress = {"etaSeconds": 3600, "tokensPerSecond": 1e6, "mfu": 0.5, "step": 3}
+    one = record("a", attempts=attempts, progress=progress, plan=PLAN)
+    now = datetime(2026, 1, 1, 2, 30, tzinfo=UTC)
+    software = Software({}, price_per_device_hour=2.0)
+    rows = {label: values for label, *values in build_plan_rows(one.status, software, now)}
+    assert rows["Device-hours"] == ["10.00 (so far and to the end)", "6.00"]
+    assert rows["Cost"] == ["20.00 USD (so far and to the end)", "12.00 USD"]
+    assert rows["Throughput"] == [
+        "0.084 GFLOP per token",
+        "1,000,000 tokens/s = 84 TFLOP/s, MFU 50.0%",
+    ]
+    assert "Cost" not in {row[0] for row in build_plan_rows(one.status, Software({}), now)}
+
+
+def test_names_of_plans_and_measures_are_escaped() -> None:
+    terms = [{"name": "<b>x", "giB": 1.0, "reason": "r"}]
+    one = record("a", plan=PLAN | {"memory": terms}, hardware={"device": "<i>", "accelerators": 1})
+    page = build_page([one], now=NOW, version="1")
+    assert "<b>x" not in page
+    assert "<i>" not in page.replace("<i style", "")

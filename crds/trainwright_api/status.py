@@ -262,6 +262,11 @@ class RunStatus(Model):
         None, description="When the next attempt starts (RFC 3339)."
     )
     started_at: str | None = Field(None, description="When the first attempt started (RFC 3339).")
+    summary: list[str] = Field(
+        default_factory=list,
+        max_length=24,
+        description="All of it in a few lines for people, the last of what kubectl describe prints.",
+    )
     finished_at: str | None = Field(None, description="When the run ended (RFC 3339).")
     model: ModelStatus | None = Field(None, description="The finished model.")
     dashboard_url: str | None = Field(

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from trainwright_api.names import Phase
 from trainwright_api.resources import Resource
 from trainwright_api.run import Run
+from trainwright_api.summary import build_summary
 
 from trainwright_operator.accounting import measure_run
 from trainwright_operator.build import build_config_map, build_job, object_name
@@ -178,7 +179,8 @@ class Reconciler:
     async def _report(self, key: RunKey, raw: Raw, resource: Resource, decision: Decision) -> bool:
         """Write the status if it changed, progress alone not too often; False if the run is gone."""
         link = build_dashboard_url(self._settings.grafana_url, resource, decision.status)
-        status = decision.status.model_copy(update={"dashboard_url": link})
+        texts = {"dashboard_url": link, "summary": build_summary(decision.status)}
+        status = decision.status.model_copy(update=texts)
         old, new = raw.get("status", {}), status.to_manifest()
         if decision.delete_run or not self._is_due(key, old, new):
             return True

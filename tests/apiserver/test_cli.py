@@ -4,86 +4,24 @@ import copy
 import hashlib
 import json
 import os
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
-from trainwright_api.names import PLURALS
 from trainwright_cli.errors import ExitCode
 
+from tests.apiserver.cli_space import DEADLINE_SECONDS, Setting, Space, call, read_until
 from tests.cluster import Cluster, ClusterSpec
+from tests.terminals.window import open_window
 from tests.unit.cli.manifests import a_fine_tune_job, a_training_run, command
 
 CRDS = Path(__file__).parents[2] / "crds"
-DEADLINE_SECONDS = 60
 PRINTED = "usage: toolbox"
+MASTER_AND_WORKER = ((("master", 0), 0), (("worker", 0), 1))
 PROGRESS = {"step": 5, "totalSteps": 20, "percent": 25.0, "loss": 4.25, "tokensPerSecond": 900.0}
-
-
-@dataclass
-class Setting:
-    """A cluster, with what the CLI said before our CRDs were there."""
-
-    cluster: Cluster
-    before_install: "subprocess.CompletedProcess[str]"
-
-
-@dataclass
-class Space:
-    """One namespace, and the CLI pointed at it."""
-
-    cluster: Cluster
-    namespace: str
-    started: "list[subprocess.Popen[str]]" = field(default_factory=list)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, **self.cluster.environment(), "COLUMNS": "200"}
-
-    def call(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return call(self.environment, *arguments, "-n", self.namespace)
-
-    def data(self, *arguments: str) -> Any:
-        done = self.call(*arguments, "-o", "json")
-        assert done.returncode == ExitCode.OK, done.stderr
-        return json.loads(done.stdout)
-
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            command(*arguments, "-n", self.namespace),
-            env={**self.environment, "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.started.append(process)
-        return process
-
-    def apply(self, *manifests: dict[str, Any]) -> None:
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
-        self.cluster.kubectl("apply", "-n", self.namespace, "-f", "-", stdin=text)
-
-    def patch_status(self, name: str, kind: str = "TrainingRun", **status: Any) -> None:
-        patch = ["patch", PLURALS[kind], name, "--type=merge", "--subresource=status", "-p"]
-        text = json.dumps({"status": status})
-        self.cluster.kubectl(*patch, text, "-n", self.namespace)
-
-
-def call(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        command(*arguments),
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +175,23 @@ def test_watch_prints_lines_until_the_run_fails(space: Space) -> None:
     )
 
 
+def test_watch_shows_devices_and_log_that_the_pods_tell_of(space: Space) -> None:
+    def page(rank: int) -> str:
+        labels = f'{{gpu="0",uuid="GPU-{rank}",rank="{rank}"}}'
+        return (
+            f"trainwright_gpu_utilization_ratio{labels} {0.9 - 0.4 * rank}\n"
+            f"trainwright_gpu_power_watts{labels} {600 + rank}\n"
+        )
+
+    space.apply(a_training_run("gpt"), a_pod(1, "worker", 0, "nonsense"))
+    space.apply(*(a_pod(2, *who, "serve", ":8470", page(rank)) for who, rank in MASTER_AND_WORKER))
+    space.patch_status("gpt", phase="Running", progress=PROGRESS)
+    with open_window(command("watch", "gpt", "-n", space.namespace), **space.environment) as window:
+        window.wait_for("rank 0", "90%", "600 W", "rank 1", "50%", "601 W", "gpt-2-master-0")
+        window.press("l")
+        window.wait_for("Log of gpt-2-master-0")
+
+
 def test_status_w_prints_a_line_at_every_change(space: Space) -> None:
     space.apply(a_training_run("gpt"))
     process = space.start("status", "gpt", "-w")
@@ -324,24 +279,8 @@ def test_names_are_completed(space: Space) -> None:
     assert sorted(done.stdout.split()) == ["plain,gpt-one", "plain,gpt-two"]
 
 
-def read_until(process: "subprocess.Popen[str]", text: str) -> str:
-    """Read lines until one holds the text; a process that does not print it in time is killed."""
-    assert process.stdout is not None
-    said = ""
-    watchdog = threading.Timer(DEADLINE_SECONDS, process.kill)
-    watchdog.start()
-    try:
-        for line in process.stdout:
-            said += line
-            if text in line:
-                return said
-    finally:
-        watchdog.cancel()
-    raise AssertionError(f"ended before {text!r}: {said}")
-
-
-def a_pod(attempt: int, role: str, index: int) -> dict[str, Any]:
-    """Return a pod of the run gpt that prints a line and ends."""
+def a_pod(attempt: int, role: str, index: int, *arguments: str) -> dict[str, Any]:
+    """Return a pod of the run gpt; without arguments it prints a line and ends."""
     labels = {
         "trainwright.dev/run": "gpt",
         "trainwright.dev/kind": "TrainingRun",
@@ -350,8 +289,8 @@ def a_pod(attempt: int, role: str, index: int) -> dict[str, Any]:
         "training.kubeflow.org/replica-index": str(index),
     }
     name = f"gpt-{attempt}-{role}-{index}"
-    printing = ["/bin/toolbox", "nonsense"]
-    container = {"name": "pytorch", "image": "localhost/toolbox:1", "command": printing}
+    line = ["/bin/toolbox", *(arguments or ("nonsense",))]
+    container = {"name": "pytorch", "image": "localhost/toolbox:1", "command": line}
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -60,6 +60,15 @@ class Window:
         """The screen once it does not hold this text any more."""
         return self._wait(lambda: text not in self.text, f"no longer shows {text!r}")
 
+    def wait_until_left(self) -> None:
+        """Until the screen is given back; what is drawn after this is new."""
+        self._outdated = len(self.written)
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while LEAVES_SCREEN not in self.written[self._outdated :]:
+            if not self._read() or time.monotonic() > deadline:
+                raise AssertionError(f"the screen was not left:\n{self.text}")
+        self._outdated = len(self.written)
+
     def press(self, keys: str) -> None:
         self._child.send(keys)
 

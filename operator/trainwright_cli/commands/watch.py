@@ -39,8 +39,8 @@ def watch(name: RunName | None, target: Target, all_namespaces: bool, is_plain: 
       trainwright watch -A --plain
     """
     cluster = Cluster.connect(target)
-    console = a_console()
-    has_screen = console.is_terminal and not console.is_dumb_terminal and sys.stdin.isatty()
+    # Asked of the streams themselves: FORCE_COLOR makes Rich take a pipe for a terminal.
+    has_screen = sys.stdin.isatty() and sys.stdout.isatty() and not a_console().is_dumb_terminal
     if has_screen and not is_plain:
         _watch_on_screen(cluster, name, all_namespaces)
     else:

@@ -11,6 +11,7 @@ import sys
 import termios
 import tty
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -39,6 +40,8 @@ class Terminal:
         self._cooked: list[Any] = termios.tcgetattr(self._descriptor)
         self._handlers: dict[int, Any] = {}
         self._is_resized = True
+        # A signal alone does not end a select (PEP 475); a byte in a pipe does.
+        self._resized, self._bell = os.pipe()
 
     def __enter__(self) -> Self:
         for number in _SIGNALS:
@@ -54,14 +57,18 @@ class Terminal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._leave()
+        with suppress(OSError, termios.error):  # a terminal that is gone needs no cleaning
+            self._leave()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        os.close(self._resized)
+        os.close(self._bell)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Columns and lines of the window, as it is now."""
-        return os.get_terminal_size(self._descriptor)
+        """Columns and lines of the window, as it is now; 80x24 where the line does not know."""
+        columns, lines = os.get_terminal_size(self._descriptor)
+        return (columns or 80, lines or 24)
 
     def draw(self, lines: Sequence[Text]) -> None:
         """Show these lines, whole or not at all where the terminal knows how."""
@@ -74,8 +81,11 @@ class Terminal:
         file.flush()
 
     def read_keys(self, wakeup: int, timeout_seconds: float) -> list[str]:
-        """Return the keys pressed before the timeout, or before `wakeup` becomes readable."""
-        ready, _, _ = select.select([self._descriptor, wakeup], [], [], timeout_seconds)
+        """Return the keys pressed before the timeout, a resize, or news from `wakeup`."""
+        sources = [self._descriptor, wakeup, self._resized]
+        ready, _, _ = select.select(sources, [], [], timeout_seconds)
+        if self._resized in ready:
+            os.read(self._resized, 1024)
         if self._descriptor not in ready:
             return []
         data = self._read()
@@ -110,3 +120,4 @@ class Terminal:
 
     def _resize(self, number: int, frame: FrameType | None) -> None:
         self._is_resized = True
+        os.write(self._bell, b"!")

@@ -14,7 +14,7 @@ from tests.terminals.played import write_content
 from tests.terminals.runs import a_content, a_progress
 from tests.terminals.window import Window, open_window
 
-DOWN, UP, ESCAPE, ENTER, CTRL_C = "\x1b[B", "\x1b[A", "\x1b", "\r", "\x03"
+DOWN, UP, ESCAPE, ENTER, CTRL_C, CTRL_Z = "\x1b[B", "\x1b[A", "\x1b", "\r", "\x03", "\x1a"
 FOOTER = ("s suspend", "r resume", "p plan", "l logs", "? help", "q quit")
 SIZES = [(80, 24), (160, 50)]
 IN_BOTH_SIZES = (
@@ -172,6 +172,17 @@ def test_no_color_and_a_plain_locale_are_kept_to(content: Path) -> None:
 def test_the_terminal_is_left_clean(window: Window, end: Any, code: int) -> None:
     end(window)
     assert window.wait_for_end() == code
+    assert window.is_left_clean
+
+
+def test_ctrl_z_gives_the_terminal_back_until_the_process_goes_on(window: Window) -> None:
+    window.press(CTRL_Z)
+    window.wait_until_left()
+    assert window.is_left_clean
+    window.send_signal(signal.SIGCONT)
+    window.wait_for("▶ tr/gpt", "q quit")
+    window.press("q")
+    assert window.wait_for_end() == ExitCode.OK
     assert window.is_left_clean
 
 

@@ -88,7 +88,8 @@ def _new_config(run: Run, tokenizer: PreTrainedTokenizerFast) -> PretrainedConfi
         name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")
     }
     architecture = run.model.architecture or ""
-    known = CONFIG_MAPPING[architecture] if architecture in CONFIG_MAPPING else PretrainedConfig
+    # Not get(): it does not load what is only named so far.
+    known = CONFIG_MAPPING[architecture] if architecture in CONFIG_MAPPING else PretrainedConfig  # noqa: SIM401
     length = "max_position_embeddings"
     if known.attribute_map.get(length) not in given:  # GPT-2 calls it n_positions
         given.setdefault(length, max(run.data.sequence_length, 2048))

@@ -267,6 +267,22 @@ def test_s3_without_credentials_says_what_to_set(space: Space) -> None:
     assert "check --endpoint and your AWS credentials" in done.stderr
 
 
+def test_compare_tells_where_runs_stand_and_what_differs(space: Space) -> None:
+    space.apply(a_training_run("gpt"), a_training_run("wide", seed=7))
+    space.patch_status("gpt", phase="Failed", reason="[red]Why", progress=PROGRESS)
+    lines = space.call("compare", "gpt", "wide").stdout.splitlines()
+    assert [name.partition("/")[2] for name in lines[0].split()] == ["gpt", "wide"]
+    said = " ".join(" ".join(line.split()) for line in lines)
+    for expected in (
+        "Phase Failed Pending",
+        "Reason [red]Why -",
+        "Loss 4.2500 -",
+        "spec.seed 42 7",
+    ):
+        assert expected in said
+    assert "spec.batch" not in said
+
+
 def test_names_are_completed(space: Space) -> None:
     space.apply(a_training_run("gpt-one"), a_training_run("gpt-two"), a_training_run("other"))
     words = f"trainwright watch -n {space.namespace} gpt"

@@ -1,7 +1,7 @@
 """The address of a run's dashboard in Grafana, for its status; pure.
 
-A status field and not an annotation: the operator may write the status of runs and nothing else of
-them, and needs no right to patch what belongs to the user.
+A status field and not an annotation: what the operator knows goes into the status, which it may write
+anyway; metadata is the user's, and a right to patch it would reach labels and owners too.
 """
 
 from datetime import datetime, timedelta

@@ -42,7 +42,8 @@ SAMPLES = Metric("trainwright_samples_total", "counter", "Sequences consumed by 
 STEP_SECONDS = Metric(
     "trainwright_step_seconds",
     "histogram",
-    "Seconds of an optimizer step by part.",
+    "Seconds of an optimizer step by part; communication is the wait for other ranks between the parts,"
+    " the reduction of gradients counts to the part that it overlaps.",
     ("part",),
     _SECONDS,
 )

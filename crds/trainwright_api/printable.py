@@ -28,7 +28,7 @@ def _format_steps(progress: Progress) -> str:
 
 
 def printable_hardware(hardware: Hardware) -> Hardware:
-    """Return the hardware with its one-line summary: devices, use, memory, power."""
+    """Return the hardware with its one-line summary: devices, use, memory, power, worst rank."""
     parts = [f"{hardware.accelerators}x {hardware.device}"]
     if hardware.utilization_percent is not None:
         parts.append(f"{hardware.utilization_percent:.0f}%")
@@ -37,4 +37,6 @@ def printable_hardware(hardware: Hardware) -> Hardware:
         parts.append(f"{hardware.memory_used_gib:.1f}{total}GiB")
     if hardware.power_watts is not None:
         parts.append(f"{hardware.power_watts:.0f}W")
+    if hardware.worst_rank is not None and hardware.worst_utilization_percent is not None:
+        parts.append(f"worst rank {hardware.worst_rank} {hardware.worst_utilization_percent:.0f}%")
     return hardware.model_copy(update={"summary": " ".join(parts)})

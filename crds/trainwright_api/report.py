@@ -23,6 +23,8 @@ class RunReport(Model):
     checkpoints: list[CheckpointRecord] = Field(default_factory=list)
     best_checkpoint: CheckpointRecord | None = None
     resumed_from_step: int | None = None
+    step_seconds: dict[str, float] = Field(default_factory=dict)
+    """Recent mean seconds of a step on rank 0 by part (`metrics.STEP_PARTS`)."""
     model: ModelStatus | None = None
     warnings: list[str] = Field(default_factory=list)
 

@@ -137,19 +137,26 @@ class Hardware(Model):
 
     device: str = Field(description="Kind of device, such as NVIDIA H100 or the CPU's name.")
     accelerators: int = Field(description="Devices in all (unit: devices).")
-    utilization_percent: float | None = Field(None, description="Mean utilisation (unit: percent).")
+    utilization_percent: float | None = Field(
+        None, description="Mean utilisation of the last minute over all devices (unit: percent)."
+    )
     memory_used_gib: float | None = Field(
         None, alias="memoryUsedGiB", description="Largest use (unit: GiB)."
     )
     memory_total_gib: float | None = Field(
         None, alias="memoryTotalGiB", description="Per device (unit: GiB)."
     )
-    power_watts: float | None = Field(None, description="Power of all devices (unit: watts).")
+    power_watts: float | None = Field(
+        None, description="Power of the devices of all pods (unit: watts)."
+    )
     temperature_celsius: float | None = Field(
         None, description="Hottest device (unit: degrees Celsius)."
     )
     worst_rank: int | None = Field(
         None, description="Rank with the lowest utilisation (unit: none, a number)."
+    )
+    worst_utilization_percent: float | None = Field(
+        None, description="Mean utilisation of that rank's device (unit: percent)."
     )
     summary: str | None = Field(
         None,

@@ -28,12 +28,13 @@ TITLE_WIDTH = 22
 
 @dataclass(frozen=True, slots=True)
 class LiveRow:
-    """One run on the display; `note` says what it waits for, if anything."""
+    """One run on the display; `note` says what it waits for, `hardware` what its devices do, if known."""
 
     title: str
     phase: Phase
     progress: Progress
     note: str = ""
+    hardware: str = ""
 
 
 class Display(ABC):
@@ -114,8 +115,8 @@ def open_display(console: Console, write: Callable[[str], None]) -> Display:
 def plain_line(row: LiveRow) -> str:
     """Return a row as one line, with the time of day."""
     line = progress_line(row.title, row.phase, row.progress)
-    note = f"  {row.note}" if row.note else ""
-    return f"{time.strftime('%H:%M:%S')}  {line}{note}"
+    rest = "".join(f"  {text}" for text in (row.hardware, row.note) if text)
+    return f"{time.strftime('%H:%M:%S')}  {line}{rest}"
 
 
 def live_table(rows: Sequence[LiveRow]) -> Table:

@@ -162,6 +162,8 @@ def _summary(view: RunView, now: datetime) -> Table:
     if status.progress:
         line = progress_line("", "", status.progress).strip()
         table.add_row("Progress", Text(line))
+    if status.hardware and status.hardware.summary:
+        table.add_row("Hardware", Text(status.hardware.summary))
     table.add_row("Attempt", str(status.attempt))
     if status.dashboard_url:
         table.add_row("Dashboard", Text(status.dashboard_url))

@@ -22,6 +22,7 @@ from tools.images import build_archive, ensure_trainer_venv
 
 CLUSTER_NAME = "e2e"
 NODES = 2
+GPUS_PER_NODE = 1  # pretended: pods that ask for one are placed, and find what the test mounts
 HOLD_SPEED = 60  # alerts hold for seconds instead of minutes; test_rules.py has the real times
 WORDS = ("the", "trainer", "saves", "a", "checkpoint", "and", "goes", "on", "until", "it", "ends")
 
@@ -32,7 +33,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         pytest.skip("the embedded cluster needs root on Linux")
     operator, trainer = build_archive("operator"), build_archive("trainer-code")
     mount = Mount(str(ensure_trainer_venv()), "/opt/venv")
-    with Cluster.running(ClusterSpec(name=CLUSTER_NAME, nodes=NODES, mounts=(mount,))) as cluster:
+    spec = ClusterSpec(name=CLUSTER_NAME, nodes=NODES, gpus_per_node=GPUS_PER_NODE, mounts=(mount,))
+    with Cluster.running(spec) as cluster:
         names = []
         for image in (operator, trainer):
             assert image.archive

@@ -29,7 +29,12 @@ NO_CLAIM = {"uri": "pvc://no-claim/runs/", "credentialsSecret": None}
 
 CASES = {
     "needs-gpus": Case(
-        training_run("needs-gpus", workers={"accelerator": "nvidia.com/gpu"}), ("nvidia.com/gpu",)
+        training_run(
+            "needs-gpus",
+            workers={"accelerator": "nvidia.com/gpu", "acceleratorsPerNode": 8},
+            batch={"globalSequences": 16},
+        ),
+        ("nvidia.com/gpu",),
     ),
     "needs-memory": Case(
         training_run("needs-memory", workers={"resources": {"memory": "4000Gi"}}), ("memory",)

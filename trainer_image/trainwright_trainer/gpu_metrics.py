@@ -102,10 +102,15 @@ def summarize_gpus(
     return Hardware(
         device=samples[0].model,
         accelerators=num_accelerators,
-        utilization_percent=round(100 * sum(ratios) / len(ratios), 1) if ratios else None,
+        utilization_percent=_percent(sum(ratios) / len(ratios)) if ratios else None,
         memory_used_gib=round(max(used) / GIB, 2) if used else None,
         memory_total_gib=round(max(totals) / GIB, 2) if totals else None,
         power_watts=round(sum(powers), 1) if powers else None,
         temperature_celsius=max(heats, default=None),
         worst_rank=None if worst is None else first_rank + worst.index,
+        worst_utilization_percent=_percent(worst.utilization_ratio) if worst else None,
     )
+
+
+def _percent(ratio: float | None) -> float | None:
+    return None if ratio is None else round(100 * ratio, 1)

@@ -1,6 +1,7 @@
 """What the devices are and do: the report's hardware summary, CPU use, and the peak that MFU assumes."""
 
 import time
+from dataclasses import replace
 
 import psutil
 import torch
@@ -10,9 +11,11 @@ from trainwright_api.training import Precision
 
 from trainwright_trainer.cgroups import available_cores, read_cpu_quota, read_memory_limit
 from trainwright_trainer.gpu_metrics import summarize_gpus
-from trainwright_trainer.nvml import Nvml
+from trainwright_trainer.nvml import GpuSample, Nvml
+from trainwright_trainer.pod_hardware import RecentMean
 
 GIB = 2**30
+MEAN_SAMPLES = 30  # a minute of samples: what the summary calls utilisation
 _GEMM_SIZE = 768
 _GEMM_SECONDS = 0.2
 # Dense BF16/FP16 peaks of one device in FLOP/s (vendors' data sheets, without sparsity).
@@ -84,6 +87,7 @@ class HostMonitor:
         self._run = run
         self._launcher = psutil.Process(psutil.Process().ppid())
         self._last: tuple[float, float] | None = None
+        self._means = RecentMean(MEAN_SAMPLES)
         self.cores = read_cpu_quota() or float(available_cores())
 
     def read_cpu_ratio(self) -> float | None:
@@ -107,17 +111,27 @@ class HostMonitor:
             return [psutil.Process()]
 
     def summarize(self, nvml: Nvml | None, first_rank: int, cpu_ratio: float | None) -> Hardware:
-        """Return the hardware summary of this pod, scaled to the run's number of devices."""
-        if nvml is not None and self._run.workers.uses_accelerators:
-            return summarize_gpus(nvml.read_samples(), first_rank, self._run.world_size)
+        """Return the hardware summary of this pod; the number of devices is the whole run's."""
+        if nvml is not None:
+            workers = self._run.workers
+            samples = [self._smooth(sample) for sample in nvml.read_samples()]
+            given = len(samples) * workers.nodes
+            count = self._run.world_size if workers.uses_accelerators else given
+            return summarize_gpus(samples, first_rank, count)
         used, limit = self.read_memory()
+        mean = None if cpu_ratio is None else self._means.add("cpu", cpu_ratio)
         return Hardware(
             device=f"CPU ({self.cores:g} cores)",
             accelerators=self._run.world_size,
-            utilization_percent=None if cpu_ratio is None else round(100 * cpu_ratio, 1),
+            utilization_percent=None if mean is None else round(100 * mean, 1),
             memory_used_gib=round(used / GIB, 2),
             memory_total_gib=round(limit / GIB, 2),
         )
+
+    def _smooth(self, sample: GpuSample) -> GpuSample:
+        ratio = sample.utilization_ratio
+        mean = None if ratio is None else self._means.add(sample.uuid, ratio)
+        return replace(sample, utilization_ratio=mean)
 
 
 def _cpu_seconds(process: psutil.Process) -> float:

@@ -23,8 +23,10 @@ from trainwright_api.status import CheckpointRecord, ModelStatus, Plan, Progress
 
 from trainwright_trainer.gpu_metrics import GpuCollector
 from trainwright_trainer.hardware import HostMonitor
+from trainwright_trainer.heartbeats import Heartbeats
 from trainwright_trainer.metric_set import MetricSet
 from trainwright_trainer.nvml import open_nvml
+from trainwright_trainer.pod_hardware import MAXIMUM_BYTES, PATH, HardwareExchange
 from trainwright_trainer.settings import Settings
 
 SAMPLE_SECONDS = 2.0
@@ -48,13 +50,17 @@ class Reporter:
         self._report = RunReport(attempt=run.attempt, sequence=0)
         self._history: list[HistoryRow] = []
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_STEPS)
-        self._last_step_at: float | None = None
+        self._recent_parts: deque[dict[str, float]] = deque(maxlen=RECENT_STEPS)
+        self._heartbeats = Heartbeats(settings.scratch_folder, settings.rank)
         self._closed = threading.Event()
         self._server: ThreadingHTTPServer | None = None
         self._peak_flops: float | None = None
         self.metrics = MetricSet()
         self._host = HostMonitor(run)
-        self._nvml = open_nvml() if run.workers.uses_accelerators else None
+        self.exchange = HardwareExchange(run, settings)
+        may_have_devices = run.workers.uses_accelerators or settings.has_given_devices
+        # One rank serves for its pod; the others need no session with the driver.
+        self._nvml = open_nvml() if may_have_devices and settings.local_rank == 0 else None
         self._first_rank = settings.node_rank * run.workers.processes_per_node
         if self._nvml is not None:
             self.metrics.registry.register(GpuCollector(self._nvml, self._first_rank))
@@ -141,7 +147,7 @@ class Reporter:
         """Publish one optimizer step; speed, ETA and MFU are derived here."""
         now = time.monotonic()
         self._recent.append((now, step_tokens))
-        self._last_step_at = now
+        self._heartbeats.beat()
         progress = self._with_speed(progress)
         row = HistoryRow(
             step=progress.step,
@@ -200,6 +206,15 @@ class Reporter:
             if value is not None:
                 of(metric).set(value)
 
+    def finish_parts(self, parts: dict[str, float]) -> None:
+        """Publish how long the parts of one step took (unit: seconds)."""
+        for name, seconds in parts.items():
+            self.metrics.of(m.STEP_SECONDS, part=name).observe(seconds)
+        self._recent_parts.append(parts)
+        count = len(self._recent_parts)
+        means = {name: sum(p.get(name, 0.0) for p in self._recent_parts) / count for name in parts}
+        self._update(step_seconds={name: round(value, 6) for name, value in means.items()})
+
     def finish_validation(self, loss: float) -> None:
         """Publish a validation loss of the current step."""
         self._update(progress=self.progress.model_copy(update={"validation_loss": loss}))
@@ -235,13 +250,13 @@ class Reporter:
             self.metrics.of(m.HOST_MEMORY_BYTES, state="limit").set(limit)
             if ratio is not None:
                 self.metrics.of(m.CPU_UTILIZATION).set(ratio)
-            self._update(hardware=self._host.summarize(self._nvml, self._first_rank, ratio))
+            own = self._host.summarize(self._nvml, self._first_rank, ratio)
+            self._update(hardware=self.exchange.share(own))
 
     def render_metrics(self) -> bytes:
         """Return the exposition text."""
-        if self._last_step_at is not None:
-            age = time.monotonic() - self._last_step_at
-            self.metrics.of(m.HEARTBEAT_AGE, rank=str(self._settings.rank)).set(age)
+        for rank, age in self._heartbeats.read_ages().items():
+            self.metrics.of(m.HEARTBEAT_AGE, rank=str(rank)).set(age)
         return generate_latest(self.metrics.registry)
 
 
@@ -267,6 +282,16 @@ def _handler(reporter: Reporter) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            length = self.headers.get("Content-Length", "")
+            is_message = self.path == PATH and length.isascii() and length.isdigit()
+            if not is_message or int(length) > MAXIMUM_BYTES:
+                self.send_error(404)
+                return
+            is_good = reporter.exchange.receive(self.rfile.read(int(length)))
+            self.send_response(204 if is_good else 400)
+            self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
             """Requests are many and tell nothing."""

@@ -40,8 +40,15 @@ class Settings:
     """Number of this process in its pod; set by the launcher."""
     world_size: int = 1
     """Processes in all; set by the launcher."""
+    visible_devices: str = ""
+    """GPUs that a device plugin gave this pod (NVIDIA_VISIBLE_DEVICES); empty where none did."""
     num_threads: int | None = None
     """Threads of a rank's computations (OMP_NUM_THREADS); None: the launcher divides the cores."""
+
+    @property
+    def has_given_devices(self) -> bool:
+        """Whether the pod was given GPUs of its own; `all` and the like come with an image instead."""
+        return self.visible_devices not in ("", "all", "none", "void")
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -70,6 +77,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         rank=int(environment.get("TRAINWRIGHT_RANK", 0)),
         local_rank=int(environment.get("TRAINWRIGHT_LOCAL_RANK", 0)),
         world_size=int(environment.get("TRAINWRIGHT_WORLD_SIZE", 1)),
+        visible_devices=environment.get("NVIDIA_VISIBLE_DEVICES", ""),
         num_threads=int(threads) if threads else None,
     )
 

@@ -89,8 +89,9 @@ class Trainer:
         """One optimizer step from top to bottom."""
         started = time.perf_counter()
         batches = self._load_batches()
-        counts = self._agree(batches)
         loaded = time.perf_counter()
+        counts = self._agree(batches)
+        agreed = time.perf_counter()
 
         step = self.state.step + 1
         peak, total_steps = self.run.optimizer.learning_rate, self.prepared.total_steps
@@ -98,7 +99,9 @@ class Trainer:
         self.built.engine.set_learning_rate(rate)
         num_skipped_before = self.built.engine.num_skipped
         loss_sum, norm, parts = self._accumulate(batches, counts["trained"])
+        summed = time.perf_counter()
         loss = self._sum_over_ranks(loss_sum) / counts["trained"]
+        waited = agreed - loaded + time.perf_counter() - summed
         num_skipped = self.built.engine.num_skipped - num_skipped_before
         self.reporter.metrics.of(m.SKIPPED_STEPS).inc(num_skipped)
         self._guard.check(step, loss, norm, num_skipped)
@@ -113,7 +116,7 @@ class Trainer:
         self._validate_if_due()
         is_due = bool(counts["save_due"])
         stall = self.saving.save_if_due(self.state, is_due=is_due)
-        parts |= {"data": loaded - started, "checkpoint": stall}
+        parts |= {"data": loaded - started, "communication": waited, "checkpoint": stall}
         self._observe(parts, time.perf_counter() - started, counts)
         if counts["interrupted"]:
             self.saving.save_last(self.state)
@@ -205,8 +208,7 @@ class Trainer:
 
     def _observe(self, parts: dict[str, float], total: float, counts: dict[str, int]) -> None:
         of = self.reporter.metrics.of
-        for name, seconds in {**parts, "total": total}.items():
-            of(m.STEP_SECONDS, part=name).observe(seconds)
+        self.reporter.finish_parts({**parts, "total": total})
         all_tokens = self.run.batch.global_sequences * self.run.data.sequence_length
         of(m.TRAINED_TOKEN_RATIO).set(counts["trained"] / all_tokens)
         of(m.PACKING_UTILIZATION).set(counts["unpadded"] / all_tokens)

@@ -112,5 +112,7 @@ def _key(view: RunView) -> str:
 
 def _row(view: RunView) -> LiveRow:
     is_waiting = view.status.phase not in (Phase.RUNNING, Phase.SUCCEEDED)
-    note = view.status.message if is_waiting else None
-    return LiveRow(view.title, view.status.phase, view.status.progress or Progress(), note or "")
+    note = (view.status.message if is_waiting else None) or ""
+    devices = (view.status.hardware.summary if view.status.hardware else None) or ""
+    progress = view.status.progress or Progress()
+    return LiveRow(view.title, view.status.phase, progress, note, devices)

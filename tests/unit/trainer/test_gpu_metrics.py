@@ -68,6 +68,7 @@ def test_every_metric_of_eight_devices_is_reported(library_folder: Path, tmp_pat
         "powerWatts": 4000.0,
         "temperatureCelsius": 60.0,
         "worstRank": 11,
+        "worstUtilizationPercent": 10.0,
     }
 
 

@@ -1,0 +1,87 @@
+"""The reporter with eight pretended devices: the bound on series, and what other pods tell it.
+
+The management library is found through LD_LIBRARY_PATH, which a process reads once at its start; so a
+process of its own reports, and the tests look at what it printed.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from trainwright_api import metrics as m
+
+from tests.fake_nvml import build_fake_nvml
+from tests.trainer.ranks import free_port
+from tests.trainer.report_worker import RANKS, XIDS
+
+SERIES_BOUND = 400  # of a pod with 8 GPUs; operator/docs/monitoring.md states it
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("report")
+    library = build_fake_nvml(folder)
+    codes = (13, 31, 43, 45, 48, 63, 74, 79)[:XIDS]
+    lines = [f"xid {gpu} {code}\n" for gpu, code in enumerate(codes)]
+    (folder / "state").write_text("".join(lines))
+    environment = os.environ | {
+        "LD_LIBRARY_PATH": str(library.parent),
+        "FAKE_NVML_STATE": str(folder / "state"),
+        "TRAINWRIGHT_SCRATCH_FOLDER": str(folder / "scratch"),
+        "TRAINWRIGHT_PORT": str(free_port()),
+        "DS_ACCELERATOR": "cpu",
+    }
+    command = [sys.executable, "-m", "tests.trainer.report_worker"]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def series_of(said: dict[str, Any]) -> list[str]:
+    return [line for line in said["text"].splitlines() if line and not line.startswith("#")]
+
+
+def test_a_pod_with_eight_devices_stays_within_the_bound(said: dict[str, Any]) -> None:
+    count = len(series_of(said))
+    print(f"{count} series")
+    assert 250 < count <= SERIES_BOUND
+
+
+def test_the_counted_registry_has_every_metric_of_the_trainer(said: dict[str, Any]) -> None:
+    """Else the bound would be kept by saying less."""
+    declared = {
+        metric.name for metric in m.ALL if not metric.name.startswith("trainwright_operator")
+    }
+    found = {line.split("{")[0].split(" ")[0] for line in series_of(said)}
+    for suffix in ("_sum", "_count", "_bucket"):
+        found |= {name.removesuffix(suffix) for name in found}
+    assert declared - found == set()
+
+
+def test_every_rank_of_the_pod_has_a_heartbeat(said: dict[str, Any]) -> None:
+    beats = [line for line in series_of(said) if line.startswith(m.HEARTBEAT_AGE.name)]
+    assert len(beats) == RANKS
+    assert all(float(line.rpartition(" ")[2]) < 30 for line in beats)
+
+
+def test_the_status_tells_of_all_pods_devices(said: dict[str, Any]) -> None:
+    hardware = json.loads(said["status"])["hardware"]
+    wanted = {"accelerators": 16, "powerWatts": 5000, "utilizationPercent": 75}
+    wanted |= {"worstRank": 12, "worstUtilizationPercent": 5}
+    assert {key: hardware[key] for key in wanted} == wanted
+
+
+def test_only_messages_of_this_run_are_taken(said: dict[str, Any]) -> None:
+    good, unknown_pod, broken, other_form, other_attempt = said["answers"]
+    assert good == 204
+    assert {unknown_pod, broken, other_form, other_attempt} == {400}
+
+
+def test_the_status_tells_where_the_time_of_a_step_goes(said: dict[str, Any]) -> None:
+    assert json.loads(said["status"])["stepSeconds"] == dict.fromkeys(m.STEP_PARTS, 0.1)

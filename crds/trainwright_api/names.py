@@ -76,6 +76,7 @@ class Condition(StrEnum):
     RUNNING = "Running"
     SUSPENDED = "Suspended"
     CHECKPOINT_READY = "CheckpointReady"
+    UNDERUTILIZED = "Underutilized"
     COMPLETE = "Complete"
     FAILED = "Failed"
 

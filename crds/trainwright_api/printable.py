@@ -1,11 +1,11 @@
-"""The short texts that `kubectl get` and the CLI show of a progress and of the hardware.
+"""The short texts that `kubectl get` and the CLI show of a progress, of the hardware and of the cost.
 
 A printer column shows a value as it stands, so numbers that people read are rounded here, once.
 Called by the operator before it writes a status, and by the CLI for local runs.
 """
 
 from trainwright_api.quantities import format_duration
-from trainwright_api.status import Hardware, Progress
+from trainwright_api.status import Cost, Hardware, Progress
 
 
 def printable_progress(progress: Progress) -> Progress:
@@ -40,3 +40,17 @@ def printable_hardware(hardware: Hardware) -> Hardware:
     if hardware.worst_rank is not None and hardware.worst_utilization_percent is not None:
         parts.append(f"worst rank {hardware.worst_rank} {hardware.worst_utilization_percent:.0f}%")
     return hardware.model_copy(update={"summary": " ".join(parts)})
+
+
+def printable_cost(cost: Cost) -> Cost:
+    """Return the cost with its one-line summary: so far, projected, per hour; without prices, the time."""
+    held = format_duration(cost.held_seconds)
+    if cost.so_far_usd is None:
+        hours = (
+            f"{cost.accelerator_hours:.2f} accelerator hours, " if cost.accelerator_hours else ""
+        )
+        return cost.model_copy(update={"summary": f"{hours}{held} held; no prices set"})
+    text = f"${cost.so_far_usd:.2f}"
+    if cost.projected_usd is not None:
+        text += f" of ${cost.projected_usd:.2f}"
+    return cost.model_copy(update={"summary": f"{text} (${cost.usd_per_hour:.2f}/h, {held} held)"})

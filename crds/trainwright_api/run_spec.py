@@ -18,6 +18,7 @@ from trainwright_api.training import (
     Precision,
     Schedule,
 )
+from trainwright_api.utilization import Utilization
 from trainwright_api.workers import Recovery, Workers
 
 # How many processes train, in CEL on a spec.
@@ -168,6 +169,10 @@ class RunSpec(Model):
     output: Output = Field(default_factory=Output, description="Where the finished model goes.")
     recovery: Recovery = Field(
         default_factory=Recovery, description="What happens when an attempt fails."
+    )
+    utilization: Utilization = Field(
+        default_factory=Utilization,
+        description="How much of its devices the run has to use, and what follows if it does not.",
     )
     suspend: bool = Field(
         False,

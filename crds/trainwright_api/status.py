@@ -231,6 +231,35 @@ class GeneratedSample(Model):
     )
 
 
+class Cost(Model):
+    """What a run has held so far, over all its attempts, and what that costs."""
+
+    held_seconds: int = Field(
+        0,
+        description="Time in which attempts held pods, restarts and failed attempts included (unit: seconds).",
+    )
+    accelerator_hours: float = Field(
+        0, description="Accelerators times that time (unit: hours); 0 without accelerators."
+    )
+    usd_per_hour: float | None = Field(
+        None,
+        alias="usdPerHour",
+        description="Price of the run's pods by the operator's price table (unit: USD per hour).",
+    )
+    so_far_usd: float | None = Field(
+        None, alias="soFarUSD", description="Cost so far, at that price (unit: USD)."
+    )
+    projected_usd: float | None = Field(
+        None,
+        alias="projectedUSD",
+        description="Cost at the end of the run, if it goes on as fast (unit: USD).",
+    )
+    counted_until: str | None = Field(None, description="Until when heldSeconds counts (RFC 3339).")
+    summary: str | None = Field(
+        None, description="One line for people, such as $3.20 of $12.80; filled by printable_cost."
+    )
+
+
 class ModelStatus(Model):
     """The finished model."""
 
@@ -257,6 +286,7 @@ class RunStatus(Model):
     plan: Plan | None = Field(None, description="What was decided, and why.")
     progress: Progress | None = Field(None, description="Where training stands.")
     hardware: Hardware | None = Field(None, description="What the devices do.")
+    cost: Cost | None = Field(None, description="What the run has held and costs.")
     checkpoints: CheckpointsStatus | None = Field(None, description="The run's checkpoints.")
     attempts: list[Attempt] = Field(
         default_factory=list, max_length=10, description="Newest attempts, newest last."

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trainwright_api import metrics as m
+from trainwright_api.utilization import DEFAULT_MINIMUM_PERCENT, DEFAULT_MINUTES
 
 from trainwright_dashboards.promql import new_events, series
 
@@ -140,11 +141,11 @@ def _run_alerts() -> list[Alert]:
         ),
         Alert(
             "TrainwrightUnderutilized",
-            f"{UTILIZATION} < 0.3",
+            f"{UTILIZATION} < {DEFAULT_MINIMUM_PERCENT / 100:g}",
             "info",
             f"Devices of run {run} are used {{{{ $value | humanizePercentage }}}} only.",
-            "Look at data wait, stragglers and checkpoint stalls in the Run dashboard.",
-            for_minutes=30,
+            "The run's condition Underutilized says the likely reason; dashboard Run shows the parts of a step.",
+            for_minutes=DEFAULT_MINUTES,
         ),
         Alert(
             "TrainwrightQuotaStuck",

@@ -164,6 +164,8 @@ def _summary(view: RunView, now: datetime) -> Table:
         table.add_row("Progress", Text(line))
     if status.hardware and status.hardware.summary:
         table.add_row("Hardware", Text(status.hardware.summary))
+    if status.cost and status.cost.summary:
+        table.add_row("Cost", Text(status.cost.summary))
     table.add_row("Attempt", str(status.attempt))
     if status.dashboard_url:
         table.add_row("Dashboard", Text(status.dashboard_url))

@@ -16,6 +16,7 @@ from trainwright_operator.finish import fail, succeed
 from trainwright_operator.pending import find_obstacle
 from trainwright_operator.recovery import decide_retry
 from trainwright_operator.run_state import RunState
+from trainwright_operator.utilization import decide_utilization
 
 JOB_LOST_SECONDS = 10.0  # after which an unseen job, once created, counts as deleted by somebody
 SUCCESS_GRACE_SECONDS = 30.0  # for workers to end after the master succeeded
@@ -133,7 +134,11 @@ def _report(state: RunState, current: Attempt, pods: tuple[PodFacts, ...]) -> De
     )
     if state.old.phase is not Phase.RUNNING:
         state.tell("Normal", "Running", f"all {num_pods} pods of attempt {current.number} run")
-    return state.conclude("running", RUN_LOOK_SECONDS)
+    is_wasting, look_seconds = decide_utilization(state)
+    again_seconds = min(RUN_LOOK_SECONDS, look_seconds or RUN_LOOK_SECONDS)
+    if is_wasting:
+        return state.conclude("underutilized: to be suspended", again_seconds, suspend_run=True)
+    return state.conclude("running", again_seconds)
 
 
 def _report_start(state: RunState, current: Attempt, num_running: int) -> Decision:

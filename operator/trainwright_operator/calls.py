@@ -42,6 +42,9 @@ class ClusterCalls(Protocol):
     async def delete_run(self, run: Raw) -> None:
         """Delete a run, if it is still this one."""
 
+    async def suspend_run(self, run: Raw) -> None:
+        """Set a run's spec.suspend, if it is still this one."""
+
     async def write_status(self, run: Raw, patch: Raw) -> Raw | None:
         """Merge a patch into a run's status and return the run; None if this run does not exist."""
 

@@ -119,6 +119,16 @@ class ClusterClient:
         body = {"propagationPolicy": "Background", "preconditions": preconditions}
         await self._delete(_run(run), body)
 
+    async def suspend_run(self, run: Raw) -> None:
+        """Set a run's spec.suspend, if it is still this one."""
+        body = {"metadata": {"uid": run["metadata"]["uid"]}, "spec": {"suspend": True}}
+        query = [("fieldManager", names.FIELD_MANAGER)]
+        try:
+            await self._call("PATCH", _run(run), query=query, body=body, content_type=MERGE_PATCH)
+        except ClusterCallError as error:
+            if error.status != 404 and "metadata.uid" not in error.message:
+                raise
+
     async def _delete(self, path: str, body: Raw) -> bool:
         """Delete an object; return whether nothing is left to wait for."""
         try:

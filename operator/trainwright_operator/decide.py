@@ -13,22 +13,28 @@ from trainwright_api.resources import Resource
 from trainwright_api.status import Attempt
 
 from trainwright_operator.attempt import decide_attempt
-from trainwright_operator.decision import Decision, Timing
+from trainwright_operator.decision import Decision, Policy, Timing
 from trainwright_operator.facts import Observed, Problem, format_time, parse_time
 from trainwright_operator.finish import decide_finished, fail
 from trainwright_operator.run_state import RunState
 from trainwright_operator.suspension import decide_suspended
+from trainwright_operator.utilization import forget_utilization
 
 MAXIMUM_ATTEMPTS_KEPT = 10
 PROBLEM_LOOK_SECONDS = 5.0
 DEFAULT_TIMING = Timing()
+DEFAULT_POLICY = Policy()
 
 
 def decide(
-    resource: Resource, observed: Observed, now: datetime, timing: Timing = DEFAULT_TIMING
+    resource: Resource,
+    observed: Observed,
+    now: datetime,
+    timing: Timing = DEFAULT_TIMING,
+    policy: Policy = DEFAULT_POLICY,
 ) -> Decision:
     """Return the next step of a run."""
-    state = RunState(resource, observed, now, timing)
+    state = RunState(resource, observed, now, timing, policy)
     if state.old.phase in (Phase.SUCCEEDED, Phase.FAILED):
         return decide_finished(state)
     end = state.deadline()
@@ -96,6 +102,7 @@ def _start(state: RunState, number: int) -> Decision:
         next_attempt_at=None,
         started_at=state.status.started_at or format_time(state.now),
     )
+    forget_utilization(state)
     state.set_phase(Phase.STARTING, "AttemptStarted", f"attempt {number}: creating pods")
     state.tell("Normal", "AttemptStarted", f"attempt {number} started as PyTorchJob {job}")
     return state.conclude(f"start attempt {number}", 3.0, start_attempt=number)

@@ -1,8 +1,10 @@
 """The values that a decision is made of: what to do, what is true from here on, what to tell people."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from trainwright_api.status import RunStatus
+from trainwright_api.utilization import DEFAULT_MINIMUM_PERCENT, DEFAULT_MINUTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +14,15 @@ class Timing:
     collect_seconds: float = 4.0
     failed_grace_seconds: int = 15
     stuck_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What settings say of all runs; see there."""
+
+    prices: Mapping[str, float] = field(default_factory=dict)
+    minimum_utilization_percent: float = DEFAULT_MINIMUM_PERCENT
+    underutilized_minutes: float = DEFAULT_MINUTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,7 @@ class Decision:
 
     `start_attempt`: create config map and job of this attempt, before the status tells of it; they may
     exist. All that is deleted goes after the status is written: evidence first. `again_seconds`: when
-    to look again at the latest.
+    to look again at the latest. `suspend_run`: set the run's own suspend, as its spec asks for.
     """
 
     reason: str
@@ -46,5 +57,6 @@ class Decision:
     delete_jobs: tuple[str, ...] = ()
     delete_pods: tuple[PodRemoval, ...] = ()
     delete_run: bool = False
+    suspend_run: bool = False
     notices: tuple[Notice, ...] = ()
     again_seconds: float | None = None

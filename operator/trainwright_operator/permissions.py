@@ -24,6 +24,9 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission(names.GROUP, _RUNS, ("list", "watch"), "Follow the runs."),
     Permission(names.GROUP, _RUNS, ("delete",), "Remove finished runs after their TTL."),
     Permission(
+        names.GROUP, _RUNS, ("patch",), "Suspend a run that wastes its devices, if it says so."
+    ),
+    Permission(
         names.GROUP,
         tuple(f"{plural}/status" for plural in _RUNS),
         ("patch",),

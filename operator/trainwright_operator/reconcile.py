@@ -23,7 +23,7 @@ from trainwright_operator.accounting import measure_run
 from trainwright_operator.build import build_config_map, build_job, object_name
 from trainwright_operator.calls import ClusterCallError, ClusterCalls
 from trainwright_operator.decide import decide
-from trainwright_operator.decision import Decision, Timing
+from trainwright_operator.decision import Decision, Policy, Timing
 from trainwright_operator.facts import Problem, format_time
 from trainwright_operator.links import build_dashboard_url
 from trainwright_operator.observing import Observer
@@ -50,6 +50,9 @@ class Reconciler:
         self._world, self._calls, self._settings, self._metrics = world, calls, settings, metrics
         self._timing = Timing(
             settings.collect_seconds, settings.failed_grace_seconds, settings.stuck_seconds
+        )
+        self._policy = Policy(
+            settings.prices, settings.minimum_utilization_percent, settings.underutilized_minutes
         )
         self._observer = Observer(world, calls)
         self.queue = RunQueue()
@@ -131,6 +134,8 @@ class Reconciler:
             return None
         await self._tell(raw, decision, now)
         await self._delete(key, raw, decision)
+        if decision.suspend_run:
+            await self._calls.suspend_run(raw)
         if decision.again_seconds is not None:
             self.queue.mark_later(key, decision.again_seconds)
         return decision
@@ -141,7 +146,7 @@ class Reconciler:
         """Decide; if an attempt is to start, create it. Should that be refused, decide with that known."""
         known = self._job_problems.get(key)
         seen = await self._observer.observe(key, entry, resource, known, now)
-        decision = decide(resource, seen.observed, now, self._timing)
+        decision = decide(resource, seen.observed, now, self._timing, self._policy)
         if decision.start_attempt is None or seen.run is None:
             return decision
         problem = await self._create_attempt(resource, seen.run)
@@ -151,7 +156,8 @@ class Reconciler:
             self._job_problems[key] = problem
         if problem == known:
             return decision
-        return decide(resource, replace(seen.observed, job_problem=problem), now, self._timing)
+        known_problem = replace(seen.observed, job_problem=problem)
+        return decide(resource, known_problem, now, self._timing, self._policy)
 
     async def _create_attempt(self, resource: Resource, run: Run) -> Problem | None:
         """Create config map and job of an attempt; return why the API server refuses them, if it does."""

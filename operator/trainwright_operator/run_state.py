@@ -9,8 +9,9 @@ from trainwright_api.resources import Resource
 from trainwright_api.status import Attempt, RunStatus
 from trainwright_planner.advice import fit_message
 
+from trainwright_operator.accounting import count_cost
 from trainwright_operator.conditions import find_condition, set_condition
-from trainwright_operator.decision import Decision, Notice, PodRemoval, Timing
+from trainwright_operator.decision import Decision, Notice, PodRemoval, Policy, Timing
 from trainwright_operator.ends import AttemptEnd
 from trainwright_operator.facts import Observed, PodFacts, format_time, parse_time
 from trainwright_operator.merging import merge_report, merge_termination, tell_of_checkpoint
@@ -20,9 +21,15 @@ class RunState:
     """One run at one moment; the methods change only `status`, which starts as the old one, and `notices`."""
 
     def __init__(
-        self, resource: Resource, observed: Observed, now: datetime, timing: Timing
+        self,
+        resource: Resource,
+        observed: Observed,
+        now: datetime,
+        timing: Timing,
+        policy: Policy,
     ) -> None:
-        self.resource, self.observed, self.now, self.timing = resource, observed, now, timing
+        self.resource, self.observed, self.now = resource, observed, now
+        self.timing, self.policy = timing, policy
         self.spec, self.uid = resource.spec, resource.metadata.uid or ""
         self.generation = resource.metadata.generation
         self.old = resource.status or RunStatus()
@@ -173,6 +180,8 @@ class RunState:
         waits = [] if again_seconds is None else [again_seconds]
         if (end := self.deadline()) is not None and self.status.finished_at is None:
             waits.append((end - self.now).total_seconds())
+        workers, prices = self.spec.workers, self.policy.prices
+        self.change(cost=count_cost(self.old, self.status, workers, prices, self.now))
         checkpoint = tell_of_checkpoint(self.old, self.status)
         return Decision(
             reason=reason,

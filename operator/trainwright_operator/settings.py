@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainwright_api.utilization import DEFAULT_MINIMUM_PERCENT, DEFAULT_MINUTES
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -33,6 +35,10 @@ class Settings:
     """Whether trainer pods carry prometheus.io annotations, by which a plain Prometheus finds them."""
     grafana_url: str | None = None
     """Address of the Grafana that has the dashboards, for links to them; None: no links."""
+    minimum_utilization_percent: float = DEFAULT_MINIMUM_PERCENT
+    """Utilisation below which a run that says nothing else counts as underutilized; 0: never (unit: percent)."""
+    underutilized_minutes: float = DEFAULT_MINUTES
+    """How long it has to stay below (unit: minutes)."""
     sweep_seconds: float = 2.0
     """Time between two collections of progress (unit: seconds)."""
     status_seconds: float = 10.0
@@ -71,6 +77,10 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         prices={name: float(price) for name, price in read.json_object("PRICES").items()},
         scrape_annotations=read.flag("SCRAPE_ANNOTATIONS", defaults.scrape_annotations),
         grafana_url=read.text("GRAFANA_URL") or None,
+        minimum_utilization_percent=read.number(
+            "MINIMUM_UTILIZATION_PERCENT", defaults.minimum_utilization_percent
+        ),
+        underutilized_minutes=read.number("UNDERUTILIZED_MINUTES", defaults.underutilized_minutes),
         sweep_seconds=read.number("SWEEP_SECONDS", defaults.sweep_seconds),
         status_seconds=read.number("STATUS_SECONDS", defaults.status_seconds),
         collect_seconds=read.number("COLLECT_SECONDS", defaults.collect_seconds),

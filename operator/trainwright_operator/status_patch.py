@@ -2,7 +2,7 @@
 
 from typing import Any
 
-_VOLATILE = ("progress", "hardware", "summary")
+_VOLATILE = ("progress", "hardware", "cost", "summary")
 
 
 def build_status_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ LOST_PEER = {
 
 @pytest.fixture(scope="module")
 def operator(operator_plane: Cluster) -> Iterator[OperatorProcess]:
-    with running_operator(operator_plane) as process:
+    with running_operator(operator_plane, TRAINWRIGHT_PRICES='{"memory": 1e-6}') as process:
         yield process
 
 
@@ -197,6 +197,39 @@ def test_suspend_and_resume(place: PlayedCluster) -> None:
     succeed(place, place.start(run, attempt=2))
     status = place.wait_for_phase(run, Phase.SUCCEEDED)
     assert not status.get("failures")
+
+
+def test_a_run_that_wastes_its_devices_is_suspended_and_its_cost_goes_on_counting(
+    place: PlayedCluster, report: type[Report]
+) -> None:
+    policy = {"minimumPercent": 40, "minutes": 0.02, "action": "Suspend"}
+    run = place.create(training_run("wasting", utilization=policy))
+    place.start(run)
+    hardware = {"device": "H100", "accelerators": 2, "utilizationPercent": 9}
+    told: Raw = {"attempt": 1, "sequence": 1, "hardware": hardware}
+    told |= {"progress": {"step": 3, "activity": "train"}, "stepSeconds": {"data": 0.8, "total": 1}}
+    report.body = json.dumps(told).encode()
+    status = place.wait_for_phase(run, Phase.SUSPENDED)
+    (condition,) = [c for c in status["conditions"] if c["type"] == "Underutilized"]
+    assert (condition["status"], condition["reason"]) == ("True", "DataWait")
+    assert "80% of a step waits for data" in condition["message"]
+    assert "`trainwright resume tr/wasting` goes on" in condition["message"]
+    assert place.read(run)["spec"]["suspend"] is True
+    cost = status["cost"]
+    assert cost["soFarUSD"] == pytest.approx(
+        cost["usdPerHour"] * cost["heldSeconds"] / 3600, abs=1e-3
+    )
+
+    place.change(run, suspend=False)
+    pods = place.start(run, attempt=2)
+    report.body = json.dumps(
+        told | {"attempt": 2, "hardware": hardware | {"utilizationPercent": 90}}
+    ).encode()
+    succeed(place, pods)
+    status = place.wait_for_phase(run, Phase.SUCCEEDED)
+    assert status["cost"]["heldSeconds"] >= cost["heldSeconds"]
+    wanted = {"Underutilized", "SuspendedUnderutilized", "Suspending", "Suspended", "Resumed"}
+    wait_for("events", lambda: wanted <= set(place.events(run)), 5, lambda: place.events(run))
 
 
 def test_ttl_deletes_the_run_and_its_children(place: PlayedCluster) -> None:

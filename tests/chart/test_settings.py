@@ -52,6 +52,8 @@ def test_values_arrive_in_the_operator_as_they_were_written() -> None:
         pod_defaults={"spec": {"hostIPC": True}},
         prices={"nvidia.com/gpu": 2.5, "cpu": 1000000},
         grafana_url="https://grafana.example/",
+        minimum_utilization_percent=12.5,
+        underutilized_minutes=90,
     )
 
 

@@ -53,6 +53,8 @@ OTHER_VALUES: dict[str, Any] = {
     "image.pullPolicy": "Always",
     "trainer.image.pullPolicy": "Always",
     "prices": {"cpu": 0.5},
+    "utilization.minimumPercent": 7,
+    "utilization.minutes": 7.5,
     "logLevel": "DEBUG",
     "watchNamespaces": ["other"],
     "networkPolicies.trainerNamespaces": ["other"],

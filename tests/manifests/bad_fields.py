@@ -111,6 +111,14 @@ BAD_FIELDS = (
         'must be of type boolean: "string"',
     ),
     Bad(
+        "devices used more than all the time",
+        RUN,
+        {"utilization.minimumPercent": 130},
+        "spec.utilization.minimumPercent",
+        "got 130, expected at most 100",
+        "should be less than or equal to 100",
+    ),
+    Bad(
         "a number for a label",
         RUN,
         {"workers.nodeSelector": {"gpu": 1}},

@@ -137,6 +137,12 @@ GOOD = (
         },
     ),
     Good(
+        "devices that have to be used",
+        RUN,
+        {"utilization": {"minimumPercent": 50, "minutes": 10, "action": "Suspend"}},
+    ),
+    Good("idle devices are fine", JOB, {"utilization": {"minimumPercent": 0}}),
+    Good(
         "patience",
         RUN,
         {

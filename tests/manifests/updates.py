@@ -10,6 +10,7 @@ UPDATES = (
     Update(
         "time to live", JOB, {"ttlSecondsAfterFinished": 5}, {"ttlSecondsAfterFinished": REMOVED}
     ),
+    Update("use of devices", RUN, {}, {"utilization": {"action": "Suspend"}}),
     Update("recovery", RUN, {}, {"recovery": {"budgets": {"unknown": 9}}}),
     Update(
         "checkpoints kept", JOB, _VALIDATION, {"checkpoints.keepLast": 9, "checkpoints.keepBest": 1}

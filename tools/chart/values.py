@@ -70,6 +70,18 @@ class Trainer(Values):
     )
 
 
+class Utilization(Values):
+    """When a run that says nothing else counts as underutilized."""
+
+    minimum_percent: Annotated[float, Field(ge=0, le=100)] = Field(
+        30,
+        description="Mean utilisation of its devices below which it does; 0: never (unit: percent).",
+    )
+    minutes: Annotated[float, Field(gt=0)] = Field(
+        30, description="How long it has to stay below (unit: minutes)."
+    )
+
+
 class Crds(Values):
     """The custom resource definitions."""
 
@@ -236,6 +248,9 @@ class ChartValues(Values):
         {},
         description="USD per hour of one unit of a resource, for the cost of runs, such as "
         "{nvidia.com/gpu: 2.5, cpu: 0.04}.",
+    )
+    utilization: Utilization = Field(
+        Utilization(), description="Use of the devices that is expected of a run."
     )
     log_level: LogLevel = Field("INFO", description="Least severe lines that the operator logs.")
     extra_env: list[Kubernetes] = Field(

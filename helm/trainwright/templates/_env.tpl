@@ -34,6 +34,10 @@
 - name: TRAINWRIGHT_GRAFANA_URL
   value: {{ . | quote }}
 {{- end }}
+- name: TRAINWRIGHT_MINIMUM_UTILIZATION_PERCENT
+  value: {{ .Values.utilization.minimumPercent | quote }}
+- name: TRAINWRIGHT_UNDERUTILIZED_MINUTES
+  value: {{ .Values.utilization.minutes | quote }}
 {{- with .Values.watchNamespaces }}
 - name: TRAINWRIGHT_NAMESPACES
   value: {{ join "," . | quote }}

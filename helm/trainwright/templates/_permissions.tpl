@@ -14,6 +14,10 @@
 - apiGroups: ["trainwright.dev"]
   resources: ["trainingruns", "finetunejobs"]
   verbs: ["delete"]
+# Suspend a run that wastes its devices, if it says so.
+- apiGroups: ["trainwright.dev"]
+  resources: ["trainingruns", "finetunejobs"]
+  verbs: ["patch"]
 # Write their status.
 - apiGroups: ["trainwright.dev"]
   resources: ["trainingruns/status", "finetunejobs/status"]

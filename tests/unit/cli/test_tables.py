@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from trainwright_api.names import Phase
 from trainwright_api.status import Progress
-from trainwright_cli.live import LiveRow, PlainDisplay, live_view
+from trainwright_cli.live import LiveRow, PlainDisplay, live_view, plain_line
 from trainwright_cli.runs import RunView, parse_run
 from trainwright_cli.tables import progress_line, run_page, run_row, runs_table
 
@@ -51,6 +51,19 @@ def test_a_row_has_the_columns_of_kubectl_get() -> None:
         "1m02s",
         "5m00s",
     ]
+
+
+def test_the_page_has_what_the_devices_do_and_what_it_costs() -> None:
+    devices = "2x H100 61% 70.0/80GiB 1000W worst rank 1 31%"
+    hardware = {"device": "H100", "accelerators": 2, "summary": devices}
+    page = rendered(run_page(a_view(hardware=hardware, cost={"summary": "$12.00 of $36.00"}), NOW))
+    assert devices in page
+    assert "$12.00 of $36.00" in page
+
+
+def test_a_plain_line_has_what_the_devices_do() -> None:
+    row = LiveRow("TrainingRun/a", Phase.RUNNING, Progress(step=1), hardware="2x H100 61%")
+    assert plain_line(row).endswith("2x H100 61%")
 
 
 def test_what_is_not_known_is_a_dash() -> None:

@@ -96,6 +96,12 @@ class SmallCluster:
             children.clear()
         self._wrote("delete run")
 
+    async def suspend_run(self, run: Raw) -> None:
+        known = self.runs[run["metadata"]["name"]]
+        known["spec"]["suspend"] = True
+        self.touch(known)
+        self._wrote("suspend run")
+
     async def write_status(self, run: Raw, patch: Raw) -> Raw | None:
         known = self.runs.get(run["metadata"]["name"])
         if known is None or known["metadata"]["uid"] != run["metadata"]["uid"]:

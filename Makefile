@@ -40,7 +40,7 @@ generate: ## Write all generated files: CRDs, reference, chart files, dashboards
 	@.venv/bin/ruff format --quiet $(wildcard crds helm operator trainer_image tools demo tests)
 
 .PHONY: bench
-bench: ## Measure the trainer against a plain PyTorch loop, side by side on this machine
+bench: ## Measure trainer against a plain PyTorch loop, and the cost of metrics and sweep, on this machine
 	@tools/bootstrap python
 	@$(PYTHON) -m pytest -q -s tests/bench
 

@@ -58,6 +58,7 @@ RUN_BY = {
     "test_a_picture_has_content_in_every_panel",
     "make demo": "tests/e2e/test_demo.py::test_both_examples_succeed",
     "make test": "tests/docs/test_commands.py::test_make_runs_what_the_docs_say",
+    "make bench": "tests/docs/test_commands.py::test_make_runs_what_the_docs_say",
     "make check": "tests/docs/test_commands.py::test_make_runs_what_the_docs_say",
     "make unit": "tests/docs/test_commands.py::test_make_runs_what_the_docs_say",
     "make images REGISTRY=registry.example/team": "tests/contract/test_images_command.py",

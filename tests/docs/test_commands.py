@@ -47,6 +47,7 @@ def test_make_runs_what_the_docs_say() -> None:
         ("test", "-m tools.tiers"),
         ("demo", "-m demo"),
         ("generate", "demo tests"),
+        ("bench", "-m pytest -q -s tests/bench"),
         *((name, f"-m tools.tiers {name}") for name in names),
     ]:
         shown = subprocess.run(

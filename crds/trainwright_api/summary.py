@@ -14,7 +14,7 @@ MAXIMUM_LINE = 160
 
 
 def build_summary(status: RunStatus) -> list[str]:
-    """Return phase, progress, plan, hardware, checkpoints and one line for each attempt."""
+    """Return phase, progress, plan, hardware, cost, checkpoints and one line for each attempt."""
     reason = f" ({status.reason})" if status.reason else ""
     lines = [f"{status.phase}{reason}, attempt {status.attempt}"]
     if status.progress is not None:
@@ -23,6 +23,8 @@ def build_summary(status: RunStatus) -> list[str]:
         lines.append(_plan_line(status.plan))
     if status.hardware is not None:
         lines.append(_hardware_line(status.hardware))
+    if status.cost is not None and status.cost.summary:
+        lines.append(f"cost: {status.cost.summary}")
     if status.checkpoints is not None and status.checkpoints.latest is not None:
         lines.append(_checkpoint_line(status.checkpoints.latest, status.checkpoints.best))
     lines += [_attempt_line(attempt) for attempt in status.attempts]
@@ -63,7 +65,8 @@ def _hardware_line(hardware: Hardware) -> str:
     parts = [hardware.summary or f"{hardware.accelerators}x {hardware.device}"]
     if hardware.temperature_celsius is not None:
         parts.append(f"hottest {hardware.temperature_celsius:.0f} degrees Celsius")
-    if hardware.worst_rank is not None:
+    is_in_summary = hardware.worst_utilization_percent is not None
+    if hardware.worst_rank is not None and not is_in_summary:
         parts.append(f"worst rank {hardware.worst_rank}")
     return f"hardware: {', '.join(parts)}"
 

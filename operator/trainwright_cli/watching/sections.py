@@ -77,7 +77,9 @@ def _hardware_title(status: RunStatus) -> str:
     hardware = status.hardware
     if hardware is None:
         return "Ranks"
-    worst = f"  worst rank {hardware.worst_rank}" if hardware.worst_rank is not None else ""
+    # With its utilisation, the worst rank stands in the summary.
+    is_told = hardware.worst_rank is None or hardware.worst_utilization_percent is not None
+    worst = "" if is_told else f"  worst rank {hardware.worst_rank}"
     heat = hardware.temperature_celsius
     hottest = f"  hottest {heat:.0f} C" if heat is not None else ""
     return f"{hardware.summary or hardware.device}{hottest}{worst}"

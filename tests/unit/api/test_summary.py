@@ -36,3 +36,13 @@ def test_lines_are_cut_and_never_broken() -> None:
     assert len(line) == MAXIMUM_LINE
     assert line.startswith("attempt 1: Infrastructure, steps 0 to 45")
     assert "\n" not in line
+
+
+def test_devices_and_cost_have_a_line_each_and_say_nothing_twice() -> None:
+    hardware = {"device": "H100", "accelerators": 2, "summary": "2x H100 61% worst rank 1 31%"}
+    hardware |= {"worstRank": 1, "worstUtilizationPercent": 31}
+    assert summary_of(phase="Running", hardware=hardware, cost={"summary": "$12.00 of $36.00"}) == [
+        "Running, attempt 0",
+        "hardware: 2x H100 61% worst rank 1 31%",
+        "cost: $12.00 of $36.00",
+    ]

@@ -6,9 +6,16 @@ cd "$(dirname "$0")/.."
 compile=(uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header
          --python-version 3.11 pyproject.toml)
 "${compile[@]}" "$@" --all-extras --group dev -o requirements/dev.lock
-for extra in operator trainer cli dashboards; do
-  "${compile[@]}" "$@" --extra "$extra" -c requirements/dev.lock -o "requirements/$extra.lock"
-done
+while read -r name extras; do
+  # shellcheck disable=SC2086 # several words on purpose
+  "${compile[@]}" "$@" $extras -c requirements/dev.lock -o "requirements/$name.lock" </dev/null
+done <<'END'
+operator --extra operator --extra otlp
+trainer --extra trainer --extra otlp
+trackers --extra trainer --extra otlp --extra mlflow --extra wandb
+cli --extra cli
+dashboards --extra dashboards
+END
 # Standing alone: the installer itself, and the data of the demo.
 for name in bootstrap demo; do
   uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-deps \

@@ -98,6 +98,14 @@ CHECKPOINT_FAILURES = Metric(
     "trainwright_checkpoint_failures_total", "counter", "Checkpoints that could not be saved."
 )
 
+# Trainer: trackers of experiments
+TRACKER_DROPPED_POINTS = Metric(
+    "trainwright_tracker_dropped_points_total",
+    "counter",
+    "Points that a tracker (TensorBoard, MLflow, W&B) did not take in time.",
+    ("tracker",),
+)
+
 # Trainer: process and host
 MEMORY_BYTES = Metric(
     "trainwright_memory_bytes",

@@ -311,7 +311,20 @@ def _add_checkpoints(board: dashboard.Dashboard) -> None:
             ),
             minimum=0,
         ),
+        line_panel(
+            Text(
+                "Points not tracked",
+                "Points that a tracker did not take in time, in the chosen time; the run goes on.",
+                "short",
+            ),
+            Query(
+                "sum by (namespace, run, tracker)"
+                f" (increase({of_run(m.TRACKER_DROPPED_POINTS)}[{window}]))",
+                LEGEND + " {{tracker}}",
+            ),
+            minimum=0,
+        ),
     )
-    board.with_row(dashboard.Row("Checkpoints"))
+    board.with_row(dashboard.Row("Checkpoints and trackers"))
     for panel in panels:
-        board.with_panel(panel.span(8).height(8))
+        board.with_panel(panel.span(6).height(8))

@@ -9,11 +9,11 @@ from pydantic import ValidationError
 from trainwright_api.history import HISTORY_FILE, HistoryRow, parse_rows
 from trainwright_api.names import MANIFEST_FILE
 from trainwright_api.report import Manifest
-from trainwright_api.resolve import run_folder
 from trainwright_api.resources import FineTuneJob, TrainingRun
 
 from trainwright_cli.cluster import Cluster
 from trainwright_cli.errors import CliError, NotFoundError
+from trainwright_cli.run_folders import open_run_folder
 from trainwright_cli.runs import RunView
 from trainwright_cli.stores import open_folder
 
@@ -30,12 +30,8 @@ def fetch_history(cluster: Cluster, view: RunView, endpoint: str | None) -> list
     """
     data = None if view.has_ended else cluster.fetch_history(view)
     if data is None:
-        store = KINDS[view.kind].model_validate(_bare(view)).spec.checkpoints.store
-        folder = run_folder(store, view.namespace, view.name)
         try:
-            data = open_folder(
-                folder.uri, endpoint=endpoint or store.endpoint, region=store.region
-            ).read_bytes(HISTORY_FILE)
+            data = open_run_folder(view, "", endpoint).read_bytes(HISTORY_FILE)
         except NotFoundError:
             return []
     return parse_history(data, view)

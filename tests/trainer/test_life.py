@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from trainwright_api.names import Cause, Outcome
 from trainwright_api.run import Run, RunModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -33,6 +34,16 @@ def wait_for(condition: Callable[[], bool], launched: Launched, seconds: float =
 
 def has_checkpoint(folder: Path, step: int) -> bool:
     return (folder / "store" / f"step-{step:06d}" / "manifest.json").exists()
+
+
+def has_events(folder: Path) -> bool:
+    return any((folder / "store" / "tensorboard").glob("events.*"))
+
+
+def read_events(store: Path) -> EventAccumulator:
+    accumulator = EventAccumulator(str(store / "tensorboard"))
+    accumulator.Reload()
+    return accumulator
 
 
 def finish(run: Run, folder: Path) -> Launched:
@@ -72,12 +83,20 @@ def test_the_finished_model_loads_and_continues_text(finished: tuple[Path, Launc
     assert torch.isfinite(logits).all()
 
 
+def test_tensorboard_shows_every_step_and_the_samples(finished: tuple[Path, Launched]) -> None:
+    found = read_events(finished[0] / "store")
+    assert [event.step for event in found.Scalars("train/loss")] == list(range(1, STEPS + 1))
+    assert {"samples/before/0/text_summary", "samples/after/0/text_summary"} <= set(
+        found.Tags()["tensors"]
+    )
+
+
 def test_killed_and_resumed_weights_are_bitwise_those_of_the_whole_run(
     finished: tuple[Path, Launched], tmp_path: Path
 ) -> None:
     run = tiny_run(tmp_path, steps=STEPS, ranks=2)
     first = launch(run, tmp_path / "first")
-    wait_for(lambda: has_checkpoint(tmp_path, 8), first)
+    wait_for(lambda: has_checkpoint(tmp_path, 8) and has_events(tmp_path), first)
     os.kill(first.rank_pids()[1], signal.SIGKILL)
     started = time.monotonic()
     assert first.wait(120) == 1
@@ -95,6 +114,9 @@ def test_killed_and_resumed_weights_are_bitwise_those_of_the_whole_run(
     assert whole.keys() == pieced.keys()
     for name, tensor in whole.items():
         assert torch.equal(tensor, pieced[name]), name
+    steps = [event.step for event in read_events(tmp_path / "store").Scalars("train/loss")]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == STEPS
 
 
 def test_sigterm_saves_and_says_so(tmp_path: Path) -> None:

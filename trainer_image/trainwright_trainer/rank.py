@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainwright_api.names import Cause, Outcome
 from trainwright_api.report import TerminationMessage
@@ -24,6 +25,9 @@ from trainwright_trainer.errors import (
 )
 from trainwright_trainer.outcome import EXIT_CODES, outcome_file, write_outcome
 from trainwright_trainer.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from trainwright_trainer.train import Trainer
 
 logger = logging.getLogger("trainwright.rank")
 
@@ -53,12 +57,15 @@ def main() -> int:
         level=level, format=f"%(asctime)s %(levelname)s rank {settings.rank} %(name)s: %(message)s"
     )
     run = Run.model_validate_json(parser.parse_args().run.read_text())
-    message = _train(run, settings)
+    trainer = _build_trainer(run, settings)
+    message = _train(trainer)
     write_outcome(outcome_file(settings.scratch_folder, settings.rank), message)
+    # After it: a tracker that does not answer must not cost the run its last words.
+    trainer.trackers.close(message.outcome, message.step or 0, message.model)
     return EXIT_CODES[message.outcome, message.cause == Cause.USER_ERROR]
 
 
-def _train(run: Run, settings: Settings) -> TerminationMessage:
+def _build_trainer(run: Run, settings: Settings) -> "Trainer":
     started = time.perf_counter()
     gc.disable()  # a million objects of imported modules, none of them garbage
     from trainwright_trainer.train import Trainer
@@ -66,7 +73,10 @@ def _train(run: Run, settings: Settings) -> TerminationMessage:
     gc.enable()
     gc.freeze()  # nor is it worth looking at them again
     logger.info("imported in %.1f s", time.perf_counter() - started)
-    trainer = Trainer(run, settings)
+    return Trainer(run, settings)
+
+
+def _train(trainer: "Trainer") -> TerminationMessage:
     try:
         return trainer.run_to_end()
     except InterruptedRunError as error:

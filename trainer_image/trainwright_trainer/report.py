@@ -42,7 +42,7 @@ def now_text() -> str:
 
 
 class Reporter:
-    """The run as others see it. All changes come from the training loop's thread."""
+    """The run as others see it. Progress comes from the training loop's thread alone."""
 
     def __init__(self, run: Run, settings: Settings) -> None:
         self._run, self._settings = run, settings
@@ -134,7 +134,13 @@ class Reporter:
         """Publish sentences for the user, newest last."""
         if not texts:
             return
-        self._update(warnings=[*self.report.warnings, *texts][-MAXIMUM_WARNINGS:])
+        with self._lock:  # trackers warn from threads of their own
+            report = self._report
+            changed = {
+                "warnings": [*report.warnings, *texts][-MAXIMUM_WARNINGS:],
+                "sequence": report.sequence + 1,
+            }
+            self._report = report.model_copy(update=changed)
 
     def set_start(self, step: int, rows: list[HistoryRow]) -> None:
         """Say from which checkpoint training starts, with the history up to it."""

@@ -51,6 +51,11 @@ class Saving:
         self._last_saved_step = 0
         self._num_warnings_told = 0
 
+    @property
+    def last_saved_step(self) -> int:
+        """The step of the newest checkpoint that was begun; 0 if none was."""
+        return self._last_saved_step
+
     def resume(self) -> TrainingState:
         """Restore the newest checkpoint that verifies; return the state that training starts from."""
         point = self._prepared.resume_point

@@ -31,6 +31,8 @@ from trainwright_trainer.saving import Saving, TrainingState
 from trainwright_trainer.schedules import learning_rate
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.stopwatch import Stopwatch
+from trainwright_trainer.tracking import Trackers
+from trainwright_trainer.tracking.sink import Beginning
 from trainwright_trainer.validation import measure_validation_loss
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ class Trainer:
     def __init__(self, run: Run, settings: Settings) -> None:
         self.run, self.settings = run, settings
         self.reporter = Reporter(run, settings)
+        self.trackers = Trackers(self.reporter)
         self.state = TrainingState()
         self.is_interrupted = False
         self._guard = DivergenceGuard(run.precision)
@@ -59,6 +62,7 @@ class Trainer:
         self.set_up(prepared, build_run(prepared, group, self.reporter), group)
         startup.lap("build")
         self.state = self.saving.resume()
+        self._start_trackers()
         startup.lap("resume")
 
         self.reporter.set_activity("train")
@@ -81,6 +85,20 @@ class Trainer:
         self.prepared, self.built, self.group = prepared, built, group
         self.device = choose_device(self.run, self.settings)
         self.saving = Saving(built, group, self.reporter)
+
+    def _start_trackers(self) -> None:
+        """Open the trackers of experiments; rank 0 has all that they show."""
+        if self.group.rank == 0:
+            self.trackers.start(
+                Beginning(
+                    run=self.run,
+                    store=self.prepared.store,
+                    scratch_folder=self.settings.scratch_folder,
+                    credentials_folder=self.settings.credentials_folder,
+                    first_step=self.state.step,
+                    samples_before=self.built.samples_before,
+                )
+            )
 
     def _interrupt(self, _number: int, _frame: object) -> None:
         self.is_interrupted = True
@@ -113,9 +131,11 @@ class Trainer:
             self.state.loss = loss
             self.state.first_loss = loss if self.state.first_loss is None else self.state.first_loss
         self.reporter.finish_step(self._progress(norm, rate), step_tokens)
-        self._validate_if_due()
+        self.trackers.log(self.reporter.progress, self._validate_if_due())
         is_due = bool(counts["save_due"])
         stall = self.saving.save_if_due(self.state, is_due=is_due)
+        if self.saving.last_saved_step == step:
+            self.trackers.save()
         parts |= {"data": loaded - started, "communication": waited, "checkpoint": stall}
         self._observe(parts, time.perf_counter() - started, counts)
         if counts["interrupted"]:
@@ -195,16 +215,19 @@ class Trainer:
             }
         )
 
-    def _validate_if_due(self) -> None:
+    def _validate_if_due(self) -> float | None:
+        """Return the validation loss if it was measured."""
         settings, source = self.run.data.validation, self.prepared.data.validation
         is_last = self.state.step == self.prepared.total_steps
         if settings is None or source is None:
-            return
+            return None
+        loss = None
         if self.state.step % settings.every_steps == 0 or is_last:
             loss = measure_validation_loss(self.built, source, settings, self.group, self.device)
             if loss is not None:
                 self.state.validation_loss = loss
                 self.reporter.finish_validation(loss)
+        return loss
 
     def _observe(self, parts: dict[str, float], total: float, counts: dict[str, int]) -> None:
         of = self.reporter.metrics.of

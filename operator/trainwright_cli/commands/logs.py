@@ -1,8 +1,9 @@
-"""`trainwright logs`: the log of a run's pods, chosen by rank, pod or attempt."""
+"""`trainwright logs`: the log of a run's pods, chosen by rank, pod or attempt; or its curves."""
 
 import time
 
 import click
+from trainwright_api.names import TENSORBOARD_FOLDER
 
 from trainwright_cli.cluster import Cluster, PodView
 from trainwright_cli.errors import EXIT_CODES_HELP, CliError, NotFoundError
@@ -23,6 +24,9 @@ STARTED = ("Running", "Succeeded", "Failed")
 @click.option("--attempt", type=click.IntRange(min=1), help="Default: the newest with pods.")
 @click.option("--tail", type=click.IntRange(min=0), help="Only the last lines.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
+@click.option("--tensorboard", is_flag=True, help="Open TensorBoard on the run's event files.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port of TensorBoard. Default 6006.")
+@click.option("--endpoint", metavar="URL", help="S3 endpoint; default: the run's, then AWS's own.")
 def logs(
     name: RunName,
     target: Target,
@@ -31,17 +35,33 @@ def logs(
     attempt: int | None,
     tail: int | None,
     follow: bool,
+    tensorboard: bool,
+    port: int | None,
+    endpoint: str | None,
 ) -> None:
     """Print the log of a run's pods.
 
     It waits a minute for a pod that has not started; with --follow, as long as it takes. With --follow
     it also goes on with the next attempt when one ends, unless --pod or --attempt is given.
 
+    --tensorboard reads the run's event files from its store, with your own credentials, and refreshes
+    them while the run lives.
+
     \b
     Example:
       trainwright logs stdlib-gpt -f
       trainwright logs tr/stdlib-gpt --rank 1 --attempt 2 --tail 50
+      trainwright logs stdlib-gpt --tensorboard --port 6007
     """
+    if tensorboard:
+        if follow or any(option is not None for option in (rank, pod, attempt, tail)):
+            raise click.UsageError(
+                "--tensorboard shows the whole run; give no other choice with it"
+            )
+        _show_tensorboard(name, target, port, endpoint)
+        return
+    if port is not None or endpoint is not None:
+        raise click.UsageError("--port and --endpoint are for --tensorboard")
     if pod is not None and rank is not None:
         raise click.UsageError("--pod and --rank exclude each other")
     cluster = Cluster.connect(target)
@@ -57,6 +77,20 @@ def logs(
             return
         click.echo(f"--- attempt {following.attempt}, {following.name}", err=True)
         chosen, tail = following, None
+
+
+def _show_tensorboard(
+    name: RunName, target: Target, port: int | None, endpoint: str | None
+) -> None:
+    from trainwright_cli.event_files import check_tensorboard, show_events
+    from trainwright_cli.run_folders import open_run_folder
+
+    check_tensorboard()
+    cluster = Cluster.connect(target)
+    view = cluster.fetch_run(name)
+    exact = RunName(view.name, (view.kind,))
+    source = open_run_folder(view, f"{TENSORBOARD_FOLDER}/", endpoint)
+    show_events(source, view.name, lambda: not cluster.fetch_run(exact).has_ended, port)
 
 
 def _wait_for_pod(

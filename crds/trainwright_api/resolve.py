@@ -27,6 +27,7 @@ from trainwright_api.run import (
     RunWorkers,
 )
 from trainwright_api.run_spec import RunSpec
+from trainwright_api.tracking import Tracking
 
 LocationT = TypeVar("LocationT", bound=Location)
 
@@ -111,6 +112,7 @@ def resolve_run(
             sample_prompts=spec.output.sample_prompts,
             sample_tokens=spec.output.sample_tokens,
         ),
+        "tracking": _resolve_tracking(spec.tracking, namespace),
         "seed": spec.seed,
     }
     own = (
@@ -119,6 +121,14 @@ def resolve_run(
         else _fine_tuning(resource, models)
     )
     return Run.model_validate(shared | own)
+
+
+def _resolve_tracking(tracking: Tracking, namespace: str) -> Tracking:
+    mlflow = tracking.mlflow
+    if mlflow is None or mlflow.experiment is not None:
+        return tracking
+    named = mlflow.model_copy(update={"experiment": namespace})
+    return tracking.model_copy(update={"mlflow": named})
 
 
 def _decided(value: int | str, decision: int | None) -> int | None:

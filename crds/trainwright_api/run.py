@@ -20,6 +20,7 @@ from trainwright_api.data import (
     Validation,
 )
 from trainwright_api.resources import Adapter, SFTLoss
+from trainwright_api.tracking import Tracking
 from trainwright_api.training import (
     ActivationCheckpointing,
     Budget,
@@ -140,6 +141,7 @@ class Run(Model):
     workers: RunWorkers
     checkpoints: RunCheckpoints
     output: RunOutput
+    tracking: Tracking = Field(default_factory=Tracking)  # with every default filled in
     seed: int
 
     @property

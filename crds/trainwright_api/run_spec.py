@@ -9,6 +9,7 @@ from pydantic import Field
 
 from trainwright_api.base import Model, Rule, expects, immutable
 from trainwright_api.checkpoints import Checkpoints
+from trainwright_api.tracking import Tracking
 from trainwright_api.training import (
     ActivationCheckpointing,
     Batch,
@@ -136,6 +137,7 @@ class RunSpec(Model):
             "activationCheckpointing",
             "workers",
             "output",
+            "tracking",
             "seed",
         ),
     )
@@ -167,6 +169,10 @@ class RunSpec(Model):
         description="Where checkpoints go and which are kept. No default."
     )
     output: Output = Field(default_factory=Output, description="Where the finished model goes.")
+    tracking: Tracking = Field(
+        default_factory=Tracking,
+        description="Trackers of experiments, beside the TensorBoard files that every run writes to its store.",
+    )
     recovery: Recovery = Field(
         default_factory=Recovery, description="What happens when an attempt fails."
     )

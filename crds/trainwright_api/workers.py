@@ -32,7 +32,8 @@ class EnvironmentVariable(Model):
             got="self.name",
         ),
         expects(
-            "!(self.name in ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'HF_TOKEN'])",
+            "!(self.name in ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'HF_TOKEN',"
+            " 'WANDB_API_KEY', 'MLFLOW_TRACKING_USERNAME', 'MLFLOW_TRACKING_PASSWORD', 'MLFLOW_TRACKING_TOKEN'])",
             "no credentials in a spec, which many can read; put it into a Secret and name that in"
             " credentialsSecret",
             at=".name",

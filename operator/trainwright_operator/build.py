@@ -183,7 +183,8 @@ def _build_environment(resource: Resource, settings: Settings) -> list[Template]
 
 def find_secrets(run: Run) -> list[str]:
     """Return the credential Secrets that the run names, sorted."""
-    return sorted({loc.credentials_secret for loc in _locations(run) if loc.credentials_secret})
+    of_stores = {loc.credentials_secret for loc in _locations(run) if loc.credentials_secret}
+    return sorted(of_stores.union(run.tracking.secrets))
 
 
 def find_claims(run: Run) -> list[str]:

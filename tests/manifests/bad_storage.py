@@ -22,6 +22,10 @@ def _variable(name: str, variable: str, says: str) -> Bad:
     return Bad(name, RUN, changes, f"spec.{_ENV}[0].name", f"got {variable}, {says}")
 
 
+def _tracker(name: str, tracker: str, fields: dict[str, object], at: str, says: str) -> Bad:
+    return Bad(name, JOB, {f"tracking.{tracker}": fields}, f"spec.tracking.{tracker}{at}", says)
+
+
 def _toleration(name: str, toleration: dict[str, object], path: str, says: str) -> Bad:
     changes = {"workers.tolerations": [toleration]}
     return Bad(name, RUN, changes, f"spec.workers.tolerations[0].{path}", says)
@@ -285,6 +289,56 @@ BAD_STORAGE = (
         "a rank by hand", "WORLD_SIZE", "expected a name that the platform does not set itself"
     ),
     _variable("a secret in the open", "HF_TOKEN", "expected no credentials in a spec"),
+    _variable("a key of W&B in the open", "WANDB_API_KEY", "expected no credentials in a spec"),
+    _tracker(
+        "MLflow without a scheme",
+        "mlflow",
+        {"trackingUri": "mlflow:5000"},
+        ".trackingUri",
+        "expected a URL such as https://mlflow.tracking:5000",
+    ),
+    _tracker(
+        "a password in MLflow's address",
+        "mlflow",
+        {"trackingUri": "https://me:secret@mlflow:5000"},
+        ".trackingUri",
+        "got something else in trackingUri, expected a URL such as https://mlflow.tracking:5000 without user",
+    ),
+    _tracker(
+        "MLflow's Secret of another namespace",
+        "mlflow",
+        {"trackingUri": "http://mlflow", "credentialsSecret": "team/mlflow"},
+        ".credentialsSecret",
+        "got team/mlflow, expected the name of a Secret in the run's namespace",
+    ),
+    _tracker(
+        "W&B online without a key",
+        "wandb",
+        {"project": "lab"},
+        ".mode",
+        "got Online without credentialsSecret, expected credentialsSecret with it",
+    ),
+    _tracker(
+        "a project with a slash",
+        "wandb",
+        {"project": "team/lab", "mode": "Offline"},
+        ".project",
+        "got team/lab, expected letters, digits, _, . and -; rename the project",
+    ),
+    _tracker(
+        "an entity with a space",
+        "wandb",
+        {"project": "lab", "entity": "my team", "mode": "Offline"},
+        ".entity",
+        "got my team, expected the name of a user or team",
+    ),
+    _tracker(
+        "a server of W&B with a path",
+        "wandb",
+        {"project": "lab", "baseUrl": "wandb.example", "mode": "Offline"},
+        ".baseUrl",
+        "got something else in baseUrl, expected a URL such as https://wandb.example",
+    ),
     _toleration(
         "an operator in lower case",
         {"key": "a", "operator": "exists"},

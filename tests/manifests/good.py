@@ -155,6 +155,29 @@ GOOD = (
             "ttlSecondsAfterFinished": 0,
         },
     ),
+    Good(
+        "MLflow in the open", RUN, {"tracking": {"mlflow": {"trackingUri": "http://mlflow:5000"}}}
+    ),
+    Good(
+        "all trackers, with their credentials",
+        JOB,
+        {
+            "tracking": {
+                "mlflow": {
+                    "trackingUri": "https://mlflow.example/team/",
+                    "experiment": "chat models",
+                    "credentialsSecret": "mlflow",
+                },
+                "wandb": {
+                    "project": "chat_1.0",
+                    "entity": "team",
+                    "baseUrl": "https://wandb.example",
+                    "credentialsSecret": "wandb",
+                },
+            }
+        },
+    ),
+    Good("W&B offline", RUN, {"tracking": {"wandb": {"project": "lab", "mode": "Offline"}}}),
     Good("a name of 50 characters", RUN, {"metadata.name": "a" * 50}),
     Good("nothing said, as null", RUN, {"optimizer": None, "data.validation": None, "seed": None}),
 )

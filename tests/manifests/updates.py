@@ -39,6 +39,13 @@ UPDATES = (
         "spec.workers",
     ),
     Update("output", RUN, {}, {"output": {"sampleTokens": 9}}, "spec.output"),
+    Update(
+        "tracking",
+        RUN,
+        {},
+        {"tracking": {"mlflow": {"trackingUri": "http://mlflow"}}},
+        "spec.tracking",
+    ),
     Update("seed", RUN, {}, {"seed": 7}, "spec.seed"),
     Update("model", RUN, {}, {"model.architecture": "gpt2"}, "spec.model"),
     Update(

@@ -10,6 +10,7 @@ _API = "crds/trainwright_api"
 _PLANNER = "operator/trainwright_planner"
 OPERATOR_LOCK = PROJECT / "requirements" / "operator.lock"
 TRAINER_LOCK = PROJECT / "requirements" / "trainer.lock"
+TRACKERS_LOCK = PROJECT / "requirements" / "trackers.lock"  # the trainer's and its trackers'
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ TRAINER = ImageSpec(
     name="trainer",
     repository="trainwright-trainer",
     dockerfile=PROJECT / "trainer_image" / "Dockerfile",
-    sources=(TRAINER_LOCK, *_TRAINER_CODE),
+    sources=(TRAINER_LOCK, TRACKERS_LOCK, *_TRAINER_CODE),
     usually_seconds=300,
     keeps_layers=False,  # 5 GB of layers written twice cost more than they save
 )

@@ -27,6 +27,7 @@ from trainwright_trainer.models import load_config, measure_run
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import Store, open_store
+from trainwright_trainer.tracking import check_trackers
 
 STATES = ("parameters", "gradients", "optimizer")  # terms of the plan that are exact, not estimated
 
@@ -104,6 +105,7 @@ def _check_access(run: Run, settings: Settings, store: Store, output_store: Stor
     store.check_writable()
     output_store.check_writable()
     check_sources(run, settings)
+    check_trackers(run, settings)
 
 
 def decide_plan(

@@ -82,6 +82,11 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
+def tell_libraries(variables: Mapping[str, str]) -> None:
+    """Set variables that libraries read, in this process only."""
+    os.environ.update(variables)
+
+
 def build_rank_environment(
     settings: Settings,
     *,
@@ -93,6 +98,11 @@ def build_rank_environment(
 ) -> dict[str, str]:
     """Return the environment of one rank's process: this process' own, its place, its device (cpu or cuda)."""
     return {
+        # What a user says about trackers' clients goes before this: a server that is gone is found out soon.
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "WANDB_ERROR_REPORTING": "false",
         **os.environ,
         "TRAINWRIGHT_RANK": str(rank),
         "TRAINWRIGHT_LOCAL_RANK": str(local_rank),

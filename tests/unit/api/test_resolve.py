@@ -148,3 +148,17 @@ def test_a_reference_that_is_not_there_yet_is_named(
         resolve(kind, changes)
     assert caught.value.path == path
     assert str(caught.value).startswith(f"{path}: got TrainingRun/first, expected a run that")
+
+
+@pytest.mark.parametrize("kind", [RUN, JOB])
+def test_trackers_are_as_given_and_the_experiment_is_the_namespace(kind: Kind) -> None:
+    mlflow = {"trackingUri": "http://mlflow", "credentialsSecret": "a"}
+    wandb = {"project": "lab", "credentialsSecret": "b"}
+    changes = {"metadata.namespace": "team", "tracking": {"mlflow": mlflow, "wandb": wandb}}
+    tracking = resolve(kind, changes).tracking
+    assert tracking.mlflow is not None
+    assert tracking.mlflow.experiment == "team"
+    assert tracking.secrets == ["a", "b"]
+    named = resolve(kind, {"tracking.mlflow": {**mlflow, "experiment": "mine"}}).tracking
+    assert named.mlflow is not None
+    assert named.mlflow.experiment == "mine"

@@ -117,3 +117,14 @@ def test_a_plain_prometheus_finds_the_pods_unless_the_operator_is_told_otherwise
     }
     silent = replace(SETTINGS, scrape_annotations=False)
     assert "annotations" not in build_pod_template(*resolved(), silent)["metadata"]
+
+
+def test_secrets_of_trackers_are_mounted_and_said_nowhere_else() -> None:
+    mlflow = {"trackingUri": "http://mlflow", "credentialsSecret": "mlflow"}
+    wandb = {"project": "lab", "credentialsSecret": "wandb"}
+    template = build_pod_template(*resolved(tracking={"mlflow": mlflow, "wandb": wandb}), SETTINGS)
+    sources = [v["secret"]["secretName"] for v in template["spec"]["volumes"] if "secret" in v]
+    assert {"mlflow", "wandb"} <= set(sources)
+    mounts = {mount["mountPath"] for mount in container(template)["volumeMounts"]}
+    assert "/var/run/trainwright/credentials/wandb" in mounts
+    assert "secretKeyRef" not in str(template)

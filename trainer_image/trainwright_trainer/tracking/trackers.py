@@ -63,4 +63,12 @@ def build_sinks(run: Run, beginning: Beginning) -> list[Sink]:
     from trainwright_trainer.tracking.tensorboard_files import TensorBoardFiles
 
     sinks: list[Sink] = [TensorBoardFiles(beginning)]
+    if run.tracking.mlflow is not None:
+        from trainwright_trainer.tracking.mlflow_runs import MLflowRuns
+
+        sinks.append(MLflowRuns(beginning, run.tracking.mlflow))
+    if run.tracking.wandb is not None:
+        from trainwright_trainer.tracking.wandb_runs import WandbRuns
+
+        sinks.append(WandbRuns(beginning, run.tracking.wandb))
     return sinks

@@ -176,6 +176,8 @@ def _build_environment(resource: Resource, settings: Settings) -> list[Template]
     ]
     if settings.s3_endpoint:
         environment.append({"name": names.SECRET_ENDPOINT_URL, "value": settings.s3_endpoint})
+    if settings.otlp_endpoint:
+        environment.append({"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": settings.otlp_endpoint})
     own = [variable.to_manifest() for variable in resource.spec.workers.env]
     taken = {variable["name"] for variable in own}
     return [variable for variable in environment if variable["name"] not in taken] + own

@@ -12,6 +12,7 @@ from typing import Any
 
 import kopf
 from trainwright_api import names
+from trainwright_api.otlp import NOT_INSTALLED, OtlpExport
 
 from trainwright_operator.cluster import ClusterClient
 from trainwright_operator.health import serve_health
@@ -35,6 +36,8 @@ class Operator:
     def __init__(self, settings: Settings, version: str) -> None:
         self.settings = settings
         self.metrics = OperatorMetrics(version)
+        self._version = version
+        self._otlp: OtlpExport | None = None
         self.world = World()
         self._last_beat = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
@@ -65,10 +68,29 @@ class Operator:
         self._server = serve_health(
             self.settings.metrics_port, self.metrics.render, self.is_alive, self.is_ready
         )
+        self.start_otlp()
         logger.info("operator started, %s", self.settings.namespaces or "all namespaces")
+
+    def start_otlp(self) -> None:
+        """Send metrics by OTLP, too, if an endpoint is set."""
+        if not self.settings.exports_otlp:
+            return
+        resource = {"service.name": "trainwright-operator", "service.version": self._version}
+        try:
+            self._otlp = OtlpExport(
+                self.metrics.collect, resource, self.settings.otlp_interval_seconds
+            )
+        except ImportError:
+            logger.warning(NOT_INSTALLED)
+
+    def close_otlp(self) -> None:
+        """Send the last values."""
+        if self._otlp is not None:
+            self._otlp.close()
 
     async def stop(self, **_: Any) -> None:
         """End the background tasks."""
+        await asyncio.to_thread(self.close_otlp)
         for task in self._tasks:
             task.cancel()
         self._server.shutdown()

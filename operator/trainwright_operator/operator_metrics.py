@@ -5,6 +5,7 @@ from collections import Counter as Count
 from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric
 from trainwright_api import metrics as m
 
 from trainwright_operator.accounting import Holding
@@ -89,6 +90,11 @@ class OperatorMetrics:
     def sweep_age_seconds(self) -> float:
         """Time since the last complete sweep."""
         return time.monotonic() - self._swept_at
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics as they are now."""
+        self._sweep_age.set(self.sweep_age_seconds)
+        return self.registry.collect()
 
     def render(self) -> bytes:
         """Return the exposition text."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainwright_api import otlp
 from trainwright_api.utilization import DEFAULT_MINIMUM_PERCENT, DEFAULT_MINUTES
 
 
@@ -27,6 +28,12 @@ class Settings:
     """Names of Secrets for pulling it."""
     s3_endpoint: str | None = None
     """Endpoint of s3:// addresses that name none; None: AWS."""
+    otlp_endpoint: str | None = None
+    """URL of an OTLP/HTTP receiver of metrics, for trainers, too (OTEL_EXPORTER_OTLP_ENDPOINT); None: none."""
+    exports_otlp: bool = False
+    """Whether the operator sends its own metrics by OTLP."""
+    otlp_interval_seconds: float = otlp.DEFAULT_INTERVAL_SECONDS
+    """Time between two exports (OTEL_METRIC_EXPORT_INTERVAL)."""
     pod_defaults: dict[str, Any] = field(default_factory=dict)
     """Fields of a pod template merged into every trainer pod before the run's podOverrides."""
     prices: dict[str, float] = field(default_factory=dict)
@@ -73,6 +80,9 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         ),
         trainer_image_pull_secrets=read.names("TRAINER_IMAGE_PULL_SECRETS"),
         s3_endpoint=read.text("S3_ENDPOINT") or None,
+        otlp_endpoint=environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
+        exports_otlp=otlp.reads_endpoint(environment),
+        otlp_interval_seconds=otlp.read_interval_seconds(environment),
         pod_defaults=read.json_object("POD_DEFAULTS"),
         prices={name: float(price) for name, price in read.json_object("PRICES").items()},
         scrape_annotations=read.flag("SCRAPE_ANNOTATIONS", defaults.scrape_annotations),

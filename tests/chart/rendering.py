@@ -31,6 +31,7 @@ EVERYTHING: Values = {
     "watchNamespaces": ["team-a", "on"],
     "prices": {"nvidia.com/gpu": 2.5, "cpu": 1000000},
     "utilization": {"minimumPercent": 12.5, "minutes": 90},
+    "otlpEndpoint": "http://collector:4318",
     "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
     "serviceAccount": {"annotations": {"a": "b"}},
     "podAnnotations": {"a": "b"},

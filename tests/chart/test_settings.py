@@ -5,6 +5,10 @@ from trainwright_operator.settings import Settings, read_settings
 from tests.chart.rendering import EVERYTHING, render
 
 FOR_EXTRA_ENV = {
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    "OTEL_METRICS_EXPORTER",
+    "OTEL_METRIC_EXPORT_INTERVAL",
+    "OTEL_SDK_DISABLED",
     "TRAINWRIGHT_API_THREADS",
     "TRAINWRIGHT_COLLECT_SECONDS",
     "TRAINWRIGHT_FAILED_GRACE_SECONDS",
@@ -36,7 +40,8 @@ def names_that_the_operator_reads() -> set[str]:
 
 def own_environment(values: dict[str, object]) -> dict[str, str]:
     environment = render(values).environment()
-    return {name: value for name, value in environment.items() if name.startswith("TRAINWRIGHT_")}
+    ours = ("TRAINWRIGHT_", "OTEL_")
+    return {name: value for name, value in environment.items() if name.startswith(ours)}
 
 
 def test_every_setting_of_the_operator_is_a_value_of_the_chart_and_no_other_exists() -> None:
@@ -49,6 +54,8 @@ def test_values_arrive_in_the_operator_as_they_were_written() -> None:
         trainer_image="localhost/trainwright-trainer:0.1.0",
         trainer_image_pull_secrets=("pull-a", "pull-b"),
         s3_endpoint="http://minio.storage:9000",
+        otlp_endpoint="http://collector:4318",
+        exports_otlp=True,
         pod_defaults={"spec": {"hostIPC": True}},
         prices={"nvidia.com/gpu": 2.5, "cpu": 1000000},
         grafana_url="https://grafana.example/",

@@ -278,3 +278,13 @@ def test_names_follow_the_overrides() -> None:
     renamed = render({"nameOverride": "tw"}).only("Deployment")["metadata"]
     assert renamed["name"] == "tw"  # the release's name says it already
     assert renamed["labels"]["app.kubernetes.io/name"] == "tw"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [("http://collector:4318", 4318), ("https://otlp.example/in", 443), ("http://c1", 80)],
+)
+def test_a_closed_operator_reaches_its_otlp_receiver(endpoint: str, port: int) -> None:
+    values = {"networkPolicies": {"operator": True}, "otlpEndpoint": endpoint}
+    egress = render(values).only("NetworkPolicy")["spec"]["egress"]
+    assert egress[-1] == {"ports": [{"port": port}]}

@@ -252,6 +252,12 @@ class ChartValues(Values):
     utilization: Utilization = Field(
         Utilization(), description="Use of the devices that is expected of a run."
     )
+    otlp_endpoint: str = Field(
+        "",
+        description="Base URL of an OTLP/HTTP receiver, such as http://collector.monitoring:4318, to which "
+        "operator and trainers send their metrics; empty: none.",
+        pattern="^(https?://.+)?$",
+    )
     log_level: LogLevel = Field("INFO", description="Least severe lines that the operator logs.")
     extra_env: list[Kubernetes] = Field(
         [], description="More environment of the operator, as in a container's `env`."

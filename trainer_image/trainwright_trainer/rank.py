@@ -62,6 +62,7 @@ def main() -> int:
     write_outcome(outcome_file(settings.scratch_folder, settings.rank), message)
     # After it: a tracker that does not answer must not cost the run its last words.
     trainer.trackers.close(message.outcome, message.step or 0, message.model)
+    trainer.reporter.close_otlp()
     return EXIT_CODES[message.outcome, message.cause == Cause.USER_ERROR]
 
 

@@ -9,14 +9,16 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
 from trainwright_api import metrics as m
 from trainwright_api.history import MAXIMUM_ROWS, HistoryRow, dump_rows, thin_rows
+from trainwright_api.otlp import NOT_INSTALLED, OtlpExport
 from trainwright_api.report import RunReport
 from trainwright_api.run import Run
 from trainwright_api.status import CheckpointRecord, ModelStatus, Plan, Progress
@@ -54,6 +56,7 @@ class Reporter:
         self._heartbeats = Heartbeats(settings.scratch_folder, settings.rank)
         self._closed = threading.Event()
         self._server: ThreadingHTTPServer | None = None
+        self._otlp: OtlpExport | None = None
         self._peak_flops: float | None = None
         self.metrics = MetricSet()
         self._host = HostMonitor(run)
@@ -73,6 +76,28 @@ class Reporter:
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, name="report", daemon=True).start()
         threading.Thread(target=self._sample, name="host-monitor", daemon=True).start()
+        if self._settings.exports_otlp:
+            self._start_otlp()
+
+    def _start_otlp(self) -> None:
+        run, settings = self._run, self._settings
+        resource = {
+            "service.name": "trainwright-trainer",
+            "service.namespace": run.namespace,
+            "service.instance.id": settings.pod_name or f"{run.name}-{settings.node_rank}",
+            "trainwright.run": run.name,
+            "trainwright.kind": run.kind,
+            "trainwright.attempt": str(run.attempt),
+            "k8s.namespace.name": run.namespace,
+            "k8s.pod.name": settings.pod_name or "",
+            "k8s.node.name": settings.node_name or "",
+        }
+        known = {name: value for name, value in resource.items() if value}
+        try:
+            self._otlp = OtlpExport(self.collect_metrics, known, settings.otlp_interval_seconds)
+        except ImportError:
+            logger.warning(NOT_INSTALLED)
+            self.warn([NOT_INSTALLED])
 
     def close(self) -> None:
         """Stop serving."""
@@ -80,6 +105,11 @@ class Reporter:
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
+
+    def close_otlp(self) -> None:
+        """Send the last metrics by OTLP; waits a moment only."""
+        if self._otlp is not None:
+            self._otlp.close()
 
     @property
     def report(self) -> RunReport:
@@ -259,11 +289,19 @@ class Reporter:
             own = self._host.summarize(self._nvml, self._first_rank, ratio)
             self._update(hardware=self.exchange.share(own))
 
+    def collect_metrics(self) -> Iterable[Metric]:
+        """Return the metrics as they are now."""
+        self._age_heartbeats()
+        return self.metrics.registry.collect()
+
     def render_metrics(self) -> bytes:
         """Return the exposition text."""
+        self._age_heartbeats()
+        return generate_latest(self.metrics.registry)
+
+    def _age_heartbeats(self) -> None:
         for rank, age in self._heartbeats.read_ages().items():
             self.metrics.of(m.HEARTBEAT_AGE, rank=str(rank)).set(age)
-        return generate_latest(self.metrics.registry)
 
 
 def _handler(reporter: Reporter) -> type[BaseHTTPRequestHandler]:

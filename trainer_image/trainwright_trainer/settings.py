@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainwright_api import names
+from trainwright_api import names, otlp
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,10 @@ class Settings:
     """Processes in all; set by the launcher."""
     visible_devices: str = ""
     """GPUs that a device plugin gave this pod (NVIDIA_VISIBLE_DEVICES); empty where none did."""
+    exports_otlp: bool = False
+    """Whether metrics are sent by OTLP (OTEL_EXPORTER_OTLP_ENDPOINT)."""
+    otlp_interval_seconds: float = otlp.DEFAULT_INTERVAL_SECONDS
+    """Time between two exports (OTEL_METRIC_EXPORT_INTERVAL)."""
     num_threads: int | None = None
     """Threads of a rank's computations (OMP_NUM_THREADS); None: the launcher divides the cores."""
 
@@ -78,6 +82,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         local_rank=int(environment.get("TRAINWRIGHT_LOCAL_RANK", 0)),
         world_size=int(environment.get("TRAINWRIGHT_WORLD_SIZE", 1)),
         visible_devices=environment.get("NVIDIA_VISIBLE_DEVICES", ""),
+        exports_otlp=otlp.reads_endpoint(environment),
+        otlp_interval_seconds=otlp.read_interval_seconds(environment),
         num_threads=int(threads) if threads else None,
     )
 

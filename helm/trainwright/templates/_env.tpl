@@ -38,6 +38,10 @@
   value: {{ .Values.utilization.minimumPercent | quote }}
 - name: TRAINWRIGHT_UNDERUTILIZED_MINUTES
   value: {{ .Values.utilization.minutes | quote }}
+{{- with .Values.otlpEndpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
 {{- with .Values.watchNamespaces }}
 - name: TRAINWRIGHT_NAMESPACES
   value: {{ join "," . | quote }}

@@ -128,3 +128,13 @@ def test_secrets_of_trackers_are_mounted_and_said_nowhere_else() -> None:
     mounts = {mount["mountPath"] for mount in container(template)["volumeMounts"]}
     assert "/var/run/trainwright/credentials/wandb" in mounts
     assert "secretKeyRef" not in str(template)
+
+
+def test_trainers_send_metrics_where_the_operator_does_unless_the_run_says_otherwise() -> None:
+    settings = replace(SETTINGS, otlp_endpoint="http://collector:4318")
+    ours = {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}
+    assert ours in container(build_pod_template(*resolved(), settings))["env"]
+    theirs = {**ours, "value": "http://mine:4318"}
+    workers = {"nodes": 2, "accelerator": "None", "env": [theirs]}
+    environment = container(build_pod_template(*resolved(workers=workers), settings))["env"]
+    assert [entry for entry in environment if entry["name"] == ours["name"]] == [theirs]

@@ -73,7 +73,8 @@ def test_every_panel_of_a_run_on_cpus_has_data(
 
 def check_reports(world: World, place: Place, folder: Path) -> None:
     """The page of the live run has its curves (from its pod), the comparison those of both."""
-    environment = os.environ | world.cluster.environment()
+    # Wide enough for the test's long namespace: a table without a terminal has 120 columns.
+    environment = os.environ | world.cluster.environment() | {"COLUMNS": "240"}
 
     def write(name: str, *arguments: str) -> str:
         page = folder / name

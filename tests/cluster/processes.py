@@ -36,7 +36,8 @@ class Process:
     def is_alive(self) -> bool:
         """Whether this very process still runs (one that has ended unreaped does not)."""
         _reap(self.pid)
-        return read_start_time(self.pid) == self.start_time
+        # 0: it had ended before its start time was read.
+        return self.start_time != 0 and read_start_time(self.pid) == self.start_time
 
     def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
         """The end of its log."""

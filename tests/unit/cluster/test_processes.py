@@ -44,6 +44,10 @@ def test_process_that_ends_is_named_with_the_end_of_its_log(mark: str, tmp_path:
     assert "\n50\n" not in said
 
 
+def test_process_that_ended_before_it_was_looked_at_is_not_alive(tmp_path: Path) -> None:
+    assert not Process("part", 2**22 + 1, read_start_time(2**22 + 1), str(tmp_path)).is_alive()
+
+
 def test_condition_that_stays_false_is_named_with_the_deadline(mark: str, tmp_path: Path) -> None:
     process = start(mark, tmp_path, "echo busy; exec sleep 60")
     wait_until("it has said so", lambda: "busy" in process.log_tail(), DEADLINE)

@@ -16,6 +16,7 @@ from trainwright_cli.report.page import RunRecord, build_page
 from tests.browser.browser import Browser, find_browser, open_browser
 from tests.terminals.runs import a_status, an_attempt
 from tests.unit.cli.manifests import a_training_run
+from tools.machine import is_ci
 
 NOW = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
 WIDTHS = (1280, 400)
@@ -68,7 +69,8 @@ def a_record(name: str, wave: float = 0.0, **spec: Any) -> RunRecord:
 def browser() -> Iterator[Browser]:
     program = find_browser()
     if program is None:
-        pytest.skip("no browser here; Debian: apt-get install chromium-headless-shell")
+        missing = "no browser here; Debian: apt-get install chromium-headless-shell"
+        pytest.fail(missing) if is_ci() else pytest.skip(missing)
     with open_browser(program) as browser:
         yield browser
 

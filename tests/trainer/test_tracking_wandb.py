@@ -1,6 +1,9 @@
 """W&B offline: what a run leaves in its store is W&B's own record of it, ready for `wandb sync`."""
 
+import re
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,20 @@ def read_records(path: Path) -> list[Record]:
     return records
 
 
+def list_syncable(folder: Path) -> set[str]:
+    """What `wandb sync attempt-*/offline-run-*` in this folder would send."""
+    command = [Path(sys.executable).parent / "wandb", "sync", "--dry-run"]
+    done = subprocess.run(
+        [*command, *folder.glob("attempt-*/offline-run-*")],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return set(re.findall(r"attempt-\S+\.wandb", done.stdout + done.stderr))
+
+
 def history(records: list[Record]) -> list[dict[str, Any]]:
     rows = []
     for record in records:
@@ -58,6 +75,8 @@ def test_attempts_leave_files_of_one_run_in_the_store(tmp_path: Path) -> None:
     first, second = sorted((tmp_path / "store" / "wandb").rglob("*.wandb"))
     assert first.name == second.name == "run-uid-1.wandb"
     assert first.parent.name.startswith("offline-run-")
+    folder = tmp_path / "store" / "wandb"
+    assert list_syncable(folder) == {str(path.relative_to(folder)) for path in (first, second)}
     records = read_records(first)
     assert history(records) == [{"step": 1, "train/loss": 1}, {"step": 2, "train/loss": 2}]
     assert [row["step"] for row in history(read_records(second))] == [2, 3]

@@ -37,6 +37,8 @@ class TerminationMessage(Model):
     message: str = ""
     step: int | None = None
     checkpoint: CheckpointRecord | None = None
+    # Steps of all checkpoints that are left in the store; None where the rank did not look.
+    checkpoint_steps: list[int] | None = None
     rank: int | None = None
     node: str | None = None
     exit_code: int | None = None

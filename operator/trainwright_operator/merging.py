@@ -42,14 +42,20 @@ def merge_termination(status: RunStatus, told: TerminationMessage) -> RunStatus:
         changes["progress"] = printable_progress(told.progress)
     if told.model is not None:
         changes["model"] = told.model
-    checkpoints = status.checkpoints or CheckpointsStatus()
-    newest = checkpoints.latest
-    if told.checkpoint is not None and (newest is None or told.checkpoint.step > newest.step):
-        items = [told.checkpoint, *checkpoints.items][:MAXIMUM_CHECKPOINTS_KEPT]
-        changes["checkpoints"] = checkpoints.model_copy(
-            update={"latest": told.checkpoint, "items": items}
-        )
+    if told.checkpoint is not None:
+        changes["checkpoints"] = _merge_checkpoints(status, told.checkpoint, told.checkpoint_steps)
     return status.model_copy(update=changes)
+
+
+def _merge_checkpoints(
+    status: RunStatus, last: CheckpointRecord, steps_left: list[int] | None
+) -> CheckpointsStatus:
+    """Return the checkpoints with the last one, without those that the trainer has deleted since its report."""
+    known = status.checkpoints or CheckpointsStatus()
+    if known.latest is None or last.step > known.latest.step:
+        known = known.model_copy(update={"latest": last, "items": [last, *known.items]})
+    items = [item for item in known.items if steps_left is None or item.step in steps_left]
+    return known.model_copy(update={"items": items[:MAXIMUM_CHECKPOINTS_KEPT]})
 
 
 def tell_of_checkpoint(old: RunStatus, new: RunStatus) -> Notice | None:

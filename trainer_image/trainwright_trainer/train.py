@@ -35,6 +35,8 @@ from trainwright_trainer.tracking import Trackers
 from trainwright_trainer.tracking.sink import Beginning
 from trainwright_trainer.validation import measure_validation_loss
 
+MOST_STEPS_TOLD = 20  # of checkpoints, in a message of a few kB
+
 logger = logging.getLogger(__name__)
 
 
@@ -271,6 +273,8 @@ class Trainer:
             message=text[:2000],
             step=self.state.step,
             checkpoint=report.checkpoints[0] if report.checkpoints else None,
+            checkpoint_steps=[record.step for record in report.checkpoints[:MOST_STEPS_TOLD]]
+            or None,
             rank=self.settings.rank,
             node=self.settings.node_name,
             resumed_from_step=report.resumed_from_step,

@@ -1,7 +1,7 @@
 """The address of a run's dashboard in Grafana, for its status; pure.
 
-A status field and not an annotation: what the operator knows goes into the status, which it may write
-anyway; metadata is the user's, and a right to patch it would reach labels and owners too.
+A status field and not an annotation: what the operator knows goes into the status, metadata is the
+user's.
 """
 
 from datetime import datetime, timedelta

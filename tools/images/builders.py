@@ -161,6 +161,9 @@ def empty_private_store_if_large(builder: Builder) -> None:
     settings = builder.environment.get("CONTAINERS_STORAGE_CONF")
     if not settings:
         return
-    used = run(["du", "-sxk", str(Path(settings).parent / "graph")], {})
+    layers = Path(settings).parent / "graph"
+    if not layers.exists():  # nothing has been built yet
+        return
+    used = run(["du", "-sxk", str(layers)], {})
     if int(used.split()[0]) > _LARGE_STORE_KIB:
         builder.run("rmi", "--all", "--force")

@@ -107,6 +107,8 @@ def sample(annotation: Any) -> Any:
         return [value] if get_origin(annotation) is list else value
     if get_origin(annotation) is dict:
         return {"key": sample(get_args(annotation)[1])}
+    if get_origin(annotation) is list:
+        return [sample(get_args(annotation)[0])]
     kind = next(leaf for leaf in leaves(annotation) if leaf is not type(None))
     if issubclass(kind, bool):
         return True

@@ -70,6 +70,7 @@ OTHER_VALUES: dict[str, Any] = {
     "extraEnv": [{"name": "OTHER", "value": "1"}],
     "tolerations": [{"operator": "Exists"}],
     "grafana.url": "https://other",
+    "otlpEndpoint": "https://other",
     "monitoring.dashboards.kind": "GrafanaDashboard",
     # Of the other kind only: test_switches has them.
     "monitoring.dashboards.instanceSelector": None,

@@ -60,6 +60,11 @@ def say_all(reporter: Reporter, settings: Settings) -> None:
     reporter.set_checkpoints([CheckpointRecord.model_validate(record)], None, num_failed=0)
     for part in ("stall", "save"):
         reporter.metrics.of(m.CHECKPOINT_SECONDS, part=part).observe(1)
+    gauges = (m.LOSS_SCALE, m.TRAINED_TOKEN_RATIO, m.PACKING_UTILIZATION, m.CPU_UTILIZATION)
+    for gauge in gauges:
+        reporter.metrics.of(gauge).set(1)
+    for tracker in ("tensorboard", "mlflow", "wandb"):
+        reporter.metrics.of(m.TRACKER_DROPPED_POINTS, tracker=tracker).inc()
     for rank in range(RANKS):
         Heartbeats(settings.scratch_folder, rank).beat()
     for state in ("allocated", "reserved", "peak"):

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.apiserver.kinds import Kinds, install_definitions
+from tests.apiserver.operator_process import OperatorProcess
+from tests.apiserver.played_cluster import PlayedCluster
 from tests.cluster import Cluster, ClusterSpec
 from tests.cluster.kubeflow import pytorch_job_definition
 
@@ -41,3 +43,12 @@ def operator_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster
         ours = sorted(DEFINITIONS.glob("trainwright.dev_*.yaml"))
         install_definitions(cluster, [*ours, definition])
         yield cluster
+
+
+@pytest.fixture
+def place(
+    operator_plane: Cluster, operator: OperatorProcess, request: pytest.FixtureRequest
+) -> Iterator[PlayedCluster]:
+    """A namespace of the test's own; each module says how its `operator` lives."""
+    with PlayedCluster.named(operator_plane, request.node.name) as played:
+        yield played

@@ -34,14 +34,6 @@ def operator(operator_plane: Cluster) -> Iterator[OperatorProcess]:
         yield process
 
 
-@pytest.fixture
-def place(
-    operator_plane: Cluster, operator: OperatorProcess, request: pytest.FixtureRequest
-) -> Iterator[PlayedCluster]:
-    with PlayedCluster.named(operator_plane, request.node.name) as played:
-        yield played
-
-
 def succeed(place: PlayedCluster, pods: list[str]) -> None:
     for pod in reversed(pods):
         place.end_pod(pod, 0, reason="Completed", words=SUCCEEDED)

@@ -41,14 +41,6 @@ def no_other_operator(shared_operator: OperatorProcess) -> None:
     shared_operator.kill()
 
 
-@pytest.fixture
-def place(
-    operator_plane: Cluster, operator: OperatorProcess, request: pytest.FixtureRequest
-) -> Iterator[PlayedCluster]:
-    with PlayedCluster.named(operator_plane, request.node.name) as played:
-        yield played
-
-
 def kill_without(operator: OperatorProcess, cluster: Cluster, *rights: tuple[str, str]) -> None:
     """Kill it once it has been refused what it has no right to, then start it with all rights."""
     resource, verb = rights[0]

@@ -49,7 +49,8 @@ class ContainerEnd:
 class PodFacts:
     """One pod of an attempt.
 
-    `is_gone`: it was seen before and does not exist any more. `failure_seen_at`: when the operator
+    `is_gone`: it was seen before and does not exist any more. `missed_since`: when it was first not
+    found, while no watch has told of its end yet. `failure_seen_at`: when the operator
     first saw that it had failed, by its own clock; nodes' clocks may differ. `deleted_at` is the end
     of the grace that its deletion leaves it, as everywhere in Kubernetes.
     """
@@ -73,6 +74,7 @@ class PodFacts:
     unschedulable: str | None
     disruption: str | None
     failure_seen_at: datetime | None = None
+    missed_since: datetime | None = None
 
     @property
     def is_live(self) -> bool:

@@ -15,8 +15,13 @@ CHECKPOINT_NOTICE_EVERY = timedelta(minutes=5)
 
 
 def merge_report(status: RunStatus, report: RunReport | None) -> RunStatus:
-    """Return the status with what the trainer last reported; reports of older attempts do not count."""
+    """Return the status with what the trainer last reported.
+
+    Only the attempt that runs counts: the last words of one that is over tell more than its report.
+    """
     if report is None or report.attempt != status.attempt:
+        return status
+    if status.attempts and status.attempts[-1].ended_at is not None:
         return status
     changes: dict[str, Any] = {"progress": printable_progress(report.progress)}
     if report.hardware is not None:

@@ -133,7 +133,7 @@ class Reconciler:
         if not await self._report(key, raw, resource, decision):
             return None
         await self._tell(raw, decision, now)
-        await self._delete(key, raw, decision)
+        await self._delete(key, raw, decision, now)
         if decision.suspend_run:
             await self._calls.suspend_run(raw)
         if decision.again_seconds is not None:
@@ -232,12 +232,15 @@ class Reconciler:
             if attempt.ended_at and attempt.number not in before:
                 self._metrics.count_attempt(attempt.outcome or "", attempt.cause or "")
 
-    async def _delete(self, key: RunKey, raw: Raw, decision: Decision) -> None:
-        """Delete what has to go; what turns out to be gone already is taken in."""
+    async def _delete(self, key: RunKey, raw: Raw, decision: Decision, now: datetime) -> None:
+        """Delete what has to go; what turns out to be gone already is taken in.
+
+        A pod that is gone may have left its last words: its watch is given time to tell them.
+        """
         namespace = raw["metadata"]["namespace"]
         for pod in decision.delete_pods:
             if await self._calls.delete_pod(namespace, pod.name, pod.grace_seconds):
-                self._world.lose_pod(key, pod.name)
+                self._world.miss_pod(key, pod.name, now)
         for job in decision.delete_jobs:
             if await self._calls.delete_job(namespace, job):
                 self._world.lose_job(key, job)

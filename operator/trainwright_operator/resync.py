@@ -120,10 +120,9 @@ class Resync:
                 return 0
             found += answer[0]
             versions.append(answer[1])
-        missed = [raw for raw in found if not listed.is_known(raw)]
-        if missed and self.is_complete.is_set():
+        if self.is_complete.is_set():  # a watch also tells a pod's last words, a list does not
             await asyncio.sleep(LAG_SECONDS)
-            missed = [raw for raw in missed if not listed.is_known(raw)]
+        missed = [raw for raw in found if not listed.is_known(raw)]
         for raw in missed:
             self._mark(listed.see(raw))
         lost = listed.lose_others({raw["metadata"]["uid"] for raw in found}, min(versions))

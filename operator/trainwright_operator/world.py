@@ -7,7 +7,7 @@ A pod that vanishes is remembered until its attempt is over: its end is evidence
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from trainwright_api import names
@@ -18,6 +18,8 @@ from trainwright_operator.facts import JobFacts, PodFacts, parse_job, parse_pod,
 Raw = dict[str, Any]
 RunKey = str  # namespace/uid: what another namespace calls ours is none of it
 Name = tuple[str, str, str]  # kind, namespace, name
+
+WATCH_LAG = timedelta(seconds=10)
 
 
 @dataclass
@@ -107,6 +109,17 @@ class World:
         entry.pods[facts.uid] = _remember(facts, known, now or datetime.now(UTC))
         self._drop_if_empty(key)
         return key
+
+    def miss_pod(self, key: RunKey, name: str, now: datetime) -> None:
+        """Take in that a pod was not found. It is gone once the watch has had the time to tell its last words."""
+        entry = self._entries.get(key)
+        for pod in list(entry.pods.values()) if entry else ():
+            if not entry or pod.name != name or pod.is_gone:
+                continue
+            if pod.missed_since is None:
+                entry.pods[pod.uid] = replace(pod, missed_since=now)
+            elif now >= pod.missed_since + WATCH_LAG:
+                self.lose_pod(key, name, now)
 
     def lose_pod(self, key: RunKey, name: str, now: datetime | None = None) -> None:
         """Take in that no pod of this name exists any more."""

@@ -1,9 +1,9 @@
 """What trainers say, brought into a status."""
 
 import pytest
-from trainwright_api.report import TerminationMessage
+from trainwright_api.report import RunReport, TerminationMessage
 from trainwright_api.status import RunStatus
-from trainwright_operator.merging import merge_termination
+from trainwright_operator.merging import merge_report, merge_termination
 
 from tests.unit.operator.builders import checkpoint
 
@@ -32,3 +32,26 @@ def test_last_words_leave_the_checkpoints_that_are_in_the_store(
     assert merged.latest is not None
     assert [item.step for item in merged.items] == expected
     assert merged.latest.step == expected[0]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "ended_at", "step"),
+    [(1, None, 98), (1, "2026-01-01T00:00:00Z", 75), (2, None, 75)],
+)
+def test_a_report_counts_while_its_attempt_runs(
+    attempt: int, ended_at: str | None, step: int
+) -> None:
+    current = {"number": attempt, "job": f"gpt-{attempt}", "startedAt": "2026-01-01T00:00:00Z"}
+    latest = checkpoint(75)
+    status = RunStatus.model_validate(
+        {
+            "attempt": attempt,
+            "attempts": [current | ({"endedAt": ended_at} if ended_at else {})],
+            "checkpoints": {"latest": latest, "items": [latest]},
+        }
+    )
+    told = {"attempt": 1, "sequence": 9, "checkpoints": [checkpoint(98), latest]}
+    merged = merge_report(status, RunReport.model_validate(told)).checkpoints
+    assert merged is not None
+    assert merged.latest is not None
+    assert merged.latest.step == step

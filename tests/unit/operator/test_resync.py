@@ -91,6 +91,29 @@ def test_what_vanished_unseen_is_taken_in_later() -> None:
     assert set(marked) == {KEY}
 
 
+def test_a_watch_that_is_late_still_tells_the_last_words_of_a_pod(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lists = Lists(trainingruns=[raw_run()], pods=[raw_pod(5)])
+    resync, world, _ = make(lists)
+    asyncio.run(resync.list_all())
+    lists.found = {"trainingruns": [raw_run()]}
+    monkeypatch.setattr(resync_module, "LAG_SECONDS", 0.01)
+
+    async def list_while_the_watch_is_late() -> None:
+        listing = asyncio.create_task(resync.list_all())
+        await asyncio.sleep(0)
+        world.see_pod(raw_pod(6, exit_code=143), is_deleted=True)
+        await listing
+
+    asyncio.run(list_while_the_watch_is_late())
+    entry = world.entry(KEY)
+    assert entry is not None
+    (pod,) = entry.pods.values()
+    assert pod.end is not None
+    assert pod.end.exit_code == 143
+
+
 def test_watches_that_miss_changes_twice_in_a_row_are_deaf() -> None:
     lists = Lists(trainingruns=[raw_run()])
     resync, world, _ = make(lists)

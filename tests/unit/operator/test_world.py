@@ -82,6 +82,28 @@ def test_a_vanished_pod_keeps_its_end_until_its_attempt_is_over() -> None:
     assert not entry.pods
 
 
+def test_a_pod_that_is_not_found_may_still_tell_its_last_words() -> None:
+    world = World()
+    world.see_run(run_of(1))
+    world.see_pod(raw_pod(5))
+    world.miss_pod(KEY, "p", at(0))
+    world.miss_pod(KEY, "p", at(9))
+    assert not only_pod(world).is_gone
+
+    world.see_pod(raw_pod(6, exit_code=143), is_deleted=True)
+    assert (only_pod(world).is_gone, only_pod(world).end.exit_code) == (True, 143)
+
+
+def test_a_pod_of_which_the_watch_says_nothing_is_gone_in_the_end() -> None:
+    world = World()
+    world.see_run(run_of(1))
+    world.see_pod(raw_pod(5))
+    for second in (0, 5, 10):
+        assert not only_pod(world).is_gone
+        world.miss_pod(KEY, "p", at(second))
+    assert only_pod(world).is_gone
+
+
 def test_nothing_is_kept_of_a_run_that_is_gone() -> None:
     world = World()
     world.see_run(run_of(1))

@@ -51,7 +51,11 @@ def test_make_runs_what_the_docs_say() -> None:
         *((name, f"-m tools.tiers {name}") for name in names),
     ]:
         shown = subprocess.run(
-            ["make", "--dry-run", target], cwd=PROJECT, capture_output=True, text=True, check=True
+            ["make", "--no-print-directory", "--dry-run", target],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         assert shown.splitlines()[-1].endswith(expected)
     assert (PROJECT / ".ci" / "run").read_text().splitlines()[-1].endswith(" test")

@@ -4,8 +4,9 @@
  * file, named by FAKE_NVML_STATE and read anew at each call, so that a test changes a device while the
  * trainer runs. Lines: `count N` | `<key> <gpu> <value>` | `fail <function> <code>` | `xid <gpu> <code>`.
  * Keys: util, memory_used, memory_total, power, temperature, sm_clock, memory_clock, throttle (bit mask),
- * ecc_corrected, ecc_uncorrected, pcie_rx, pcie_tx, nvlink_rx, nvlink_tx, nvlink_errors, mig.
- * An xid line is reported once: the test appends further ones.
+ * ecc_corrected, ecc_uncorrected, pcie_rx, pcie_tx, nvlink_rx, nvlink_tx, nvlink_errors, mig (number of
+ * instances, which share the memory; 0: not in MIG mode).
+ * An xid line is reported once: the test appends further ones. A third number is the MIG instance's id.
  *
  * Build: cc -shared -fPIC -O1 -Wall -Wextra -o libnvidia-ml.so.1 fake_nvml.c
  */
@@ -14,10 +15,11 @@
 #include <string.h>
 #include <time.h>
 
-enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, TIMEOUT = 10 };
-enum { MAX_DEVICES = 64 };
+enum { SUCCESS = 0, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TIMEOUT = 10 };
+enum { MAX_DEVICES = 64, MAX_INSTANCES = 7, NO_INSTANCE = -1 };
 
-typedef struct { int index; } Device;
+/* `instance`: 0 for a GPU; n for its n-th MIG instance, which answers less. */
+typedef struct { int index, instance; } Device;
 typedef struct { unsigned gpu, memory; } Utilization;
 typedef struct { unsigned long long total, free, used; } Memory;
 typedef struct {
@@ -33,6 +35,7 @@ typedef struct {
 } FieldValue;
 
 static Device devices[MAX_DEVICES];
+static Device instances[MAX_DEVICES][MAX_INSTANCES];
 static int reported_xids = 0;
 
 static FILE *open_state(void) {
@@ -72,6 +75,11 @@ static int failure(const char *function) {
     int code_ = failure(__func__);               \
     if (code_ != SUCCESS) return code_
 
+/* What the driver does not tell of a MIG instance. */
+#define CHECKED_FOR_GPU(device)                     \
+    CHECKED;                                        \
+    if ((device)->instance) return NOT_SUPPORTED
+
 int nvmlInit_v2(void) { CHECKED; return SUCCESS; }
 int nvmlInitWithFlags(unsigned flags) { (void)flags; CHECKED; return SUCCESS; }
 int nvmlShutdown(void) { return SUCCESS; }
@@ -103,20 +111,23 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, Device **device) {
 int nvmlDeviceGetIndex(Device *device, unsigned *index) { *index = (unsigned)device->index; return SUCCESS; }
 
 int nvmlDeviceGetName(Device *device, char *text, unsigned length) {
-    (void)device;
     CHECKED;
-    snprintf(text, length, "Fake GPU 80GB");
+    snprintf(text, length, device->instance ? "Fake GPU 80GB MIG 3g.40gb" : "Fake GPU 80GB");
     return SUCCESS;
 }
 
 int nvmlDeviceGetUUID(Device *device, char *text, unsigned length) {
     CHECKED;
-    snprintf(text, length, "GPU-fake-%04d", device->index);
+    if (device->instance)
+        snprintf(text, length, "MIG-fake-%04d-%d", device->index, device->instance);
+    else
+        snprintf(text, length, "GPU-fake-%04d", device->index);
     return SUCCESS;
 }
 
 int nvmlDeviceGetUtilizationRates(Device *device, Utilization *rates) {
-    CHECKED;
+    CHECKED_FOR_GPU(device);
+    if (read_value("mig", device->index, 0)) return NOT_SUPPORTED;
     rates->gpu = (unsigned)read_value("util", device->index, 90);
     rates->memory = rates->gpu / 2;
     return SUCCESS;
@@ -126,13 +137,17 @@ int nvmlDeviceGetMemoryInfo(Device *device, Memory *memory) {
     CHECKED;
     memory->total = (unsigned long long)read_value("memory_total", device->index, 80LL << 30);
     memory->used = (unsigned long long)read_value("memory_used", device->index, 40LL << 30);
+    if (device->instance) {
+        memory->total /= (unsigned long long)read_value("mig", device->index, 1);
+        memory->used /= (unsigned long long)read_value("mig", device->index, 1);
+    }
     memory->free = memory->total - memory->used;
     return SUCCESS;
 }
 
 #define NUMBER(function, key, otherwise)                         \
     int function(Device *device, unsigned *value) {              \
-        CHECKED;                                                 \
+        CHECKED_FOR_GPU(device);                                 \
         *value = (unsigned)read_value(key, device->index, otherwise); \
         return SUCCESS;                                          \
     }
@@ -141,20 +156,20 @@ NUMBER(nvmlDeviceGetPowerUsage, "power", 500000) /* milliwatts */
 
 int nvmlDeviceGetTemperature(Device *device, int sensor, unsigned *value) {
     (void)sensor;
-    CHECKED;
+    CHECKED_FOR_GPU(device);
     *value = (unsigned)read_value("temperature", device->index, 60);
     return SUCCESS;
 }
 
 int nvmlDeviceGetClockInfo(Device *device, int domain, unsigned *megahertz) {
-    CHECKED;
+    CHECKED_FOR_GPU(device);
     *megahertz = domain == 2 ? (unsigned)read_value("memory_clock", device->index, 2600)
                              : (unsigned)read_value("sm_clock", device->index, 1900);
     return SUCCESS;
 }
 
 int nvmlDeviceGetCurrentClocksEventReasons(Device *device, unsigned long long *mask) {
-    CHECKED;
+    CHECKED_FOR_GPU(device);
     *mask = (unsigned long long)read_value("throttle", device->index, 0);
     return SUCCESS;
 }
@@ -165,25 +180,46 @@ int nvmlDeviceGetCurrentClocksThrottleReasons(Device *device, unsigned long long
 
 int nvmlDeviceGetTotalEccErrors(Device *device, int type, int counter, unsigned long long *count) {
     (void)counter;
-    CHECKED;
+    CHECKED_FOR_GPU(device);
     *count = (unsigned long long)read_value(type ? "ecc_uncorrected" : "ecc_corrected", device->index, 0);
     return SUCCESS;
 }
 
 int nvmlDeviceGetPcieThroughput(Device *device, int counter, unsigned *kilobytes) {
-    CHECKED;
+    CHECKED_FOR_GPU(device);
     *kilobytes = (unsigned)read_value(counter ? "pcie_rx" : "pcie_tx", device->index, 1000);
     return SUCCESS;
 }
 
 int nvmlDeviceGetMigMode(Device *device, unsigned *current, unsigned *pending) {
+    CHECKED_FOR_GPU(device);
+    *current = *pending = read_value("mig", device->index, 0) > 0;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMaxMigDeviceCount(Device *device, unsigned *count) {
+    CHECKED_FOR_GPU(device);
+    *count = MAX_INSTANCES;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMigDeviceHandleByIndex(Device *device, unsigned index, Device **instance) {
+    CHECKED_FOR_GPU(device);
+    if (index >= (unsigned)read_value("mig", device->index, 0)) return NOT_FOUND;
+    *instance = &instances[device->index][index];
+    **instance = (Device){device->index, (int)index + 1};
+    return SUCCESS;
+}
+
+int nvmlDeviceGetGpuInstanceId(Device *device, unsigned *id) {
     CHECKED;
-    *current = *pending = (unsigned)read_value("mig", device->index, 0);
+    if (!device->instance) return NOT_SUPPORTED;
+    *id = (unsigned)device->instance;
     return SUCCESS;
 }
 
 int nvmlDeviceGetFieldValues(Device *device, int count, FieldValue *values) {
-    CHECKED;
+    CHECKED_FOR_GPU(device);
     for (int i = 0; i < count; i++) {
         const char *key = values[i].field == 138   ? "nvlink_tx"
                           : values[i].field == 139 ? "nvlink_rx"
@@ -211,9 +247,10 @@ int nvmlEventSetWait_v2(void *set, Event *event, unsigned timeout_ms) {
     for (unsigned waited = 0;; waited += 50) {
         FILE *file = open_state();
         char line[256];
-        int seen = 0, gpu, code;
+        int seen = 0, gpu, code, instance, fields;
         while (file && fgets(line, sizeof line, file)) {
-            if (sscanf(line, "xid %d %d", &gpu, &code) != 2 || seen++ < reported_xids) continue;
+            fields = sscanf(line, "xid %d %d %d", &gpu, &code, &instance);
+            if (fields < 2 || seen++ < reported_xids) continue;
             reported_xids++;
             fclose(file);
             memset(event, 0, sizeof *event);
@@ -221,6 +258,7 @@ int nvmlEventSetWait_v2(void *set, Event *event, unsigned timeout_ms) {
             event->device = &devices[gpu];
             event->type = 8; /* critical Xid error */
             event->data = (unsigned long long)code;
+            event->gpu_instance = fields == 3 ? (unsigned)instance : (unsigned)NO_INSTANCE;
             return SUCCESS;
         }
         if (file) fclose(file);

@@ -1,5 +1,6 @@
 """What the devices are and do: the report's hardware summary, CPU use, and the peak that MFU assumes."""
 
+import re
 import time
 from dataclasses import replace
 
@@ -27,6 +28,8 @@ _GPU_PEAKS = {
     "L40S": 362e12,
     "V100": 125e12,
 }
+_MIG_SLICE = re.compile(r"MIG (\d)g")  # compute slices of the seven that each of these GPUs has
+_NUM_SLICES = 7
 _FP32_SHARE = {
     "H100": 67 / 989,
     "H200": 67 / 989,
@@ -52,7 +55,7 @@ def supports(precision: Precision) -> bool:
 def find_peak_flops(run: Run) -> tuple[float | None, str]:
     """Return the peak of one process' device in FLOP/s and where the figure comes from.
 
-    GPUs: the vendor's figure; CPUs: a matrix product timed on this process' threads.
+    GPUs: the vendor's figure, for a MIG instance its share; CPUs: a matrix product timed on this process' threads.
     """
     if not run.workers.uses_accelerators:
         return _measure_peak(run.precision), "measured matrix product"
@@ -60,6 +63,10 @@ def find_peak_flops(run: Run) -> tuple[float | None, str]:
     for model, peak in _GPU_PEAKS.items():
         if model in name:
             share = _FP32_SHARE[model] if run.precision is Precision.FP32 else 1.0
+            if (instance := _MIG_SLICE.search(name)) is not None:
+                slices = int(instance[1])
+                source = f"data sheet of {model}, {slices} of {_NUM_SLICES} slices"
+                return peak * share * slices / _NUM_SLICES, source
             return peak * share, f"data sheet of {model}"
     return None, f"no figure for {name}"
 

@@ -1,0 +1,47 @@
+"""The peak that MFU assumes of a device."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from trainwright_api.training import Precision
+from trainwright_trainer.hardware import find_peak_flops
+
+from tests.trainer.run_builder import build_run, source
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "peak", "said"),
+    [
+        ("NVIDIA H100 80GB HBM3", Precision.BF16, 989e12, "data sheet of H100"),
+        ("NVIDIA A100-SXM4-40GB", Precision.FP32, 19.5e12, "data sheet of A100"),
+        (
+            "NVIDIA A100-SXM4-40GB MIG 3g.20gb",
+            Precision.BF16,
+            312e12 * 3 / 7,
+            "data sheet of A100, 3 of 7 slices",
+        ),
+        ("Something New", Precision.BF16, None, "no figure for Something New"),
+    ],
+)
+def test_a_gpus_peak_is_its_vendors_figure(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
+    precision: Precision,
+    peak: float | None,
+    said: str,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: name)
+    run = build_run(source(tmp_path))
+    workers = run.workers.model_copy(update={"uses_accelerators": True})
+    run = run.model_copy(update={"precision": precision, "workers": workers})
+    assert find_peak_flops(run) == (pytest.approx(peak) if peak else None, said)
+
+
+def test_a_cpus_peak_is_measured(tmp_path: Path) -> None:
+    run = build_run(source(tmp_path))
+    peak, said = find_peak_flops(run)
+    assert peak is not None
+    assert peak > 1e8
+    assert said == "measured matrix product"

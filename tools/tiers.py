@@ -1,27 +1,44 @@
-"""Runs the tiers of tests one after another and ends with a table of what each took.
+"""Runs the tiers of tests and ends with a table of what each took.
 
 `make test` calls it with no argument for all tiers; `python -m tools.tiers unit e2e` runs some. A tier
 that this machine cannot run is skipped by name and reason; with CI set, that is a failure. Every
 tier runs even if one before it failed, so that one run shows all there is to mend.
+
+The trainer's tier computes, while those beside it mostly wait: of all tiers it runs in the background,
+at a lower priority, and its output comes when it has ended. The end-to-end tier has the machine alone.
 """
 
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import Enum, auto
+from typing import IO
 
 from tools.machine import PROJECT, find_cluster_obstacle, is_ci
 
 _NO_TESTS = 5  # pytest's exit code when it collected nothing
+_LOWER_PRIORITY = ("nice", "-n", "10")
+
+
+class Turn(Enum):
+    """When a tier runs if there are others."""
+
+    IN_ORDER = auto()
+    BACKGROUND = auto()
+    ALONE = auto()
 
 
 @dataclass(frozen=True)
 class Tier:
-    """A named set of tests: a command, and whether it needs the embedded cluster."""
+    """A named set of tests: a command, when it runs, and whether it needs the embedded cluster."""
 
     name: str
     command: tuple[str, ...]
+    turn: Turn = Turn.IN_ORDER
     needs_cluster: bool = False
 
 
@@ -35,18 +52,20 @@ class Result:
     note: str = ""
 
 
-def pytest_tier(name: str, *arguments: str, needs_cluster: bool = False) -> Tier:
+def pytest_tier(
+    name: str, *folders: str, turn: Turn = Turn.IN_ORDER, cluster: bool = False
+) -> Tier:
     """A tier that pytest runs."""
-    return Tier(name, ("-m", "pytest", "-q", "--durations=5", *arguments), needs_cluster)
+    return Tier(name, ("-m", "pytest", "-q", "--durations=5", *folders), turn, cluster)
 
 
 TIERS = (
     Tier("check", ("-m", "tools.check")),
     pytest_tier("unit", "tests/unit", "tests/contract", "tests/monitoring", "tests/docs"),
-    pytest_tier("trainer", "tests/trainer"),
+    pytest_tier("trainer", "tests/trainer", turn=Turn.BACKGROUND),
     pytest_tier("chart", "tests/chart"),
-    pytest_tier("apiserver", "tests/apiserver", needs_cluster=True),
-    pytest_tier("e2e", "tests/e2e", needs_cluster=True),
+    pytest_tier("apiserver", "tests/apiserver", cluster=True),
+    pytest_tier("e2e", "tests/e2e", turn=Turn.ALONE, cluster=True),
 )
 
 
@@ -57,39 +76,64 @@ def main(names: Sequence[str]) -> int:
     if unknown:
         print(f"tiers: got {unknown[0]}, expected one of {', '.join(known)}", file=sys.stderr)
         return 2
-    results = [run_tier(known[name]) for name in names or known]
-    print("\n" + format_results(results), flush=True)
+    started = time.monotonic()
+    results = run_tiers([known[name] for name in names or known])
+    print("\n" + format_results(results, time.monotonic() - started), flush=True)
     return int(any(result.verdict == "FAILED" for result in results))
 
 
-def run_tier(tier: Tier) -> Result:
-    """Run one tier in the project's root, its output passed through."""
+def run_tiers(tiers: Sequence[Tier]) -> list[Result]:
+    """Run tiers, each when it is its turn; return their results in the order in which they were given."""
+    by_turn = {turn: [tier for tier in tiers if tier.turn is turn] for turn in Turn}
+    background = by_turn[Turn.BACKGROUND] if len(tiers) > 1 else []
+    in_order = [tier for tier in tiers if tier not in background and tier.turn is not Turn.ALONE]
+    results = {}
+    with ThreadPoolExecutor() as pool, tempfile.TemporaryFile("w+") as output:
+        for tier in background:
+            print(f"--- {tier.name} has begun, in the background", flush=True)
+        working = pool.submit(lambda: [run_tier(tier, output) for tier in background])
+        results.update({tier: run_tier(tier) for tier in in_order})
+        results.update(zip(background, working.result(), strict=True))
+        output.seek(0)
+        print(output.read(), flush=True)
+    results.update({tier: run_tier(tier) for tier in by_turn[Turn.ALONE]})
+    return [results[tier] for tier in tiers]
+
+
+def run_tier(tier: Tier, output: IO[str] | None = None) -> Result:
+    """Run one tier in the project's root, its output passed through; or into a file, at a lower priority."""
     obstacle = find_cluster_obstacle() if tier.needs_cluster else None
     if obstacle:
         return Result(tier.name, "FAILED" if is_ci() else "skipped", 0, f"no cluster: {obstacle}")
-    print(f"\n--- {tier.name}", flush=True)
+    print(f"\n--- {tier.name}", flush=True, file=output)
     started = time.monotonic()
-    code = subprocess.run([sys.executable, *tier.command], cwd=PROJECT, check=False).returncode
+    command = [*(_LOWER_PRIORITY if output else ()), sys.executable, *tier.command]
+    code = subprocess.run(
+        command,
+        cwd=PROJECT,
+        check=False,
+        stdout=output,
+        stderr=subprocess.STDOUT if output else None,
+    ).returncode
     seconds = time.monotonic() - started
     if code:
         note = "no test ran" if code == _NO_TESTS else f"exit code {code}"
         return Result(tier.name, "FAILED", seconds, note)
-    return Result(tier.name, "passed", seconds)
+    return Result(tier.name, "passed", seconds, "in the background" if output else "")
 
 
-def format_results(results: Sequence[Result]) -> str:
-    """The table at the end: a tier a line, then the sum."""
+def format_results(results: Sequence[Result], seconds: float) -> str:
+    """The table at the end: a tier a line, then all and how long that took."""
     rows = [
         f"{result.name:<10} {result.verdict:<8} {result.seconds:7.1f} s  {result.note}".rstrip()
         for result in results
     ]
-    total = sum(result.seconds for result in results)
     failed = [result.name for result in results if result.verdict == "FAILED"]
     skipped = [result.name for result in results if result.verdict == "skipped"]
     verdict = f"FAILED: {', '.join(failed)}" if failed else "passed"
     if skipped:
         verdict += f" (skipped: {', '.join(skipped)})"
-    return "\n".join([*rows, f"{'all':<10} {verdict:<8} {total:7.1f} s"])
+    return "\n".join([*rows, f"{'all':<10} {verdict:<8} {seconds:7.1f} s"])
 
 
 if __name__ == "__main__":

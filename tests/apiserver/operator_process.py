@@ -8,7 +8,6 @@ operator between two particular writes.
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from ruamel.yaml import YAML
+from trainwright_cli.local.ports import find_free_ports
 from trainwright_operator.permissions import PERMISSIONS
 
 from tests.apiserver.waiting import wait_for
@@ -89,13 +89,6 @@ def write_kubeconfig(cluster: Cluster, folder: Path) -> Path:
     return path
 
 
-def find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @dataclass
 class OperatorProcess:
     """One operator; `start` after `kill` is a restart."""
@@ -107,7 +100,7 @@ class OperatorProcess:
 
     def start(self) -> None:
         """Start it, and wait until it has seen all that exists."""
-        self.port = find_free_port()
+        (self.port,) = find_free_ports(1)
         environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("TRAINWRIGHT_")},
             "KUBECONFIG": str(self.kubeconfig),

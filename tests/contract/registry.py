@@ -1,7 +1,6 @@
 """A real container registry on 127.0.0.1: Debian's package, unpacked into the cache, not installed."""
 
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -9,6 +8,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from trainwright_cli.local.ports import find_free_ports
 
 from tools.images.cache import cache_folder, publish
 
@@ -43,9 +44,7 @@ def _download(program: Path) -> None:
 def running_registry(folder: Path) -> Iterator[str]:
     """Yields HOST:PORT of a registry that keeps its images below `folder`."""
     program = fetch_registry_program()
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        port = chosen.getsockname()[1]
+    (port,) = find_free_ports(1)
     settings = folder / "registry.yml"
     settings.write_text(_CONFIGURATION.format(folder=folder / "images", port=port))
     with (folder / "registry.log").open("w") as log:

@@ -1,7 +1,9 @@
 """A run that stops and goes on is the run that never stopped: bitwise on as many processes, in loss on others."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -74,35 +76,34 @@ class Results:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    """Train every layout whole and in halves; a process group per number of ranks and half."""
+    """Train every layout whole and in halves."""
     folder = tmp_path_factory.mktemp("resume")
-    rounds = {
-        ("first", 2): [("whole2", WHOLE), ("same2", HALF), ("2to1", HALF)],
-        ("first", 1): [("whole1", WHOLE), ("1to2", HALF)],
-        ("second", 2): [("same2", WHOLE), ("1to2", WHOLE)],
-        ("second", 1): [("2to1", WHOLE)],
-    }
-    for (half, ranks), parts in rounds.items():
-        todo = [
-            {
-                "name": f"{name}-{layout.name}",
-                "run": build(folder, f"{name}-{layout.name}", layout, ranks).model_dump(
-                    mode="json", by_alias=True
-                ),
-                "until": until,
-            }
-            for layout in LAYOUTS
-            for name, until in parts
-        ]
-        file = folder / f"{half}-{ranks}.json.todo"
-        file.write_text(json.dumps(todo))
-        run_workers(
-            "tests.trainer.resume_worker",
-            [str(file), str(folder)],
-            num_ranks=ranks,
-            folder=folder / f"{half}-{ranks}",
-        )
+    train(folder, 2, [("whole2", WHOLE), ("same2", HALF), ("2to1", HALF)])
+    with ThreadPoolExecutor() as pool:  # one process each
+        alone = [("whole1", WHOLE), ("1to2", HALF)], [("2to1", WHOLE)]
+        list(pool.map(partial(train, folder, 1), alone))
+    train(folder, 2, [("same2", WHOLE), ("1to2", WHOLE)])
     return Results(folder)
+
+
+def train(folder: Path, ranks: int, parts: list[tuple[str, int]]) -> None:
+    """Train runs of every layout, each until a step, in one process group."""
+    todo = [
+        {
+            "name": f"{name}-{layout.name}",
+            "run": build(folder, f"{name}-{layout.name}", layout, ranks).model_dump(
+                mode="json", by_alias=True
+            ),
+            "until": until,
+        }
+        for layout in LAYOUTS
+        for name, until in parts
+    ]
+    group = folder / "-".join(f"{name}-{until}" for name, until in parts)
+    file = group.with_suffix(".todo.json")
+    file.write_text(json.dumps(todo))
+    arguments = [str(file), str(folder)]
+    run_workers("tests.trainer.resume_worker", arguments, num_ranks=ranks, folder=group)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)

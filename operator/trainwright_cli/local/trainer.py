@@ -22,8 +22,8 @@ from trainwright_api.report import RunReport, TerminationMessage
 from trainwright_api.run import Run
 
 from trainwright_cli.local.folders import Folders
+from trainwright_cli.local.ports import LOOPBACK, find_free_ports
 
-LOOPBACK = "127.0.0.1"
 ANSWER_SECONDS = 2.0
 
 
@@ -70,7 +70,7 @@ def start_trainer(run: Run, folders: Folders, environment: Mapping[str, str]) ->
     folders.create()
     folders.run_file.write_text(run.model_dump_json(by_alias=True, indent=2), "utf-8")
     folders.termination_file.unlink(missing_ok=True)
-    port, rendezvous_port = _free_ports(2)
+    port, rendezvous_port = find_free_ports(2)
     command = [sys.executable, "-m", "trainwright_trainer", "--run", str(folders.run_file)]
     with folders.log_file.open("ab") as log:
         process = subprocess.Popen(
@@ -101,15 +101,3 @@ def pod_environment(run: Run, folders: Folders, port: int, rendezvous_port: int)
         ENV_POD_NAME: run.name,
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago; they are held together so that they differ."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for held in sockets:
-            held.bind((LOOPBACK, 0))
-        return [held.getsockname()[1] for held in sockets]
-    finally:
-        for held in sockets:
-            held.close()

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from tools import tiers
-from tools.tiers import Result, Tier, format_results, run_tier
+from tools.tiers import Result, Tier, Turn, format_results, run_tier, run_tiers
 
 PASSING = Tier("good", ("-c", ""))
 FAILING = Tier("bad", ("-c", "import sys; sys.exit(3)"))
@@ -30,7 +32,7 @@ def test_a_tier_without_its_cluster_is_skipped_but_not_in_ci(
 
 def test_table_names_every_tier_and_all_that_failed() -> None:
     table = format_results(
-        [Result("unit", "passed", 3.21), Result("e2e", "FAILED", 60, "exit code 1")]
+        [Result("unit", "passed", 3.21), Result("e2e", "FAILED", 60, "exit code 1")], 63.2
     )
     assert table.splitlines() == [
         "unit       passed       3.2 s",
@@ -40,8 +42,39 @@ def test_table_names_every_tier_and_all_that_failed() -> None:
 
 
 def test_a_skipped_tier_stands_in_the_verdict() -> None:
-    table = format_results([Result("unit", "passed", 1), Result("e2e", "skipped", 0, "no root")])
+    table = format_results([Result("unit", "passed", 1), Result("e2e", "skipped", 0, "no root")], 1)
     assert table.splitlines()[-1].split() == ["all", "passed", "(skipped:", "e2e)", "1.0", "s"]
+
+
+def test_a_tier_in_the_background_runs_beside_the_others_and_before_the_one_that_wants_to_be_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each waits for what another leaves: in any other order, they would wait for ever."""
+    wait = "import os, time\nwhile not os.path.exists(r'{}'): time.sleep(0.01)"
+    make = "open(r'{}', 'w').close()"
+    begun, waited, ended = (tmp_path / name for name in ("begun", "waited", "ended"))
+    tiers_ = [
+        Tier("last", ("-c", f"import os; assert os.path.exists(r'{ended}')"), Turn.ALONE),
+        Tier(
+            "computes",
+            ("-c", "\n".join((make.format(begun), wait.format(waited), make.format(ended)))),
+            Turn.BACKGROUND,
+        ),
+        Tier("waits", ("-c", "\n".join((wait.format(begun), make.format(waited))))),
+    ]
+    results = run_tiers(tiers_)
+    assert [(result.name, result.verdict) for result in results] == [
+        ("last", "passed"),
+        ("computes", "passed"),
+        ("waits", "passed"),
+    ]
+    shown = capfd.readouterr().out
+    assert shown.index("--- waits") < shown.index("--- computes\n") < shown.index("--- last")
+
+
+def test_what_fails_in_the_background_fails_the_run() -> None:
+    failing = Tier("bad", ("-c", "import sys; sys.exit(3)"), Turn.BACKGROUND)
+    assert [result.verdict for result in run_tiers([PASSING, failing])] == ["passed", "FAILED"]
 
 
 def test_unknown_tier_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

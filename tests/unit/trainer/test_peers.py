@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from trainwright_cli.local.ports import find_free_ports
 from trainwright_trainer.errors import LOST_CONTACT
 from trainwright_trainer.peers import BEATS_PER_SILENCE, PeerWatch
 
@@ -14,9 +15,7 @@ SILENCE_SECONDS = 0.6
 @pytest.fixture
 def watches() -> Iterator[list[PeerWatch]]:
     """Node 0 and two others, connected."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = find_free_ports(1)
     nodes = [PeerWatch(rank, 3, "127.0.0.1", port, SILENCE_SECONDS) for rank in (1, 2, 0)]
     for node in nodes:  # node 0 comes last, as a slow pod does
         node.start()

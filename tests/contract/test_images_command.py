@@ -12,6 +12,7 @@ import pytest
 from tests.contract.registry import running_registry
 from tools.images.builders import private_store
 from tools.images.cache import PROJECT
+from tools.images.specs import TRACKERS_LOCK
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="building images as here needs root on Linux"
@@ -68,6 +69,19 @@ def test_archive_folder_gets_a_file_per_image(tmp_path: Path) -> None:
     ended = run_command("trainer-code", "--base-image", "stand-in", "--archive", str(tmp_path))
     assert ended.returncode == 0, ended.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["trainwright-trainer-code.tar"]
+
+
+def test_the_image_with_trackers_installs_their_lock(tmp_path: Path) -> None:
+    """What the builder is told, by one that only writes it down: the image itself takes minutes and 6 GB."""
+    builder, told = tmp_path / "buildah", tmp_path / "told"
+    builder.write_text(f'#!/bin/sh\necho "$*" >> {told}\n')
+    builder.chmod(0o755)
+    ended = run_command("trainer-trackers", "--tag", "v1", PATH=f"{tmp_path}:/usr/bin:/bin")
+    assert ended.stdout == "trainer-trackers localhost/trainwright-trainer-trackers:v1\n"
+    (build,) = [line for line in told.read_text().splitlines() if "Dockerfile" in line]
+    assert "--build-arg=LOCK=trackers" in build.split()
+    assert "mlflow-skinny==" in TRACKERS_LOCK.read_text()
+    assert "wandb==" in TRACKERS_LOCK.read_text()
 
 
 def test_without_a_builder_it_says_what_to_install() -> None:

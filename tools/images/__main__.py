@@ -28,7 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.images", description=__doc__)
-    parser.add_argument("what", nargs="+", choices=_WHAT, help="all: operator and trainer")
+    parser.add_argument(
+        "what",
+        nargs="+",
+        choices=_WHAT,
+        help="all: operator and trainer; trainer-trackers: with the clients of MLflow and W&B",
+    )
     parser.add_argument("--registry", help="prefix of the names, such as registry.example/team")
     parser.add_argument("--tag", help="default: the project's version")
     parser.add_argument("--push", action="store_true", help="push to the registry")

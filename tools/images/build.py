@@ -79,7 +79,8 @@ def _base_version(base: str) -> str:
 
 
 def _build(builder: Builder, spec: ImageSpec, base: str | None, reference: str) -> None:
-    options = [f"--build-arg=VERSION={project_version()}"]
+    arguments = (f"VERSION={project_version()}", *spec.arguments)
+    options = [f"--build-arg={argument}" for argument in arguments]
     if builder.program == "buildah" and not spec.keeps_layers:
         options.append("--layers=false")
     if spec.target:

@@ -1,7 +1,7 @@
 """What the images are made of: the single list that the builder and the contract tests read."""
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tools.images.cache import PROJECT, fingerprint
@@ -23,12 +23,13 @@ class ImageSpec:
     sources: tuple[Path, ...]
     usually_seconds: int
     target: str | None = None
+    arguments: tuple[str, ...] = ()  # NAME=VALUE for the Dockerfile's ARGs
     keeps_layers: bool = True
 
     def version(self, base: str) -> str:
         """A hash of all that goes into the image on top of `base`."""
         ignored = PROJECT / ".dockerignore"
-        texts = (base, self.target or "", project_version())
+        texts = (base, self.target or "", *self.arguments, project_version())
         return fingerprint([self.dockerfile, ignored, *self.sources], *texts)
 
 
@@ -58,6 +59,12 @@ TRAINER = ImageSpec(
     usually_seconds=300,
     keeps_layers=False,  # 5 GB of layers written twice cost more than they save
 )
+TRAINER_TRACKERS = replace(
+    TRAINER,
+    name="trainer-trackers",
+    repository="trainwright-trainer-trackers",
+    arguments=("LOCK=trackers",),
+)
 TRAINER_CODE = ImageSpec(
     name="trainer-code",
     repository="trainwright-trainer-code",
@@ -66,4 +73,4 @@ TRAINER_CODE = ImageSpec(
     usually_seconds=5,
     target="code",
 )
-IMAGES = {image.name: image for image in (OPERATOR, TRAINER, TRAINER_CODE)}
+IMAGES = {image.name: image for image in (OPERATOR, TRAINER, TRAINER_TRACKERS, TRAINER_CODE)}

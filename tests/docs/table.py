@@ -75,8 +75,8 @@ RUN_BY = {
     + "test_runs_can_be_deleted_after_uninstall",
     "pip install tensorboard": "tests/unit/cli/test_event_files.py::"
     "test_without_tensorboard_it_says_how_to_install_it",
-    "trainwright logs trainingrun/stdlib-gpt --tensorboard": "tests/trainer/test_tracking_tensorboard.py::"
-    "test_the_cli_shows_what_is_there_and_what_comes",
+    "trainwright logs trainingrun/stdlib-gpt --tensorboard": "tests/e2e/test_demo.py::"
+    "test_tensorboard_shows_every_step_once_whatever_was_killed",
     "pip install '.[cli]'": "tests/docs/test_commands.py::test_the_wheel_has_all_packages_and_commands",
     ".venv/bin/python -m tests.cluster up --name play --nodes 2": "tests/e2e/test_cluster_life.py",
     ".venv/bin/python -m tests.cluster env --name play": "tests/e2e/test_cluster_life.py",

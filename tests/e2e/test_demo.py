@@ -6,16 +6,19 @@ The budget is cut to a few steps; everything else is the demo as a user sees it.
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from trainwright_cli.local.ports import find_free_ports
 
 from demo.manifests import FINE_TUNING, PRETRAINING
 from demo.place import JSON, Place
-from tests.e2e.world import World
+from tests.e2e.world import World, wait_for
 from tests.monitoring.server import Prometheus
+from tests.tensorboard_page import read_loss_steps
 from tools.machine import PROJECT
 
 STEPS = 12
@@ -95,6 +98,31 @@ def test_every_model_answers_its_prompts_before_and_after(story: tuple[Place, st
         assert len(samples) == 2
         assert all(sample["before"] and sample["after"] for sample in samples)
         assert any(sample["before"] != sample["after"] for sample in samples)
+
+
+def test_tensorboard_shows_every_step_once_whatever_was_killed(story: tuple[Place, str]) -> None:
+    place, _ = story
+    (port,) = find_free_ports(1)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "trainwright_cli", "logs", f"trainingrun/{PRETRAINING}"),
+            *("--namespace", place.namespace, "--tensorboard", "--port", str(port)),
+            *("--endpoint", place.store.endpoint),
+        ],
+        env={
+            **os.environ,
+            **place.environment,
+            "AWS_ACCESS_KEY_ID": place.store.access_key,
+            "AWS_SECRET_ACCESS_KEY": place.store.secret_key,
+        },
+    )
+    try:
+        every_step = list(range(1, STEPS + 1))
+        wait_for("every step", lambda: read_loss_steps(port, PRETRAINING) == every_step, 60)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
 
 
 def test_the_end_tells_what_to_type_next(story: tuple[Place, str]) -> None:

@@ -1,11 +1,9 @@
 """Event files as TensorBoard reads them: attempts follow each other, files stay small, texts are texts."""
 
-import json
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from trainwright_api.status import GeneratedSample
 from trainwright_trainer.tracking.sink import Ending
 from trainwright_trainer.tracking.tensorboard_files import TensorBoardFiles
 
+from tests.tensorboard_page import read_loss_steps
 from tests.trainer.ranks import free_port
 from tests.trainer.run_builder import build_run
 from tests.trainer.tracking_builder import build_beginning, build_points
@@ -91,10 +90,10 @@ def test_the_cli_shows_what_is_there_and_what_comes(tmp_path: Path) -> None:
     files.save()
     port = free_port()
     with shown(tmp_path / "store" / "tensorboard", port):
-        wait_until(lambda: read_steps(port) == [1, 2])
+        wait_until(lambda: read_loss_steps(port, "gpt") == [1, 2])
         files.deliver(build_points([3]))
         files.save()
-        wait_until(lambda: read_steps(port) == [1, 2, 3])
+        wait_until(lambda: read_loss_steps(port, "gpt") == [1, 2, 3])
 
 
 @contextmanager
@@ -111,16 +110,6 @@ def shown(folder: Path, port: int) -> Iterator[None]:
     finally:
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 0
-
-
-def read_steps(port: int) -> list[int]:
-    """The steps of the loss as TensorBoard's page gets them."""
-    address = f"http://127.0.0.1:{port}/data/plugin/scalars/scalars?run=gpt&tag=train%2Floss"
-    try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
-            return [step for _, step, _ in json.load(answer)]
-    except OSError:
-        return []
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -7,8 +7,10 @@ started anew with its right.
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from trainwright_api import names
 from trainwright_api.names import Phase
 
 from tests.apiserver.operator_process import OperatorProcess, grant_rights, running_operator
@@ -116,7 +118,25 @@ def test_a_pod_that_vanished_while_it_was_away_is_noticed(
     assert first["cause"] == "Infrastructure"
 
 
+def wait_for_garbage_collector(place: PlayedCluster) -> None:
+    """A controller-manager looks for new kinds every 30 seconds only; before, it collects no children of theirs."""
+    for version, kind in (
+        (names.API_VERSION, names.TRAINING_RUN),
+        ("kubeflow.org/v1", "PyTorchJob"),
+    ):
+        owner = {"apiVersion": version, "kind": kind, "name": "nobody", "uid": str(uuid4())}
+        metadata = {"name": f"orphan-of-{kind.lower()}", "ownerReferences": [owner]}
+        place.core.create_namespaced_config_map(place.namespace, {"metadata": metadata})
+
+    def orphans() -> list[str]:
+        found = place.core.list_namespaced_config_map(place.namespace).items
+        return [item.metadata.name for item in found if item.metadata.name.startswith("orphan-of-")]
+
+    wait_for("orphans are collected", lambda: not orphans(), 60, orphans)
+
+
 def test_deletion_waits_for_no_operator(operator: OperatorProcess, place: PlayedCluster) -> None:
+    wait_for_garbage_collector(place)
     run = place.create(training_run("deleted"))
     place.start(run)
     place.wait_for_phase(run, Phase.RUNNING)

@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
-TIERS := check unit trainer chart apiserver e2e
+TIERS := check unit trainer chart apiserver cluster e2e
 
 .PHONY: help
 help: ## Show this list
@@ -27,7 +27,7 @@ test: ## Run all tests, tier by tier, and say how long each took
 
 .PHONY: $(TIERS)
 $(TIERS):
-	@tools/bootstrap $(if $(filter chart apiserver e2e,$@),test,python)
+	@tools/bootstrap $(if $(filter chart apiserver cluster e2e,$@),test,python)
 	@$(PYTHON) -m tools.tiers $@
 
 .PHONY: generate

@@ -65,6 +65,7 @@ TIERS = (
     pytest_tier("trainer", "tests/trainer", turn=Turn.BACKGROUND),
     pytest_tier("chart", "tests/chart"),
     pytest_tier("apiserver", "tests/apiserver", cluster=True),
+    pytest_tier("cluster", "tests/embedded_cluster", cluster=True),
     pytest_tier("e2e", "tests/e2e", turn=Turn.ALONE, cluster=True),
 )
 

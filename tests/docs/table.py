@@ -78,7 +78,7 @@ RUN_BY = {
     "trainwright logs trainingrun/stdlib-gpt --tensorboard": "tests/e2e/test_demo.py::"
     "test_tensorboard_shows_every_step_once_whatever_was_killed",
     "pip install '.[cli]'": "tests/docs/test_commands.py::test_the_wheel_has_all_packages_and_commands",
-    ".venv/bin/python -m tests.cluster up --name play --nodes 2": "tests/e2e/test_cluster_life.py",
-    ".venv/bin/python -m tests.cluster env --name play": "tests/e2e/test_cluster_life.py",
-    ".venv/bin/python -m tests.cluster down --name play": "tests/e2e/test_cluster_life.py",
+    ".venv/bin/python -m tests.cluster up --name play --nodes 2": "tests/embedded_cluster/test_life.py",
+    ".venv/bin/python -m tests.cluster env --name play": "tests/embedded_cluster/test_life.py",
+    ".venv/bin/python -m tests.cluster down --name play": "tests/embedded_cluster/test_life.py",
 }

@@ -14,8 +14,8 @@ from tests.cluster import Cluster, ClusterError, ClusterSpec, control_plane, dow
 from tests.cluster.errors import ClusterExistsError, ComponentDiedError
 from tests.cluster.processes import find_marked, wait_until
 from tests.cluster.spec import Layout
-from tests.e2e.stopwatch import Stopwatch
-from tests.e2e.traces import take_traces
+from tests.embedded_cluster.stopwatch import Stopwatch
+from tests.embedded_cluster.traces import take_traces
 
 REPOSITORY = Path(__file__).parents[2]
 START_BAR_SECONDS = 20

@@ -222,8 +222,8 @@ RUN_COST_PER_HOUR = Metric(
 ATTEMPTS = Metric(
     "trainwright_operator_attempts_total",
     "counter",
-    "Attempts that ended, by outcome and cause.",
-    ("outcome", "cause"),
+    "Attempts that ended, by the run's namespace, outcome and cause.",
+    ("run_namespace", "outcome", "cause"),
 )
 EVENT_LOOP_LAG = Metric(
     "trainwright_operator_event_loop_lag_seconds",

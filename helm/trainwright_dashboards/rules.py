@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trainwright_api import metrics as m
+from trainwright_api.names import Cause
 from trainwright_api.utilization import DEFAULT_MINIMUM_PERCENT, DEFAULT_MINUTES
 
 from trainwright_dashboards.promql import new_events, series
@@ -99,6 +100,7 @@ def _operator_alerts() -> list[Alert]:
 def _run_alerts() -> list[Alert]:
     age = f"time() - max by ({OF_RUN}) ({m.CHECKPOINT_TIMESTAMP.name})"
     run = "{{ $labels.namespace }}/{{ $labels.run }}"
+    diverged = new_events(series(m.ATTEMPTS, cause=f"={Cause.NUMERICAL_FAILURE}"), "1h")
     return [
         Alert(
             "TrainwrightRunStalled",
@@ -110,18 +112,17 @@ def _run_alerts() -> list[Alert]:
         ),
         Alert(
             "TrainwrightLossNotFinite",
-            f"max by ({OF_RUN}) ({m.LOSS.name} != {m.LOSS.name}) or "
-            f"max by ({OF_RUN}) (abs({m.LOSS.name}) == +Inf)",
+            f"sum by (run_namespace) {diverged} > 0",
             "critical",
-            f"The loss of run {run} is not finite.",
-            "Training has diverged; what is computed from here on is lost.",
+            "The loss of {{ $value | humanize }} attempts in namespace {{ $labels.run_namespace }} was not finite.",
+            "Training has diverged. The attempt has ended; kubectl describe tr,ftj names the run and the step.",
         ),
         Alert(
             "TrainwrightRestartLoop",
-            f"sum by (cause) {new_events(series(m.ATTEMPTS, outcome='=Failed'), '1h')} > 5",
+            f"count by ({OF_RUN}) (count by ({OF_RUN}, attempt) (last_over_time({m.RUN_INFO.name}[1h]))) > 5",
             "warning",
-            "{{ $value | humanize }} attempts failed within an hour with cause {{ $labels.cause }}.",
-            "Runs restart again and again; the cause is the same each time.",
+            f"Run {run} has had {{{{ $value | humanize }}}} attempts within an hour.",
+            "It starts again and again and gets nowhere; its status says why each attempt ended.",
             for_minutes=1,
         ),
         Alert(

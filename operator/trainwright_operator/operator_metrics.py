@@ -55,9 +55,9 @@ class OperatorMetrics:
         """Count a call of the API server."""
         self._api_calls.labels(verb=verb, code=code).inc()
 
-    def count_attempt(self, outcome: str, cause: str) -> None:
-        """Count an attempt that ended."""
-        self._attempts.labels(outcome=outcome, cause=cause).inc()
+    def count_attempt(self, namespace: str, outcome: str, cause: str) -> None:
+        """Count an attempt of a run of this namespace that ended."""
+        self._attempts.labels(run_namespace=namespace, outcome=outcome, cause=cause).inc()
 
     def set_runs(self, holdings: Iterable[Holding]) -> None:
         """Record all runs and what they hold."""

@@ -230,7 +230,8 @@ class Reconciler:
         }
         for attempt in decision.status.attempts:
             if attempt.ended_at and attempt.number not in before:
-                self._metrics.count_attempt(attempt.outcome or "", attempt.cause or "")
+                outcome, cause = attempt.outcome or "", attempt.cause or ""
+                self._metrics.count_attempt(resource.metadata.namespace or "", outcome, cause)
 
     async def _delete(self, key: RunKey, raw: Raw, decision: Decision, now: datetime) -> None:
         """Delete what has to go; what turns out to be gone already is taken in.

@@ -22,6 +22,13 @@ class AlertCase:
 RUN = 'namespace="team",run="a"'
 GPU = f'{RUN},node="n1",pod="a-1-worker-0",gpu="3",uuid="GPU-3",rank="3"'
 
+
+def ended(cause: str) -> str:
+    """The series of attempts that ended for a cause."""
+    labels = f'run_namespace="team",outcome="Failed",cause="{cause}"'
+    return f"trainwright_operator_attempts_total{{{labels}}}"
+
+
 CASES = (
     AlertCase(
         "TrainwrightOperatorDown",
@@ -53,16 +60,20 @@ CASES = (
     AlertCase(
         "TrainwrightLossNotFinite",
         5,
-        {f"trainwright_loss{{{RUN}}}": "2.5 2.4 NaN NaN NaN NaN NaN"},
-        {f"trainwright_loss{{{RUN}}}": "2.5 2.4 2.3 2.2 2.1 2.0 1.9"},
+        {ended("NumericalFailure"): "_x2 1x10"},
+        {ended("Infrastructure"): "_x2 1x10", ended("UserError"): "0+1x10"},
     ),
     AlertCase(
         "TrainwrightRestartLoop",
         60,
-        {'trainwright_operator_attempts_total{outcome="Failed",cause="Infrastructure"}': "0+1x60"},
         {
-            'trainwright_operator_attempts_total{outcome="Failed",cause="Infrastructure"}': "0x30 1x30",
-            'trainwright_operator_attempts_total{outcome="Succeeded",cause=""}': "0+1x60",
+            f'trainwright_run_info{{{RUN},attempt="{number}"}}': f"_x{8 * number - 8} 1x5"
+            for number in range(1, 8)
+        },
+        {  # six runs that fail once each, and one that has had many attempts on other days
+            f'trainwright_run_info{{namespace="team",run="{run}",attempt="{number}"}}': f"_x{30 * number} 1x28"
+            for run, numbers in {**dict.fromkeys("bcdefg", (0, 1)), "h": (0, 1)}.items()
+            for number in numbers
         },
     ),
     AlertCase(

@@ -8,14 +8,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from trainwright_api import metrics as m
+from trainwright_trainer.report import Reporter
+from trainwright_trainer.settings import Settings
 
 from tests.fake_nvml import build_fake_nvml
 from tests.trainer.ranks import free_port
 from tests.trainer.report_worker import RANKS, XIDS
+from tests.trainer.run_builder import build_run
 
 SERIES_BOUND = 400  # of a pod with 8 GPUs; operator/docs/monitoring.md states it
 
@@ -68,6 +73,14 @@ def test_every_rank_of_the_pod_has_a_heartbeat(said: dict[str, Any]) -> None:
     beats = [line for line in series_of(said) if line.startswith(m.HEARTBEAT_AGE.name)]
     assert len(beats) == RANKS
     assert all(float(line.rpartition(" ")[2]) < 30 for line in beats)
+
+
+def test_a_heart_beats_from_the_first_step_on_and_until_the_export(tmp_path: Path) -> None:
+    settings = replace(Settings(), scratch_folder=tmp_path, port=free_port())
+    reporter = Reporter(build_run(), settings)
+    for activity, beats in (("build", False), ("train", True), ("export", False)):
+        reporter.set_activity(activity)
+        assert (b"trainwright_heartbeat_age_seconds{" in reporter.render_metrics()) is beats
 
 
 def test_the_status_tells_of_all_pods_devices(said: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ before the first one, would mislead dashboards and alerts. Counters begin at 0, 
 event is lost.
 """
 
+from contextlib import suppress
 from threading import Lock
 from typing import Any
 
@@ -35,6 +36,11 @@ class MetricSet:
                 self._unset.remove(metric.name)
                 self.registry.register(found)
         return found.labels(**labels) if labels else found
+
+    def drop(self, metric: m.Metric, **labels: str) -> None:
+        """Take one series of a metric away; fine if it is not there."""
+        with suppress(KeyError):
+            self._objects[metric.name].remove(*(labels[name] for name in metric.labels))
 
 
 def _build(metric: m.Metric, registry: CollectorRegistry | None) -> Any:

@@ -53,7 +53,8 @@ class Reporter:
         self._history: list[HistoryRow] = []
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_STEPS)
         self._recent_parts: deque[dict[str, float]] = deque(maxlen=RECENT_STEPS)
-        self._heartbeats = Heartbeats(settings.scratch_folder, settings.rank)
+        self.heartbeats = Heartbeats(settings.scratch_folder, settings.rank)
+        self._beating: set[int] = set()
         self._closed = threading.Event()
         self._server: ThreadingHTTPServer | None = None
         self._otlp: OtlpExport | None = None
@@ -136,6 +137,10 @@ class Reporter:
     def set_activity(self, activity: str) -> None:
         """Say what the trainer does now: preflight, build, train, export."""
         logger.info("%s", activity)
+        if activity == "train":
+            self.heartbeats.beat()  # a rank that hangs in its first step is to be seen too
+        else:
+            self.heartbeats.rest()
         progress = self.progress.model_copy(update={"activity": activity, "updated_at": now_text()})
         self._update(progress=progress)
 
@@ -183,7 +188,7 @@ class Reporter:
         """Publish one optimizer step; speed, ETA and MFU are derived here."""
         now = time.monotonic()
         self._recent.append((now, step_tokens))
-        self._heartbeats.beat()
+        self.heartbeats.beat()
         progress = self._with_speed(progress)
         row = HistoryRow(
             step=progress.step,
@@ -300,8 +305,12 @@ class Reporter:
         return generate_latest(self.metrics.registry)
 
     def _age_heartbeats(self) -> None:
-        for rank, age in self._heartbeats.read_ages().items():
+        ages = self.heartbeats.read_ages()
+        for rank, age in ages.items():
             self.metrics.of(m.HEARTBEAT_AGE, rank=str(rank)).set(age)
+        for rank in self._beating - ages.keys():
+            self.metrics.drop(m.HEARTBEAT_AGE, rank=str(rank))
+        self._beating = set(ages)
 
 
 def _handler(reporter: Reporter) -> type[BaseHTTPRequestHandler]:

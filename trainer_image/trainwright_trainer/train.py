@@ -225,7 +225,10 @@ class Trainer:
             return None
         loss = None
         if self.state.step % settings.every_steps == 0 or is_last:
-            loss = measure_validation_loss(self.built, source, settings, self.group, self.device)
+            loss = measure_validation_loss(
+                *(self.built, source, settings, self.group, self.device),
+                finish_batch=self.reporter.heartbeats.beat,
+            )
             if loss is not None:
                 self.state.validation_loss = loss
                 self.reporter.finish_validation(loss)

@@ -1,6 +1,7 @@
 """The loss on held-out data; memory does not grow with their number."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from trainwright_api.data import Validation
@@ -18,11 +19,12 @@ def measure_validation_loss(
     settings: Validation,
     group: Group,
     device: torch.device,
+    finish_batch: Callable[[], None],
 ) -> float | None:
     """Return the mean loss per trained token over all ranks' share (nats); None without such a token.
 
     Collective: every rank does as many forward passes, since ZeRO 3 gathers weights in them; ranks
-    without a sequence left compute one that does not count.
+    without a sequence left compute one that does not count. `finish_batch` is called after each.
     """
     size, world_size = built.prepared.plan.micro_sequences, group.world_size
     num_sequences = min(len(source), settings.max_sequences)
@@ -37,6 +39,7 @@ def measure_validation_loss(
         loss = built.objective.loss_sum(model, moved).double()
         num_trained = moved.num_trained.double()
         sums += torch.stack([torch.where(num_trained > 0, loss, 0.0), num_trained])
+        finish_batch()
     model.train()
     if world_size > 1:
         torch.distributed.all_reduce(sums)

@@ -85,3 +85,14 @@ def test_heartbeats_of_an_earlier_process_do_not_count(tmp_path: Path) -> None:
     assert ours.read_ages() == {}
     ours.beat()
     assert list(ours.read_ages()) == [1]
+
+
+def test_a_rank_at_rest_has_no_heartbeat(tmp_path: Path) -> None:
+    ranks = [Heartbeats(tmp_path, rank) for rank in (0, 1)]
+    for rank in ranks:
+        rank.beat()
+    ranks[1].rest()
+    assert list(ranks[0].read_ages()) == [0]
+    ranks[0].rest()
+    ranks[0].rest()
+    assert ranks[0].read_ages() == {}

@@ -171,6 +171,12 @@ GPU_PCIE_BYTES = Metric(
     "PCIe throughput by direction: rx, tx.",
     (*_GPU, "direction"),
 )
+GPU_PCIE_REPLAYS = Metric(
+    "trainwright_gpu_pcie_replays_total",
+    "counter",
+    "PCIe packets that were sent again because of an error.",
+    _GPU,
+)
 GPU_NVLINK_BYTES = Metric(
     "trainwright_gpu_nvlink_bytes_total",
     "counter",

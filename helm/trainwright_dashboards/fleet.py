@@ -5,7 +5,7 @@ from trainwright_api import metrics as m
 
 from trainwright_dashboards.frame import namespace_choice, new_dashboard
 from trainwright_dashboards.panels import Query, Text, line_panel, stat_panel, table_panel
-from trainwright_dashboards.promql import new_events, series
+from trainwright_dashboards.promql import FULL_NAME, by_full_name, new_events, series
 from trainwright_dashboards.rules import COST_PER_HOUR, GOODPUT, UTILIZATION, WASTED_ACCELERATORS
 
 CHOSEN = {"namespace": "=~$namespace"}
@@ -68,14 +68,14 @@ def _add_summary(board: dashboard.Dashboard) -> None:
 
 def _add_runs(board: dashboard.Dashboard) -> None:
     def latest(metric: m.Metric, aggregation: str = "max") -> str:
-        return f"{aggregation} by (run) ({series(metric, **CHOSEN)})"
+        return by_full_name(aggregation, series(metric, **CHOSEN))
 
     columns = {
         "Progress": Query(f"{latest(m.STEP)} / {latest(m.TOTAL_STEPS)}", ""),
         "Loss": Query(latest(m.LOSS), ""),
         "Tokens/s": Query(latest(m.TOKENS_PER_SECOND), ""),
         "MFU": Query(latest(m.MFU), ""),
-        "Utilisation": Query(f'avg by (run) ({UTILIZATION}{{namespace=~"$namespace"}})', ""),
+        "Utilisation": Query(by_full_name("avg", f'{UTILIZATION}{{namespace=~"$namespace"}}'), ""),
         "Checkpoint age": Query(f"time() - {latest(m.CHECKPOINT_TIMESTAMP)}", ""),
         "Heartbeat age": Query(latest(m.HEARTBEAT_AGE), ""),
     }
@@ -87,7 +87,7 @@ def _add_runs(board: dashboard.Dashboard) -> None:
                 "short",
             ),
             columns,
-            join="run",
+            join=FULL_NAME,
             units={
                 "Progress": "percentunit",
                 "MFU": "percentunit",

@@ -7,7 +7,8 @@ from trainwright_dashboards.frame import namespace_choice, new_dashboard, run_ch
 from trainwright_dashboards.panels import Query, Text, bar_panel, line_panel
 from trainwright_dashboards.promql import new_events, of_dcgm, of_run
 
-DEVICE = "{{run}} rank {{rank}} gpu {{gpu}}"
+DEVICE = "{{node}} gpu {{gpu}}: {{run}} rank {{rank}}"
+FAULTY = "{{node}} {{uuid}}"  # what to cordon and what to have replaced
 POD = "{{pod}} CPU"
 NO_GPU = "No pod with a GPU"
 WITHOUT_GPU = (
@@ -129,13 +130,13 @@ def _add_faults(board: dashboard.Dashboard) -> None:
                 "short",
             ),
             Query(f"sum by (namespace, run) ({of_run(m.GPU_THROTTLED)})", "{{run}} in all"),
-            Query(f"{of_run(m.GPU_THROTTLED)} > 0", DEVICE + " {{reason}}"),
+            Query(f"{of_run(m.GPU_THROTTLED)} > 0", FAULTY + " {{reason}}"),
             no_value=NO_GPU,
             minimum=0,
         ),
         line_panel(
             Text("Xid events", "Xid events of the driver in 10 minutes, by code.", "short"),
-            Query(new_events(of_run(m.GPU_XID_EVENTS), "10m"), DEVICE + " Xid {{xid}}"),
+            Query(new_events(of_run(m.GPU_XID_EVENTS), "10m"), FAULTY + " Xid {{xid}}"),
             no_value="No Xid events",
             minimum=0,
         ),
@@ -143,13 +144,18 @@ def _add_faults(board: dashboard.Dashboard) -> None:
             Text(
                 "Memory errors", "Corrected and uncorrected memory errors in 10 minutes.", "short"
             ),
-            Query(f"increase({of_run(m.GPU_ECC_ERRORS)}[10m])", DEVICE + " {{type}}"),
+            Query(f"increase({of_run(m.GPU_ECC_ERRORS)}[10m])", FAULTY + " {{type}}"),
             no_value=NO_GPU,
             minimum=0,
         ),
         line_panel(
-            Text("NVLink errors", "CRC and replay errors of all links in 10 minutes.", "short"),
-            Query(f"increase({of_run(m.GPU_NVLINK_ERRORS)}[10m])", DEVICE),
+            Text(
+                "Link errors",
+                "Errors in 10 minutes: NVLink CRC and replay errors of all links, PCIe packets sent again.",
+                "short",
+            ),
+            Query(f"increase({of_run(m.GPU_NVLINK_ERRORS)}[10m])", FAULTY + " NVLink"),
+            Query(f"increase({of_run(m.GPU_PCIE_REPLAYS)}[10m])", FAULTY + " PCIe"),
             no_value=NO_GPU,
             minimum=0,
         ),

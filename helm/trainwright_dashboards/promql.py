@@ -7,6 +7,7 @@ neither a metric nor a label that does not exist.
 from trainwright_api import metrics
 from trainwright_api.metrics import Metric
 
+FULL_NAME = "namespace_run"
 # Labels that scraping adds to each series of a trainer pod (see scrape.py).
 RUN_LABELS = ("namespace", "run", "kind", "pod", "node")
 _HISTOGRAM_SUFFIXES = {"_sum", "_count", "_bucket"}
@@ -44,6 +45,12 @@ def of_run(metric: Metric, suffix: str = "", **matchers: str) -> str:
 def by_run(aggregation: str, metric: Metric, **matchers: str) -> str:
     """Return one series per chosen run, aggregated over its pods and ranks."""
     return f"{aggregation} by (namespace, run) ({of_run(metric, **matchers)})"
+
+
+def by_full_name(aggregation: str, selector: str) -> str:
+    """Return one series per run with the label `namespace_run`: two namespaces may have a run of one name."""
+    named = f'label_join({selector}, "{FULL_NAME}", "/", "namespace", "run")'
+    return f"{aggregation} by ({FULL_NAME}) ({named})"
 
 
 def by_rank(metric: Metric, **matchers: str) -> str:

@@ -4,7 +4,7 @@
  * file, named by FAKE_NVML_STATE and read anew at each call, so that a test changes a device while the
  * trainer runs. Lines: `count N` | `<key> <gpu> <value>` | `fail <function> <code>` | `xid <gpu> <code>`.
  * Keys: util, memory_used, memory_total, power, temperature, sm_clock, memory_clock, throttle (bit mask),
- * ecc_corrected, ecc_uncorrected, pcie_rx, pcie_tx, nvlink_rx, nvlink_tx, nvlink_errors, mig (number of
+ * ecc_corrected, ecc_uncorrected, pcie_rx, pcie_tx, pcie_replays, nvlink_rx, nvlink_tx, nvlink_errors, mig (number of
  * instances, which share the memory; 0: not in MIG mode).
  * An xid line is reported once: the test appends further ones. A third number is the MIG instance's id.
  *
@@ -153,6 +153,8 @@ int nvmlDeviceGetMemoryInfo(Device *device, Memory *memory) {
     }
 
 NUMBER(nvmlDeviceGetPowerUsage, "power", 500000) /* milliwatts */
+
+NUMBER(nvmlDeviceGetPcieReplayCounter, "pcie_replays", 0)
 
 int nvmlDeviceGetTemperature(Device *device, int sensor, unsigned *value) {
     (void)sensor;

@@ -77,6 +77,7 @@ class PretendedGpus:
             "nvlink_rx": self._traffic[pod][gpu],
             "nvlink_tx": self._traffic[pod][gpu],
             "ecc_corrected": tick // 50 if gpu == FAULTY else 0,
+            "pcie_replays": tick // 45 if gpu == HOT else 0,
             "nvlink_errors": tick // 30 if gpu == FAULTY else 0,
         }
         lines = [f"{key} {gpu} {value}" for key, value in values.items()]

@@ -77,6 +77,7 @@ def _values(metric: m.Metric, sample: GpuSample) -> list[tuple[tuple[str, ...], 
             (("rx",), sample.pcie_rx_bytes_per_second),
             (("tx",), sample.pcie_tx_bytes_per_second),
         ],
+        m.GPU_PCIE_REPLAYS.name: [((), sample.pcie_replays)],
         m.GPU_NVLINK_BYTES.name: [
             (("rx",), sample.nvlink_rx_bytes),
             (("tx",), sample.nvlink_tx_bytes),

@@ -48,6 +48,7 @@ class GpuSample:
     ecc_uncorrected: int | None
     pcie_rx_bytes_per_second: float | None
     pcie_tx_bytes_per_second: float | None
+    pcie_replays: int | None
     nvlink_rx_bytes: int | None
     nvlink_tx_bytes: int | None
     nvlink_errors: int | None
@@ -136,6 +137,7 @@ class Nvml:
             ecc_uncorrected=self._read_ecc(gpu, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED),
             pcie_rx_bytes_per_second=self._read_pcie(handle, nvml.NVML_PCIE_UTIL_RX_BYTES),
             pcie_tx_bytes_per_second=self._read_pcie(handle, nvml.NVML_PCIE_UTIL_TX_BYTES),
+            pcie_replays=self._ask(lambda: int(nvml.nvmlDeviceGetPcieReplayCounter(handle))),
             nvlink_rx_bytes=links.get("rx"),
             nvlink_tx_bytes=links.get("tx"),
             nvlink_errors=links.get("errors"),

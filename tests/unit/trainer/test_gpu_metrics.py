@@ -52,12 +52,16 @@ def run_program(folder: Path, tmp_path: Path, *lines: str, wait_for_xids: int = 
 
 def test_every_metric_of_eight_devices_is_reported(library_folder: Path, tmp_path: Path) -> None:
     result = run_program(
-        library_folder, tmp_path, "util 3 10", "throttle 3 64", "xid 3 79", wait_for_xids=1
+        library_folder,
+        tmp_path,
+        *("util 3 10", "throttle 3 64", "xid 3 79", "pcie_replays 3 4"),
+        wait_for_xids=1,
     )
     text = result["text"]
     assert 'trainwright_gpu_utilization_ratio{gpu="3",rank="11",uuid="GPU-fake-0003"} 0.1' in text
     assert 'reason="hw_thermal_slowdown",uuid="GPU-fake-0003"} 1.0' in text
     assert 'xid="79"} 1.0' in text
+    assert 'trainwright_gpu_pcie_replays_total{gpu="3",rank="11",uuid="GPU-fake-0003"} 4.0' in text
     assert len([line for line in text.splitlines() if not line.startswith("#")]) <= 400
     assert result["summary"] == {
         "device": "Fake GPU 80GB",

@@ -1,11 +1,11 @@
-"""DCGM-exporter's series find their run by the pod that they name, however they were scraped."""
+"""Pieces of PromQL evaluated by promtool: DCGM-exporter's series find their run, names keep their namespace."""
 
 import subprocess
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from trainwright_dashboards.promql import of_dcgm
+from trainwright_dashboards.promql import by_full_name, of_dcgm
 
 from tests.cluster.cache import cache_folder
 from tests.monitoring.prometheus import fetch_prometheus
@@ -29,19 +29,31 @@ def test_devices_of_a_run_are_found_by_their_pod(found: dict[str, str], tmp_path
     expression = fill_in(of_dcgm(NAME), {"namespace": "team", "run": "gpt"})
     query = f"sum by (namespace, pod, run, gpu) ({expression})"
     labels = '{namespace="team", pod="gpt-1-worker-0", run="gpt", gpu="0"}'
-    series = {TRAINER: "3x5", **OTHERS, **found}
+    check(query, {TRAINER: "3x5", **OTHERS, **found}, {labels: 0.75}, tmp_path)
+
+
+def test_runs_of_one_name_in_two_namespaces_are_two(tmp_path: Path) -> None:
+    given = {
+        f'trainwright_step{{namespace="{namespace}",run="gpt",pod="gpt-1-{pod}"}}': f"{step}x5"
+        for namespace, pod, step in (
+            ("a", "master-0", 3),
+            ("a", "worker-0", 4),
+            ("b", "master-0", 9),
+        )
+    }
+    expected = {'{namespace_run="a/gpt"}': 4.0, '{namespace_run="b/gpt"}': 9.0}
+    check(by_full_name("max", "trainwright_step"), given, expected, tmp_path)
+
+
+def check(query: str, given: dict[str, str], expected: dict[str, float], folder: Path) -> None:
+    """Have promtool evaluate a query over series of six minutes."""
+    samples = [{"labels": labels, "value": value} for labels, value in expected.items()]
     test = {
         "interval": "1m",
-        "input_series": [{"series": name, "values": values} for name, values in series.items()],
-        "promql_expr_test": [
-            {
-                "expr": query,
-                "eval_time": "5m",
-                "exp_samples": [{"labels": labels, "value": 0.75}],
-            }
-        ],
+        "input_series": [{"series": name, "values": values} for name, values in given.items()],
+        "promql_expr_test": [{"expr": query, "eval_time": "5m", "exp_samples": samples}],
     }
-    path = tmp_path / "test.yaml"
+    path = folder / "test.yaml"
     YAML(typ="safe").dump({"tests": [test]}, path)
     promtool = fetch_prometheus(cache_folder()) / "promtool"
     done = subprocess.run(

@@ -78,6 +78,28 @@ def test_accelerators_and_claims() -> None:
     ]["volumes"]
 
 
+def test_pods_are_placed_as_the_workers_say() -> None:
+    tolerations = [
+        {"key": "gpus-only", "operator": "Exists", "effect": "NoSchedule"},
+        {"key": "maintenance", "value": "soon", "effect": "NoExecute", "tolerationSeconds": 60},
+    ]
+    placement = {
+        "nodeSelector": {"pool": "training", "topology.kubernetes.io/zone": "b"},
+        "tolerations": tolerations,
+        "priorityClassName": "batch",
+    }
+    workers = {"nodes": 2, "accelerator": "None", **placement}
+    job = build_job(*resolved(workers=workers), SETTINGS).to_dict()
+    for replica in job["spec"]["pytorch_replica_specs"].values():
+        spec = replica["template"]["spec"]
+        assert {key: spec.get(key) for key in placement} == placement
+
+
+def test_pods_go_anywhere_unless_the_workers_say_where() -> None:
+    spec = build_pod_template(*resolved(), SETTINGS)["spec"]
+    assert not {"nodeSelector", "tolerations", "priorityClassName"} & spec.keys()
+
+
 def test_overrides_win_in_order_and_named_lists_merge_by_name() -> None:
     overrides = {
         "spec": {

@@ -182,6 +182,8 @@ class RunState:
             waits.append((end - self.now).total_seconds())
         workers, prices = self.spec.workers, self.policy.prices
         self.change(cost=count_cost(self.old, self.status, workers, prices, self.now))
+        if self.observed.problem is None:
+            self._confirm_conditions()
         checkpoint = tell_of_checkpoint(self.old, self.status)
         return Decision(
             reason=reason,
@@ -190,3 +192,8 @@ class RunState:
             again_seconds=max(0.1, min(waits)) if waits else None,
             **actions,
         )
+
+    def _confirm_conditions(self) -> None:
+        """What this decision left as it was, such as Accepted at a deadline, holds for the spec of now."""
+        confirmed = {"observed_generation": self.generation}
+        self.change(conditions=[c.model_copy(update=confirmed) for c in self.status.conditions])

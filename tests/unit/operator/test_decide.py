@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 from trainwright_api.names import Cause, Phase
 from trainwright_api.report import RunReport
+from trainwright_api.resources import TrainingRun
 from trainwright_operator.decide import decide
 from trainwright_operator.decision import Decision, PodRemoval
-from trainwright_operator.facts import Observed, Problem
+from trainwright_operator.facts import Observed, Problem, format_time
 
 from tests.unit.operator.builders import (
     at,
@@ -15,6 +16,7 @@ from tests.unit.operator.builders import (
     job,
     observed,
     pod,
+    raw_run,
     run,
     running_status,
 )
@@ -244,3 +246,49 @@ def test_a_job_that_somebody_deleted_is_an_infrastructure_failure() -> None:
     decision = decide(resource, Observed(), at(60))
     assert decision.status.phase is Phase.RESTARTING
     assert "was deleted by somebody" in (decision.status.message or "")
+
+
+ENDED = attempt(1, endedAt="2026-01-01T12:01:05Z", outcome="Failed")
+RESTARTING = running_status(phase="Restarting", attempts=[ENDED], nextAttemptAt=format_time(at(70)))
+SUCCEEDED = decide(
+    run(status=running_status()),
+    observed(pod(0, exit_code=0, said='{"outcome": "Succeeded"}'), pod(1, exit_code=0)),
+    at(70),
+).status.to_manifest()
+REFUSED = Problem("DoesNotFit", "too large", is_final=True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "seen", "phase"),
+    [
+        ({}, Observed(), Phase.STARTING),
+        ({}, Observed(problem=Problem("WaitingForRun", "waits for base")), Phase.PENDING),
+        ({}, Observed(problem=REFUSED), Phase.FAILED),
+        ({"status": running_status()}, observed(pod(0), pod(1)), Phase.RUNNING),
+        (
+            {"status": running_status()},
+            observed(pod(0), pod(1, exit_code=137, ended_at=60)),
+            Phase.RESTARTING,
+        ),
+        ({"status": RESTARTING}, observed(jobs=()), Phase.STARTING),
+        (
+            {"status": running_status()},
+            observed(pod(0, exit_code=0, said='{"outcome": "Succeeded"}'), pod(1, exit_code=0)),
+            Phase.SUCCEEDED,
+        ),
+        ({"status": running_status(), "deadlineSeconds": 60}, observed(pod(0)), Phase.FAILED),
+        ({"status": running_status(), "suspend": True}, observed(jobs=()), Phase.SUSPENDED),
+        ({"status": SUCCEEDED}, observed(jobs=()), Phase.SUCCEEDED),
+    ],
+)
+def test_status_and_conditions_tell_the_generation_they_are_of(
+    spec: dict[str, Any], seen: Observed, phase: Phase
+) -> None:
+    raw = raw_run(**spec)
+    raw["metadata"]["generation"] = 7
+    status = decide(TrainingRun.model_validate(raw), seen, at(80)).status
+    assert status.phase is phase
+    assert status.observed_generation == 7
+    told = {c.type: c.observed_generation for c in status.conditions}
+    assert {"Accepted", "Running", "Suspended", "CheckpointReady"} <= told.keys()
+    assert told == dict.fromkeys(told, 7)

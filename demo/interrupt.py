@@ -4,9 +4,8 @@ From inside its pod, so that it works on any cluster; the pod's first process, w
 end, cannot be killed from there.
 """
 
-from collections.abc import Callable
-
 from trainwright_api import names
+from trainwright_api.names import Phase
 
 from demo.console import Console
 from demo.errors import DemoError
@@ -28,21 +27,42 @@ sys.exit("no rank found")
 """
 
 
-def kill_worker_after_checkpoint(
-    place: Place, console: Console, name: str
-) -> Callable[[JSON], None]:
-    """A watcher of the status that kills one worker once, a step or more after a checkpoint."""
-    killed: list[str] = []
+class Interruption:
+    """Kills one worker of a run once, a step or more after a checkpoint, unless that is not wanted."""
 
-    def watch(status: JSON) -> None:
+    def __init__(self, place: Place, console: Console, name: str, *, is_wanted: bool) -> None:
+        self._place, self._console, self._name = place, console, name
+        self._is_wanted = is_wanted
+        self._killed_pod = ""
+
+    def watch(self, status: JSON) -> None:
+        """Kill if this status is the moment for it."""
         saved = (status.get("checkpoints", {}).get("latest") or {}).get("step")
         step = status.get("progress", {}).get("step", 0)
-        if killed or saved is None or step <= saved or status.get("phase") != names.Phase.RUNNING:
+        is_between = saved is not None and step > saved and status.get("phase") == Phase.RUNNING
+        if self._killed_pod or not self._is_wanted or not is_between:
             return
-        killed.append(kill_worker(place, name))
-        console.say(f"{name}: SIGKILL to a training process in pod {killed[0]} (step {step})")
+        self._killed_pod = kill_worker(self._place, self._name)
+        self._console.say(
+            f"{self._name}: SIGKILL to a training process in pod {self._killed_pod} (step {step})"
+        )
 
-    return watch
+    def check(self, status: JSON) -> None:
+        """Raise DemoError if the run has ended without the restart that the demo is to show."""
+        if not self._is_wanted:
+            return
+        if not self._killed_pod:
+            raise DemoError(
+                f"{self._name} succeeded, but no worker was killed: it never trained on after a "
+                "checkpoint; say DEMO_STEPS with more steps, or DEMO_KILL=0 to kill nobody"
+            )
+        attempts = len(status.get("attempts", []))
+        if attempts < 2:
+            raise DemoError(
+                f"{self._name} succeeded, but in {attempts} attempt: killing a worker in pod "
+                f"{self._killed_pod} restarted nothing; see `kubectl describe pod "
+                f"{self._killed_pod}`, or say DEMO_KILL=0 to kill nobody"
+            )
 
 
 def kill_worker(place: Place, name: str) -> str:

@@ -18,7 +18,7 @@ from demo.install import (
     install_chart,
     upload_folder,
 )
-from demo.interrupt import kill_worker_after_checkpoint
+from demo.interrupt import Interruption
 from demo.monitoring import (
     PRICES,
     Monitoring,
@@ -175,8 +175,9 @@ def run_story(
     runs = []
     with console.stage("Pretrain a language model on Python's standard library"):
         example = example_for(manifests.PRETRAINING, place, settings)
-        watcher = kill_worker_after_checkpoint(place, console, manifests.PRETRAINING)
-        runs.append(run_example(place, console, example, watcher if settings.kills else ignore))
+        interruption = Interruption(place, console, manifests.PRETRAINING, is_wanted=settings.kills)
+        runs.append(run_example(place, console, example, interruption.watch))
+        interruption.check(runs[-1]["status"])
     with console.stage("Fine-tune SmolLM2-135M-Instruct on dialogues"):
         example = example_for(manifests.FINE_TUNING, place, settings)
         runs.append(run_example(place, console, example, ignore))

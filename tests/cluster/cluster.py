@@ -184,9 +184,11 @@ class Cluster:
         self.start_kubelet(name)
 
     def find_faults(self) -> list[str]:
-        """What keeps the cluster from being used: dead components, an API that does not answer."""
-        dead = [p.name for p in self.state.processes.values() if not p.is_alive()]
-        faults = [f"{name} has ended" for name in dead]
+        """What keeps the cluster from being used: dead components with the end of their logs, an API
+        that does not answer.
+        """
+        dead = [process for process in self.state.processes.values() if not process.is_alive()]
+        faults = [f"{process.name} has ended; {process.describe_end()}" for process in dead]
         if not dead and not self.client.is_ready():
             faults.append("the API server is not ready")
         return faults

@@ -44,6 +44,10 @@ class Process:
         text = Path(self.log).read_text(errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
+    def describe_end(self) -> str:
+        """Where its log is and how it ends, for a message that tells of its death."""
+        return f"the end of {self.log}:\n{self.log_tail()}"
+
     def kill(self) -> None:
         """End it at once, if it is still this process."""
         if self.is_alive():
@@ -125,9 +129,7 @@ def check_alive(processes: Iterable[Process]) -> None:
     """Raise ComponentDiedError for the first that has ended."""
     for process in processes:
         if not process.is_alive():
-            raise ComponentDiedError(
-                f"{process.name} ended by itself; the end of {process.log}:\n{process.log_tail()}"
-            )
+            raise ComponentDiedError(f"{process.name} ended by itself; {process.describe_end()}")
 
 
 def read_start_time(pid: int) -> int:

@@ -36,8 +36,8 @@ def fetch_status(name: str) -> Status:
 
 def format_status(status: Status) -> str:
     """The same for people."""
-    faults = status["faults"]
-    lines = [f"cluster {status['name']}: {'; '.join(faults) if faults else 'healthy'}"]
+    faults = "\n".join(status["faults"])  # each with the end of a log
+    lines = [f"cluster {status['name']}: {faults or 'healthy'}"]
     for node in status["nodes"]:
         ready = "Ready" if node["ready"] else "NotReady"
         lines.append(f"  {node['name']:<24} {ready:<9} {GPU_RESOURCE}={node['gpus']}")

@@ -12,10 +12,10 @@ import pytest
 
 from tests.cluster import Cluster, ClusterError, ClusterSpec, control_plane, down
 from tests.cluster.errors import ClusterExistsError, ComponentDiedError
-from tests.cluster.processes import find_marked, wait_until
+from tests.cluster.processes import find_marked, read_start_time, wait_until
 from tests.cluster.spec import Layout
 from tests.embedded_cluster.stopwatch import Stopwatch
-from tests.embedded_cluster.traces import take_traces
+from tests.embedded_cluster.traces import find_in_cgroups, take_traces
 
 REPOSITORY = Path(__file__).parents[2]
 START_BAR_SECONDS = 20
@@ -83,6 +83,16 @@ def test_start_killed_half_way_is_cleaned_by_down(name: str, moment: str) -> Non
     assert take_traces(name) - before == set()
 
 
+def test_start_killed_when_containers_run_already_is_cleaned_by_down(name: str) -> None:
+    before = take_traces(name)
+    kill_start_at(name, "nodes Ready")
+    # The nodes go on without the one who started them.
+    inside = wait_until("a container runs", lambda: find_in_cgroups(name), 30)
+    assert run("down", "--name", name).returncode == 0
+    assert {pid for pid, start in inside.items() if read_start_time(pid) == start} == set()
+    assert take_traces(name) - before == set()
+
+
 def test_start_killed_half_way_is_cleaned_by_the_next_up(name: str) -> None:
     kill_start_at(name, "API server ready")
     left = find_marked(Layout(name).mark)
@@ -117,11 +127,15 @@ def test_component_that_dies_in_the_start_is_named_and_nothing_stays(
 
 def test_component_that_dies_later_is_named_by_status_and_up_starts_anew(name: str) -> None:
     first = Cluster.up(a_control_plane(name))
-    first.state.processes["kube-controller-manager"].kill()
+    victim = first.state.processes["kube-controller-manager"]
+    victim.kill()
     wait_until("it has ended", first.find_faults, 5)
+    last_lines = Path(victim.log).read_text().splitlines()[-3:]
+    assert len(last_lines) == 3
     done = run("status", "--name", name)
     assert done.returncode == 1
-    assert "kube-controller-manager has ended" in done.stdout
+    assert f"kube-controller-manager has ended; the end of {victim.log}:\n" in done.stdout
+    assert "\n".join(last_lines) in done.stdout
     second = Cluster.up(a_control_plane(name))
     assert not second.is_reused
     assert second.find_faults() == []

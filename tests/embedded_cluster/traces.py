@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.cluster.cache import cache_folder
 from tests.cluster.cgroups import list_hierarchies
-from tests.cluster.processes import find_in_netns, find_marked
+from tests.cluster.processes import find_in_netns, find_marked, read_start_time
 from tests.cluster.spec import CLUSTERS, Layout
 
 # Folders in which kubelet, containerd, CNI plugins and package scripts are known to leave files.
@@ -32,6 +32,16 @@ def take_traces(name: str) -> set[str]:
     if layout.root.exists():
         lines.add(f"file {layout.root}")
     return {line for line in lines if not any(f"trainwright-{other}" in line for other in others)}
+
+
+def find_in_cgroups(name: str) -> dict[int, int]:
+    """Pid and start time of every process in a container of cluster `name`."""
+    found: dict[int, int] = {}
+    for hierarchy in list_hierarchies():
+        with suppress(OSError):  # cgroups come and go
+            for path in (hierarchy / Layout(name).cgroup).rglob("cgroup.procs"):
+                found |= {int(pid): read_start_time(int(pid)) for pid in path.read_text().split()}
+    return {pid: start for pid, start in found.items() if start}
 
 
 def _mounts() -> Iterator[str]:

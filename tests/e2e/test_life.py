@@ -17,19 +17,21 @@ KINDS = "trainingruns,pytorchjobs,pods,configmaps,services"
 
 
 @pytest.fixture
-def without_operator(world: World) -> Iterator[None]:
+def operator_again(world: World) -> Iterator[None]:
+    """The operator is there again at the end."""
     yield
     world.scale_operator(1)
 
 
-def test_deletion_leaves_nothing_also_without_an_operator(
-    world: World, place: Place, without_operator: None
+@pytest.mark.parametrize("operators", [1, 0], ids=["with-operator", "without-operator"])
+def test_deletion_leaves_nothing(
+    world: World, place: Place, operator_again: None, operators: int
 ) -> None:
     run = training_run("deleted", steps=3000)
     place.apply(run)
     wait_for_phase(place, run, Phase.RUNNING, 120)
     wait_for("two pods", lambda: len(pods_of(place, run)) == 2, 10)
-    world.scale_operator(0)
+    world.scale_operator(operators)
 
     place.kubectl("delete", "trainingrun", "deleted", "-n", place.namespace, "--wait=false")
 

@@ -23,10 +23,11 @@ FAILED_SECONDS = 240
 
 @dataclass(frozen=True)
 class Case:
-    """A run that must fail, and the words its message must hold."""
+    """A run that must fail, the words its message must hold, and what it must say to do."""
 
     run: JSON
     words: tuple[str, ...]
+    remedy: str
 
 
 def text(uri: str, **more: object) -> JSON:
@@ -46,18 +47,22 @@ CASES = {
     "missing-data": Case(
         small("missing-data", data=text("s3://datasets/nowhere/")),
         ("spec.data.sources[0]", "s3://datasets/nowhere"),
+        "correct the path",
     ),
     "missing-bucket": Case(
         small("missing-bucket", data=text("s3://no-such-bucket/x/")),
         ("spec.data.sources[0]", "no-such-bucket"),
+        "create no-such-bucket",
     ),
     "wrong-credentials": Case(
         small("wrong-credentials", checkpoints={"store": {"credentialsSecret": "wrong"}}),
-        ("credential", "wrong"),
+        ("spec.checkpoints.store.credentialsSecret", "credentials"),
+        "correct the Secret",
     ),
     "empty-file": Case(
         small("empty-file", data=text("s3://datasets/bad/empty.txt")),
         ("spec.data.sources[0]", "empty"),
+        "write the data again",
     ),
     "no-such-field": Case(
         small(
@@ -65,6 +70,7 @@ CASES = {
             data={"sources": [{"uri": "s3://datasets/bad/other-field.jsonl", "format": "JSONL"}]},
         ),
         ("spec.data.sources[0]", "text", "body"),
+        "set field to one that they have",
     ),
     "no-messages": Case(
         chat(
@@ -75,10 +81,12 @@ CASES = {
             baseModel={"ggufFile": "SmolLM2-135M-Instruct.Q4_1.gguf"},
         ),
         ("spec.data.sources[0]", "messages"),
+        "set field to one that they have",
     ),
     "not-a-model": Case(
         chat("not-a-model", baseModel={"uri": "s3://models/not-a-model/"}),
         ("spec.baseModel", "not-a-model"),
+        "name the folder of a model",
     ),
     "large-vocabulary": Case(
         small(
@@ -87,6 +95,7 @@ CASES = {
             tokenizer={"train": None, "location": {"uri": "s3://models/large-tokenizer/"}},
         ),
         ("spec.model.config.vocab_size", "300", "400"),
+        "leave it away",
     ),
 }
 
@@ -118,7 +127,7 @@ def test_bad_input_fails_at_once_and_says_what_to_change(started: Place, name: s
     status = wait_for_phase(started, case.run, Phase.FAILED, FAILED_SECONDS)
     (attempt,) = status["attempts"]
     assert attempt["cause"] == Cause.USER_ERROR, attempt
-    for word in case.words:
+    for word in (*case.words, case.remedy):
         assert word in status["message"], status["message"]
     assert "Traceback" not in status["message"]
     assert not (status.get("progress") or {}).get("step")

@@ -53,7 +53,8 @@ def load_tokenizer(
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise UserError(
             f"{field}.uri: got {f'{uri}, ' if uri else ''}a folder without a tokenizer that transformers loads "
-            f"({first_line(error)}), expected tokenizer.json and tokenizer_config.json; add them"
+            f"({first_line(error)}), expected tokenizer.json and tokenizer_config.json; add them, or name "
+            "the folder of a model or tokenizer that has them"
         ) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UserError(

@@ -9,11 +9,16 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from trainwright_api.names import LABEL_ATTEMPT, LABEL_REPLICA_TYPE, LABEL_RUN
 from trainwright_cli.local.ports import find_free_ports
 
+from demo.errors import DemoError
 from demo.manifests import FINE_TUNING, PRETRAINING
 from demo.place import JSON, Place
 from tests.e2e.world import World, wait_for
@@ -22,12 +27,21 @@ from tests.tensorboard_page import read_loss_steps
 from tools.machine import PROJECT
 
 STEPS = 12
+STARTUP_BAR_SECONDS = 20  # until the first optimizer step: two ranks on two cores
 
 pytestmark = pytest.mark.timeout(900)
 
 
-def run_demo(world: World, namespace: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    environment = {
+class Story(NamedTuple):
+    """The namespace in which the demo has run, what it printed, and what pretraining's masters logged."""
+
+    place: Place
+    output: str
+    startups: dict[int, str]  # by attempt, the line that tells how long its start took
+
+
+def demo_environment(world: World, namespace: str, **more: str) -> dict[str, str]:
+    return {
         **os.environ,
         **world.cluster.environment(),
         "S3_ENDPOINT": world.cluster.inner_s3_endpoint,
@@ -39,25 +53,44 @@ def run_demo(world: World, namespace: str, **more: str) -> "subprocess.Completed
         "DEMO_STEPS": str(STEPS),
         **more,
     }
-    return subprocess.run(
-        [sys.executable, "-m", "demo"],
-        cwd=PROJECT,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
-def story(world: World, prometheus: Prometheus) -> tuple[Place, str]:
-    """The namespace in which the demo has run, and what it printed."""
+def story(world: World, prometheus: Prometheus, tmp_path_factory: pytest.TempPathFactory) -> Story:
     place = world.make_namespace("test_demo")
-    done = run_demo(world, place.namespace, YES="1", PROMETHEUS_URL=prometheus.url)
-    print(done.stdout)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return place, done.stdout
+    printed = tmp_path_factory.mktemp("demo") / "printed.txt"
+    startups: dict[int, str] = {}
+    with printed.open("w") as output:
+        demo = subprocess.Popen(
+            [sys.executable, "-m", "demo"],
+            cwd=PROJECT,
+            env=demo_environment(world, place.namespace, YES="1", PROMETHEUS_URL=prometheus.url),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        while demo.poll() is None:  # a failed attempt's pods, and their logs, go with its restart
+            startups |= find_startups(place)
+            time.sleep(1)
+    finally:
+        demo.kill()
+    print(printed.read_text(), *startups.values(), sep="\n")
+    assert demo.returncode == 0, printed.read_text()
+    return Story(place, printed.read_text(), startups)
+
+
+def find_startups(place: Place) -> dict[int, str]:
+    """Of each attempt of pretraining that has a master, the line that tells how long its start took."""
+    found = {}
+    selector = f"{LABEL_RUN}={PRETRAINING},{LABEL_REPLICA_TYPE}=master"
+    for pod in place.get("pods", "-l", selector)["items"]:
+        with suppress(DemoError):  # its container does not run yet, or it is gone meanwhile
+            log = place.kubectl("logs", "-n", place.namespace, pod["metadata"]["name"])
+            attempt = int(pod["metadata"]["labels"][LABEL_ATTEMPT])
+            if match := re.search(r".*started up in.*", log):
+                found[attempt] = match.group()
+    return found
 
 
 def status_of(place: Place, kind: str, name: str) -> JSON:
@@ -66,14 +99,42 @@ def status_of(place: Place, kind: str, name: str) -> JSON:
 
 
 def test_demo_asks_before_it_touches_the_current_cluster(world: World) -> None:
-    done = run_demo(world, "untouched")
+    before = find_installed(world)
+    assert any("Secret trainwright-system/" in name for name, *_ in before)
+    done = subprocess.run(
+        [sys.executable, "-m", "demo"],
+        cwd=PROJECT,
+        env=demo_environment(world, "untouched"),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert "admin@" in done.stdout or "context" in done.stdout
     assert "YES=1" in done.stdout
+    assert find_installed(world) == before
+    with pytest.raises(DemoError, match="not found"):
+        world.place.kubectl("get", "namespace", "untouched")
 
 
-def test_both_examples_succeed(story: tuple[Place, str]) -> None:
-    place, _ = story
+def find_installed(world: World) -> set[tuple[str, str, str]]:
+    """Every Helm release and Deployment of the cluster, with what changes whenever it is changed."""
+    found = set()
+    for what, mark in (
+        (("secrets", "--selector=owner=helm"), "resourceVersion"),
+        (("deployments",), "generation"),
+    ):
+        listed = world.place.kubectl("get", *what, "--all-namespaces", "-o", "json")
+        for item in json.loads(listed)["items"]:
+            metadata = item["metadata"]
+            name = f"{item['kind']} {metadata['namespace']}/{metadata['name']}"
+            found.add((name, metadata["uid"], str(metadata[mark])))
+    return found
+
+
+def test_both_examples_succeed(story: Story) -> None:
+    place = story.place
     for kind, name in (("TrainingRun", PRETRAINING), ("FineTuneJob", FINE_TUNING)):
         status = status_of(place, kind, name)
         assert status["phase"] == "Succeeded"
@@ -81,8 +142,8 @@ def test_both_examples_succeed(story: tuple[Place, str]) -> None:
         assert status["progress"]["loss"] < status["progress"]["firstLoss"]
 
 
-def test_killed_worker_costs_only_the_steps_since_the_checkpoint(story: tuple[Place, str]) -> None:
-    place, _ = story
+def test_killed_worker_costs_only_the_steps_since_the_checkpoint(story: Story) -> None:
+    place = story.place
     first, second = status_of(place, "TrainingRun", PRETRAINING)["attempts"]
     assert first["outcome"] == "Failed"
     assert second["outcome"] == "Succeeded"
@@ -91,8 +152,15 @@ def test_killed_worker_costs_only_the_steps_since_the_checkpoint(story: tuple[Pl
     assert first["stepsLost"] < STEPS // 3 * 2
 
 
-def test_every_model_answers_its_prompts_before_and_after(story: tuple[Place, str]) -> None:
-    place, _ = story
+def test_first_optimizer_step_comes_within_the_bar(story: Story) -> None:
+    assert story.startups.keys() == {1, 2}
+    line = story.startups[1]  # the second one has a checkpoint to fetch on top
+    (seconds,) = re.findall(r"started up in ([0-9.]+) s", line)
+    assert float(seconds) <= STARTUP_BAR_SECONDS, line
+
+
+def test_every_model_answers_its_prompts_before_and_after(story: Story) -> None:
+    place = story.place
     for kind, name in (("TrainingRun", PRETRAINING), ("FineTuneJob", FINE_TUNING)):
         samples = status_of(place, kind, name)["model"]["samples"]
         assert len(samples) == 2
@@ -100,8 +168,8 @@ def test_every_model_answers_its_prompts_before_and_after(story: tuple[Place, st
         assert any(sample["before"] != sample["after"] for sample in samples)
 
 
-def test_tensorboard_shows_every_step_once_whatever_was_killed(story: tuple[Place, str]) -> None:
-    place, _ = story
+def test_tensorboard_shows_every_step_once_whatever_was_killed(story: Story) -> None:
+    place = story.place
     (port,) = find_free_ports(1)
     process = subprocess.Popen(
         [
@@ -125,8 +193,8 @@ def test_tensorboard_shows_every_step_once_whatever_was_killed(story: tuple[Plac
         process.kill()
 
 
-def test_the_end_tells_what_to_type_next(story: tuple[Place, str]) -> None:
-    _, output = story
+def test_the_end_tells_what_to_type_next(story: Story) -> None:
+    output = story.output
     for expected in (
         "PHASE",
         "Succeeded",
@@ -139,8 +207,8 @@ def test_the_end_tells_what_to_type_next(story: tuple[Place, str]) -> None:
         assert expected in output
 
 
-def test_the_end_tells_of_the_dashboards_and_what_they_show(story: tuple[Place, str]) -> None:
-    place, output = story
+def test_the_end_tells_of_the_dashboards_and_what_they_show(story: Story) -> None:
+    place, output = story.place, story.output
     end = output.partition("\nDashboards\n")[2]
     files, _, rest = end.partition("\n")
     folder, _, names = files.strip().partition("/{")

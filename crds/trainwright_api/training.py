@@ -13,6 +13,11 @@ from trainwright_api.base import Model, Rule, expects, expects_one_of
 
 IntOrAuto = int | Literal["Auto"]
 
+DEFAULT_WARMUP_FRACTION = 0.05
+DEFAULT_MINIMUM_FRACTION = 0.1
+DEFAULT_DECAY_FRACTION = 0.2
+_DECAY_FRACTION = f"(has(self.decayFraction) ? self.decayFraction : {DEFAULT_DECAY_FRACTION})"
+
 
 class Precision(StrEnum):
     """Number format of weights, gradients and activations."""
@@ -169,11 +174,26 @@ class Schedule(Model):
         ),
         expects(
             "self.type != 'WarmupStableDecay' || !has(self.warmupFraction)"
-            " || self.warmupFraction + self.decayFraction <= 1.0",
+            f" || self.warmupFraction + {_DECAY_FRACTION} <= 1.0",
             "at most 1 together with the {decay} of decayFraction; make one of them smaller",
             at=".warmupFraction",
             got="self.warmupFraction",
-            decay="self.decayFraction",
+            decay=_DECAY_FRACTION,
+        ),
+        expects(
+            "self.type == 'WarmupStableDecay' || !has(self.decayFraction)",
+            "it with type WarmupStableDecay only, as {type} has no stage of decay; set type to "
+            "WarmupStableDecay or remove it",
+            at=".decayFraction",
+            got="self.decayFraction",
+            type="self.type",
+        ),
+        expects(
+            "self.type != 'Constant' || !has(self.minimumFraction)",
+            "it with Cosine, Linear or WarmupStableDecay, as Constant stays at the peak; set type to one of "
+            "these or remove it",
+            at=".minimumFraction",
+            got="self.minimumFraction",
         ),
     )
 
@@ -192,14 +212,19 @@ class Schedule(Model):
         le=1,
         description="Warm-up as a fraction of all steps (0 to 1). Default 0.05 if warmupSteps is not given.",
     )
-    minimum_fraction: float = Field(
-        0.1, ge=0, le=1, description="Final learning rate as a fraction of the peak. Default 0.1."
+    minimum_fraction: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Final learning rate as a fraction of the peak (0 to 1); not for Constant, which stays at "
+        "the peak. Default 0.1, none with Constant.",
     )
-    decay_fraction: float = Field(
-        0.2,
+    decay_fraction: float | None = Field(
+        None,
         gt=0,
         le=1,
-        description="WarmupStableDecay only: the last fraction of the steps that decays. Default 0.2.",
+        description="The last fraction of the steps, which decays (0 to 1); for WarmupStableDecay only. "
+        "Default 0.2 with WarmupStableDecay.",
     )
 
 

@@ -31,6 +31,17 @@ GOOD = (
         {"schedule": {"type": "WarmupStableDecay", "warmupSteps": 10, "decayFraction": 0.3}},
     ),
     Good(
+        "a long warm-up to a constant rate",
+        RUN,
+        {"schedule": {"type": "Constant", "warmupFraction": 1}},
+    ),
+    Good("down to nothing", RUN, {"schedule": {"type": "Linear", "minimumFraction": 0}}),
+    Good(
+        "a decay of the default's length to a low rate",
+        RUN,
+        {"schedule": {"type": "WarmupStableDecay", "minimumFraction": 0.01}},
+    ),
+    Good(
         "weights to continue from, with a longer context",
         RUN,
         {

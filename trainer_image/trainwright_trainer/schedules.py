@@ -2,9 +2,13 @@
 
 import math
 
-from trainwright_api.training import Schedule, ScheduleType
-
-DEFAULT_WARMUP_FRACTION = 0.05
+from trainwright_api.training import (
+    DEFAULT_DECAY_FRACTION,
+    DEFAULT_MINIMUM_FRACTION,
+    DEFAULT_WARMUP_FRACTION,
+    Schedule,
+    ScheduleType,
+)
 
 
 def warmup_steps(schedule: Schedule, total_steps: int) -> int:
@@ -12,8 +16,7 @@ def warmup_steps(schedule: Schedule, total_steps: int) -> int:
     if schedule.warmup_steps is not None:
         steps = schedule.warmup_steps
     else:
-        fraction = schedule.warmup_fraction
-        steps = round((DEFAULT_WARMUP_FRACTION if fraction is None else fraction) * total_steps)
+        steps = round(_given_or(DEFAULT_WARMUP_FRACTION, schedule.warmup_fraction) * total_steps)
     return max(0, min(steps, total_steps - 1))
 
 
@@ -26,14 +29,19 @@ def learning_rate(schedule: Schedule, peak: float, step: int, total_steps: int) 
     warmup = warmup_steps(schedule, total_steps)
     if step <= warmup:
         return peak * step / warmup
-    lowest = schedule.minimum_fraction
+    lowest = _given_or(DEFAULT_MINIMUM_FRACTION, schedule.minimum_fraction)
     if schedule.type is ScheduleType.CONSTANT:
         return peak
     if schedule.type is ScheduleType.WARMUP_STABLE_DECAY:
-        decay_steps = max(1, round(schedule.decay_fraction * total_steps))
+        decay = _given_or(DEFAULT_DECAY_FRACTION, schedule.decay_fraction)
+        decay_steps = max(1, round(decay * total_steps))
         done = max(0.0, (step - (total_steps - decay_steps)) / decay_steps)
         return peak * (1 - (1 - lowest) * min(1.0, done))
     done = (step - warmup) / max(1, total_steps - warmup)
     if schedule.type is ScheduleType.LINEAR:
         return peak * (1 - (1 - lowest) * done)
     return peak * (lowest + (1 - lowest) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _given_or(default: float, value: float | None) -> float:
+    return default if value is None else value

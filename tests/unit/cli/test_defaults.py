@@ -28,6 +28,8 @@ def test_items_of_lists_are_looked_into() -> None:
     ("path", "shown"),
     [
         ("spec.schedule.warmupFraction", "0.05 if warmupSteps is not given"),
+        ("spec.schedule.minimumFraction", "0.1, none with Constant"),
+        ("spec.schedule.decayFraction", "0.2 with WarmupStableDecay"),
         ("spec.adapter.alpha", "twice the rank"),
         ("spec.output.uri", "model/ beside them"),
         ("spec.precision", "BF16"),

@@ -1,6 +1,7 @@
 """A run's life as a pod sees it: finished, killed, stopped, resumed - real launchers and ranks."""
 
 import json
+import math
 import os
 import signal
 import time
@@ -12,16 +13,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from trainwright_api.data import Location
 from trainwright_api.names import Cause, Outcome
-from trainwright_api.run import Run, RunModel
+from trainwright_api.resources import Adapter, AdapterType, SFTLoss
+from trainwright_api.run import Run, RunModel, RunObjective, RunTokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.trainer.ranks import Launched, free_port, launch
+from tests.trainer.run_builder import source, write_json_lines
 from tests.trainer.tiny_runs import TINY, tiny_run
 
 pytestmark = pytest.mark.timeout(900)
 
 STEPS = 40
+VOCABULARY = 512
 
 
 def wait_for(condition: Callable[[], bool], launched: Launched, seconds: float = 300) -> None:
@@ -56,7 +61,9 @@ def finish(run: Run, folder: Path) -> Launched:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Launched]:
     """The uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
-    return folder, finish(tiny_run(folder, steps=STEPS, ranks=2), folder / "pod")
+    return folder, finish(
+        tiny_run(folder, steps=STEPS, ranks=2, vocabulary=VOCABULARY), folder / "pod"
+    )
 
 
 def test_a_finished_run_says_where_its_model_is(finished: tuple[Path, Launched]) -> None:
@@ -89,6 +96,68 @@ def test_tensorboard_shows_every_step_and_the_samples(finished: tuple[Path, Laun
     assert {"samples/before/0/text_summary", "samples/after/0/text_summary"} <= set(
         found.Tags()["tensors"]
     )
+
+
+def test_nothing_is_compiled_while_a_run_trains(finished: tuple[Path, Launched]) -> None:
+    scratch = finished[0] / "pod" / "scratch"
+    assert scratch.is_dir()
+    folders = [scratch / name for name in ("torch_extensions", "triton", "inductor")]
+    assert [path for folder in folders for path in folder.rglob("*") if path.is_file()] == []
+
+
+def continued(finished: tuple[Path, Launched], folder: Path) -> Run:
+    """One step over the same text that starts from the finished model."""
+    uri = f"file://{finished[0]}/store/model/"
+    return tiny_run(
+        folder,
+        steps=1,
+        ranks=2,
+        model=RunModel(weights=Location(uri=uri)),
+        tokenizer=RunTokenizer(),
+    )
+
+
+def losses_of(launched: Launched) -> tuple[float, float]:
+    """The first step's and the last one's."""
+    progress = launched.message.progress
+    assert progress is not None
+    assert progress.first_loss is not None
+    assert progress.loss is not None
+    return progress.first_loss, progress.loss
+
+
+def test_continued_pretraining_starts_where_the_other_run_ended(
+    finished: tuple[Path, Launched], tmp_path: Path
+) -> None:
+    fresh, trained = losses_of(finished[1])
+    child = finish(continued(finished, tmp_path), tmp_path / "pod")
+    assert child.message.resumed_from_step is None
+    first, _ = losses_of(child)
+    # The first batch is that of the fresh start; from batch to batch the loss differs by less than 0.2.
+    assert first == pytest.approx(trained, abs=0.2)
+    assert first < fresh - 0.5
+
+
+def test_fine_tuning_starts_from_what_the_base_model_knows(
+    finished: tuple[Path, Launched], tmp_path: Path
+) -> None:
+    run = continued(finished, tmp_path)
+    text = (tmp_path / "text" / "argparse.py").read_text()
+    pieces = [text[start : start + 200] for start in range(0, len(text), 200)]
+    records = [{"prompt": piece[:40], "completion": piece[40:]} for piece in pieces if piece[40:]]
+    data = source(write_json_lines(tmp_path / "pairs.jsonl", records), "PromptCompletion")
+    run = run.model_copy(
+        update={
+            "kind": "FineTuneJob",
+            "objective": RunObjective.SFT,
+            "sft_loss": SFTLoss.ASSISTANT_ONLY,
+            "adapter": Adapter(type=AdapterType.LORA, rank=4),
+            "data": run.data.model_copy(update={"sources": [data]}),
+        }
+    )
+    first, _ = losses_of(finish(run, tmp_path / "pod"))
+    # An adapter adds nothing before its first update, so that this is the base model's own loss.
+    assert first < math.log(VOCABULARY) - 0.5  # which is the loss of guessing
 
 
 def test_killed_and_resumed_weights_are_bitwise_those_of_the_whole_run(

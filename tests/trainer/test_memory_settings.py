@@ -111,9 +111,7 @@ def test_losses_are_those_of_the_run_that_saves_no_memory(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
-def test_the_engine_does_what_the_run_says(
-    told: dict[str, dict[str, Any]], layout: Layout
-) -> None:
+def test_the_engine_does_what_the_run_says(told: dict[str, dict[str, Any]], layout: Layout) -> None:
     found = told[layout.name]
     assert found["offloads_optimizer"] is layout.optimizer
     assert found["offloads_parameters"] is layout.parameters

@@ -5,28 +5,19 @@ until_step}; what was seen goes to OUTPUT/name.json.
 """
 
 import json
-import shutil
 import sys
 import time
 from pathlib import Path
 
 from trainwright_api.run import Run
-from trainwright_trainer.build import build_run
-from trainwright_trainer.distributed import join_group
-from trainwright_trainer.preflight import prepare_run
-from trainwright_trainer.settings import read_settings
-from trainwright_trainer.train import Trainer
+
+from tests.trainer.worker_runs import set_up_trainers
 
 
 def main(file: Path, output: Path) -> None:
-    settings = read_settings()
-    group = None
-    for part in json.loads(file.read_text()):
-        run = Run.model_validate(part["run"])
-        group = group or join_group(run, settings)
-        trainer = Trainer(run, settings)
-        prepared = prepare_run(run, settings, group, trainer.reporter)
-        trainer.set_up(prepared, build_run(prepared, group, trainer.reporter), group)
+    parts = json.loads(file.read_text())
+    trainers = set_up_trainers(Run.model_validate(part["run"]) for part in parts)
+    for part, trainer in zip(parts, trainers, strict=True):
         steps: list[dict[str, float | bool]] = []
         while len(steps) != part["until_step"]:
             began = time.monotonic()
@@ -36,10 +27,8 @@ def main(file: Path, output: Path) -> None:
             if sum(step["saved"] for step in steps) == part["until_saves"]:
                 trainer.saving.save_last(trainer.state)  # of the same step: waits for its upload
                 break
-        if group.rank == 0:
+        if trainer.group.rank == 0:
             (output / f"{part['name']}.json").write_text(json.dumps(steps))
-        group.barrier()
-    shutil.rmtree(settings.scratch_folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

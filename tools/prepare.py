@@ -50,7 +50,7 @@ def describe_machine(target: str) -> str:
         return "the demo runs on a cluster of its own; usually 15 min the first time, then 4 min"
     if obstacle:
         return f"no cluster on this machine ({obstacle}): tiers that need one are skipped"
-    return "all tiers run; usually 45 min the first time, then 30 min"
+    return "all tiers run; usually 45 min the first time, then 20 min"
 
 
 def prepare(target: str) -> None:

@@ -133,7 +133,7 @@ def test_a_table_joins_its_columns_on_a_label(recorded: dict[str, Answers]) -> N
     (panel,) = (p for p in parse_panels(load_dashboard("fleet")) if p.kind == "table")
     rows = build_rows(panel, collect_data(panel, recorded["fleet"], []).curves)
     by_run = {row[0]: row for row in rows}
-    assert by_run["smollm2-chat"][1].endswith("%")
+    assert by_run["default/smollm2-chat"][1].endswith("%")
     assert all(len(row) == len(panel.columns) + 1 for row in rows)
 
 

@@ -4,8 +4,8 @@
 that this machine cannot run is skipped by name and reason; with CI set, that is a failure. Every
 tier runs even if one before it failed, so that one run shows all there is to mend.
 
-The trainer's tier computes, while those beside it mostly wait: of all tiers it runs in the background,
-at a lower priority, and its output comes when it has ended. The end-to-end tier has the machine alone.
+The trainer's tier computes, while the others mostly wait: it runs in the background, at a lower priority,
+and its output comes at the end.
 """
 
 import subprocess
@@ -15,7 +15,6 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import IO
 
 from tools.machine import PROJECT, find_cluster_obstacle, is_ci
@@ -24,21 +23,13 @@ _NO_TESTS = 5  # pytest's exit code when it collected nothing
 _LOWER_PRIORITY = ("nice", "-n", "10")
 
 
-class Turn(Enum):
-    """When a tier runs if there are others."""
-
-    IN_ORDER = auto()
-    BACKGROUND = auto()
-    ALONE = auto()
-
-
 @dataclass(frozen=True)
 class Tier:
-    """A named set of tests: a command, when it runs, and whether it needs the embedded cluster."""
+    """A named set of tests: a command, whether it runs beside the others, and whether it needs a cluster."""
 
     name: str
     command: tuple[str, ...]
-    turn: Turn = Turn.IN_ORDER
+    is_background: bool = False
     needs_cluster: bool = False
 
 
@@ -52,21 +43,19 @@ class Result:
     note: str = ""
 
 
-def pytest_tier(
-    name: str, *folders: str, turn: Turn = Turn.IN_ORDER, cluster: bool = False
-) -> Tier:
+def pytest_tier(name: str, *folders: str, background: bool = False, cluster: bool = False) -> Tier:
     """A tier that pytest runs."""
-    return Tier(name, ("-m", "pytest", "-q", "--durations=5", *folders), turn, cluster)
+    return Tier(name, ("-m", "pytest", "-q", "--durations=5", *folders), background, cluster)
 
 
 TIERS = (
     Tier("check", ("-m", "tools.check")),
     pytest_tier("unit", "tests/unit", "tests/contract", "tests/monitoring", "tests/docs"),
-    pytest_tier("trainer", "tests/trainer", turn=Turn.BACKGROUND),
+    pytest_tier("trainer", "tests/trainer", background=True),
     pytest_tier("chart", "tests/chart"),
     pytest_tier("apiserver", "tests/apiserver", cluster=True),
     pytest_tier("cluster", "tests/embedded_cluster", cluster=True),
-    pytest_tier("e2e", "tests/e2e", turn=Turn.ALONE, cluster=True),
+    pytest_tier("e2e", "tests/e2e", cluster=True),
 )
 
 
@@ -84,20 +73,16 @@ def main(names: Sequence[str]) -> int:
 
 
 def run_tiers(tiers: Sequence[Tier]) -> list[Result]:
-    """Run tiers, each when it is its turn; return their results in the order in which they were given."""
-    by_turn = {turn: [tier for tier in tiers if tier.turn is turn] for turn in Turn}
-    background = by_turn[Turn.BACKGROUND] if len(tiers) > 1 else []
-    in_order = [tier for tier in tiers if tier not in background and tier.turn is not Turn.ALONE]
-    results = {}
+    """Run tiers one after another, and beside them those for the background; return the results in their order."""
+    background = [tier for tier in tiers if tier.is_background and len(tiers) > 1]
     with ThreadPoolExecutor() as pool, tempfile.TemporaryFile("w+") as output:
         for tier in background:
             print(f"--- {tier.name} has begun, in the background", flush=True)
         working = pool.submit(lambda: [run_tier(tier, output) for tier in background])
-        results.update({tier: run_tier(tier) for tier in in_order})
+        results = {tier: run_tier(tier) for tier in tiers if tier not in background}
         results.update(zip(background, working.result(), strict=True))
         output.seek(0)
         print(output.read(), flush=True)
-    results.update({tier: run_tier(tier) for tier in by_turn[Turn.ALONE]})
     return [results[tier] for tier in tiers]
 
 

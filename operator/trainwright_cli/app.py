@@ -21,7 +21,7 @@ COMMANDS: dict[str, str] = {
     "checkpoints": "List a run's checkpoints, and verify them.",
     "report": "Write one HTML page about a run.",
     "compare": "Show up to five runs beside each other.",
-    "dashboards": "Write dashboards, alert rules and scrape settings into a folder.",
+    "dashboards": "Dashboards and alerts for a Grafana and Prometheus of your own.",
     "suspend": "Stop runs after a checkpoint and keep them.",
     "resume": "Let suspended runs go on.",
     "version": "Print the version.",

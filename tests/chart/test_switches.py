@@ -233,7 +233,7 @@ def test_both_kinds_of_dashboards_hold_the_same() -> None:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({}, "trainwright dashboards DIR"),
+        ({}, "trainwright dashboards export DIR"),
         ({"monitoring": {"dashboards": {"enabled": True}}}, "grafana_dashboard=1"),
         (GRAFANA_OPERATOR, "get grafanadashboards"),
     ],

@@ -49,7 +49,7 @@ RUN_BY = {
     "trainwright report stdlib-gpt -o run.html": _REPORTS,
     "trainwright compare stdlib-gpt stdlib-gpt-wide": _REPORTS,
     "trainwright compare stdlib-gpt stdlib-gpt-wide -o compare.html": _REPORTS,
-    "trainwright dashboards ./monitoring": "tests/monitoring/test_dashboards.py::"
+    "trainwright dashboards export ./monitoring": "tests/monitoring/test_dashboards.py::"
     "test_the_command_writes_the_files_that_the_chart_ships",
     "make generate": "tests/docs/test_commands.py::test_make_runs_what_the_docs_say",
     ".venv/bin/python -m tests.monitoring.record": "tests/monitoring/test_pictures.py::"

@@ -108,7 +108,7 @@ def test_every_metric_is_on_a_dashboard_or_joins_others() -> None:
 
 
 def test_the_command_writes_the_files_that_the_chart_ships(tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["dashboards", str(tmp_path)])
+    done = CliRunner().invoke(app, ["dashboards", "export", str(tmp_path)])
     assert done.exit_code == 0, done.output
     chart = PROJECT / CHART_FILES
     written = {p.relative_to(tmp_path): p.read_text() for p in tmp_path.rglob("*") if p.is_file()}

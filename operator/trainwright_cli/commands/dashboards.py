@@ -7,9 +7,19 @@ import click
 from trainwright_cli.errors import EXIT_CODES_HELP, CliError
 
 
-@click.command(epilog=EXIT_CODES_HELP)
+@click.group(epilog=EXIT_CODES_HELP)
+def dashboards() -> None:
+    """Dashboards and alerts for a Grafana and Prometheus of your own.
+
+    \b
+    Example:
+      trainwright dashboards export ./monitoring
+    """
+
+
+@dashboards.command(epilog=EXIT_CODES_HELP)
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-def dashboards(folder: Path) -> None:
+def export(folder: Path) -> None:
     """Write dashboards, alert rules and scrape settings into a folder.
 
     dashboards/*.json are imported in Grafana (Dashboards, New, Import); rules.yaml and
@@ -17,7 +27,7 @@ def dashboards(folder: Path) -> None:
 
     \b
     Example:
-      trainwright dashboards ./monitoring
+      trainwright dashboards export ./monitoring
     """
     try:
         from trainwright_dashboards.generate import write_files

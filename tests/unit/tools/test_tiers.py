@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tools import tiers
-from tools.tiers import Result, Tier, Turn, format_results, run_tier, run_tiers
+from tools.tiers import Result, Tier, format_results, run_tier, run_tiers
 
 PASSING = Tier("good", ("-c", ""))
 FAILING = Tier("bad", ("-c", "import sys; sys.exit(3)"))
@@ -46,34 +46,28 @@ def test_a_skipped_tier_stands_in_the_verdict() -> None:
     assert table.splitlines()[-1].split() == ["all", "passed", "(skipped:", "e2e)", "1.0", "s"]
 
 
-def test_a_tier_in_the_background_runs_beside_the_others_and_before_the_one_that_wants_to_be_alone(
+def test_a_tier_in_the_background_runs_beside_the_others(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each waits for what another leaves: in any other order, they would wait for ever."""
+    """Each waits for what the other leaves: one after another, they would wait for ever."""
     wait = "import os, time\nwhile not os.path.exists(r'{}'): time.sleep(0.01)"
     make = "open(r'{}', 'w').close()"
-    begun, waited, ended = (tmp_path / name for name in ("begun", "waited", "ended"))
-    tiers_ = [
-        Tier("last", ("-c", f"import os; assert os.path.exists(r'{ended}')"), Turn.ALONE),
-        Tier(
-            "computes",
-            ("-c", "\n".join((make.format(begun), wait.format(waited), make.format(ended)))),
-            Turn.BACKGROUND,
-        ),
-        Tier("waits", ("-c", "\n".join((wait.format(begun), make.format(waited))))),
-    ]
-    results = run_tiers(tiers_)
+    begun, seen = tmp_path / "begun", tmp_path / "seen"
+    computes = "\n".join((make.format(begun), wait.format(seen)))
+    waits = "\n".join((wait.format(begun), make.format(seen)))
+    results = run_tiers(
+        [Tier("computes", ("-c", computes), is_background=True), Tier("waits", ("-c", waits))]
+    )
     assert [(result.name, result.verdict) for result in results] == [
-        ("last", "passed"),
         ("computes", "passed"),
         ("waits", "passed"),
     ]
     shown = capfd.readouterr().out
-    assert shown.index("--- waits") < shown.index("--- computes\n") < shown.index("--- last")
+    assert shown.index("--- waits") < shown.index("--- computes\n")
 
 
 def test_what_fails_in_the_background_fails_the_run() -> None:
-    failing = Tier("bad", ("-c", "import sys; sys.exit(3)"), Turn.BACKGROUND)
+    failing = Tier("bad", ("-c", "import sys; sys.exit(3)"), is_background=True)
     assert [result.verdict for result in run_tiers([PASSING, failing])] == ["passed", "FAILED"]
 
 

@@ -5,18 +5,14 @@ to OUTPUT/name.json.
 """
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 from trainwright_api.run import Run
-from trainwright_trainer.build import build_run
-from trainwright_trainer.distributed import join_group
-from trainwright_trainer.preflight import prepare_run
-from trainwright_trainer.settings import read_settings
-from trainwright_trainer.train import Trainer
+
+from tests.trainer.worker_runs import set_up_trainers
 
 
 class Counter:
@@ -34,14 +30,10 @@ class Counter:
 
 
 def main(file: Path, output: Path) -> None:
-    settings = read_settings()
-    runs = {name: Run.model_validate(run) for name, run in json.loads(file.read_text()).items()}
-    group = join_group(next(iter(runs.values())), settings)
-    for name, run in runs.items():
-        trainer = Trainer(run, settings)
-        prepared = prepare_run(run, settings, group, trainer.reporter)
-        trainer.set_up(prepared, build_run(prepared, group, trainer.reporter), group)
-        engine = trainer.built.engine
+    runs = json.loads(file.read_text())
+    trainers = set_up_trainers(Run.model_validate(run) for run in runs.values())
+    for name, trainer in zip(runs, trainers, strict=True):
+        engine, prepared = trainer.built.engine, trainer.prepared
         counter = Counter(engine.module)
         losses = []
         for _ in range(prepared.total_steps):
@@ -57,10 +49,8 @@ def main(file: Path, output: Path) -> None:
             "offloads_parameters": is_stage_3 and bool(optimizer.offload_param),
             "num_layer_forwards": counter.num_passes,
         }
-        if group.rank == 0:
+        if trainer.group.rank == 0:
             (output / f"{name}.json").write_text(json.dumps(told))
-    group.barrier()
-    shutil.rmtree(settings.scratch_folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

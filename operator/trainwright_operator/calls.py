@@ -27,8 +27,8 @@ class ClusterCalls(Protocol):
     async def apply_config_map(self, manifest: Mapping[str, Any]) -> None:
         """Create or change a config map."""
 
-    async def apply_job(self, namespace: str, name: str, job: Any) -> Raw:
-        """Create or change a PyTorchJob and return it."""
+    async def create_job(self, namespace: str, job: Any) -> Raw:
+        """Create a PyTorchJob and return it; a ClusterCallError of 409 if its name is in use."""
 
     async def delete_config_map(self, namespace: str, name: str) -> None:
         """Delete a config map."""
@@ -46,7 +46,10 @@ class ClusterCalls(Protocol):
         """Set a run's spec.suspend, if it is still this one."""
 
     async def write_status(self, run: Raw, patch: Raw) -> Raw | None:
-        """Merge a patch into a run's status and return the run; None if this run does not exist."""
+        """Merge a patch into a run's status and return the run; None if it is not as seen any more."""
+
+    async def read_run(self, run: Raw) -> Raw | None:
+        """Return a run as it is now; None if it is gone, whatever has its name since."""
 
     async def fetch_warnings(self, namespace: str, object_name: str) -> list[EventFacts]:
         """Return the warnings posted about an object, newest first."""

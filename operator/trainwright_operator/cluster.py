@@ -95,9 +95,15 @@ class ClusterClient:
             f"/api/v1/namespaces/{meta['namespace']}/configmaps/{meta['name']}", manifest
         )
 
-    async def apply_job(self, namespace: str, name: str, job: Any) -> Raw:
-        """Create or change a PyTorchJob and return it."""
-        return await self.apply(f"{_jobs(namespace)}/{name}", job)
+    async def create_job(self, namespace: str, job: Any) -> Raw:
+        """Create a PyTorchJob and return it; a ClusterCallError of 409 if its name is in use.
+
+        Not applied: that would take over the job, and the pods, of a deleted run of the same name.
+        """
+        body = self._api.sanitize_for_serialization(job)
+        query = [("fieldManager", names.FIELD_MANAGER)]
+        answer: Raw = await self._call("POST", _jobs(namespace), query=query, body=body)
+        return answer
 
     async def delete_config_map(self, namespace: str, name: str) -> None:
         """Delete a config map; fine if it is gone."""
@@ -141,21 +147,35 @@ class ClusterClient:
         return bool(answer.get("kind") == "Status")
 
     async def write_status(self, run: Raw, patch: Raw) -> Raw | None:
-        """Merge a patch into a run's status and return the run; None if this run does not exist.
+        """Merge a patch into a run's status and return the run; None if it is not as seen any more.
 
-        The uid goes with the patch: a new run of the same name never gets an old one's status.
+        The version goes with the patch: a new run of the same name never gets an old one's status.
+        (A uid would not do: the API server ignores the metadata in patches of a status.)
         """
-        body = {"metadata": {"uid": run["metadata"]["uid"]}, "status": patch}
+        body = {
+            "metadata": {"resourceVersion": run["metadata"]["resourceVersion"]},
+            "status": patch,
+        }
         query = [("fieldManager", names.FIELD_MANAGER)]
         try:
             answer: Raw = await self._call(
                 "PATCH", f"{_run(run)}/status", query=query, body=body, content_type=MERGE_PATCH
             )
         except ClusterCallError as error:
-            if error.status == 404 or "metadata.uid" in error.message:
+            if error.status in (404, 409):
                 return None
             raise
         return answer
+
+    async def read_run(self, run: Raw) -> Raw | None:
+        """Return a run as it is now; None if it is gone, whatever has its name since."""
+        try:
+            found: Raw = await self._call("GET", _run(run))
+        except ClusterCallError as error:
+            if error.status == 404:
+                return None
+            raise
+        return found if found["metadata"]["uid"] == run["metadata"]["uid"] else None
 
     async def list_objects(
         self, path: str, label_selector: str = ""

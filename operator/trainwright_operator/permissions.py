@@ -21,7 +21,7 @@ class Permission:
 _RUNS = tuple(names.PLURALS.values())
 
 PERMISSIONS: tuple[Permission, ...] = (
-    Permission(names.GROUP, _RUNS, ("list", "watch"), "Follow the runs."),
+    Permission(names.GROUP, _RUNS, ("get", "list", "watch"), "Follow the runs."),
     Permission(names.GROUP, _RUNS, ("delete",), "Remove finished runs after their TTL."),
     Permission(
         names.GROUP, _RUNS, ("patch",), "Suspend a run that wastes its devices, if it says so."
@@ -35,7 +35,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     Permission(
         "kubeflow.org",
         ("pytorchjobs",),
-        ("list", "watch", "create", "patch", "delete"),
+        ("list", "watch", "create", "delete"),
         "Run one PyTorchJob per attempt.",
     ),
     Permission(

@@ -149,7 +149,7 @@ class Reconciler:
         decision = decide(resource, seen.observed, now, self._timing, self._policy)
         if decision.start_attempt is None or seen.run is None:
             return decision
-        problem = await self._create_attempt(resource, seen.run)
+        problem = await self._create_attempt(key, resource, seen.run)
         if problem is None:
             self._job_problems.pop(key, None)
         else:
@@ -159,15 +159,18 @@ class Reconciler:
         known_problem = replace(seen.observed, job_problem=problem)
         return decide(resource, known_problem, now, self._timing, self._policy)
 
-    async def _create_attempt(self, resource: Resource, run: Run) -> Problem | None:
+    async def _create_attempt(self, key: RunKey, resource: Resource, run: Run) -> Problem | None:
         """Create config map and job of an attempt; return why the API server refuses them, if it does."""
         namespace = resource.metadata.namespace or "default"
         job = build_job(resource, run, self._settings)
+        entry = self._world.entry(key)
+        if entry and object_name(resource, run.attempt) in entry.jobs:
+            return None  # made before the operator ended, or before its status could be written
         try:
             await self._calls.apply_config_map(build_config_map(resource, run))
-            answer = await self._calls.apply_job(namespace, object_name(resource, run.attempt), job)
+            answer = await self._calls.create_job(namespace, job)
         except ClusterCallError as error:
-            problem = describe_refusal(error)
+            problem = describe_refusal(error, num_failures=self._failures.get(key, 0))
             if problem is None:
                 raise
             return problem
@@ -183,7 +186,7 @@ class Reconciler:
         logger.info("%s %s/%s: %s", resource.kind, meta.namespace, meta.name, decision.reason)
 
     async def _report(self, key: RunKey, raw: Raw, resource: Resource, decision: Decision) -> bool:
-        """Write the status if it changed, progress alone not too often; False if the run is gone."""
+        """Write the status if it changed, progress alone not too often; False if that was not to be."""
         link = build_dashboard_url(self._settings.grafana_url, resource, decision.status)
         texts = {"dashboard_url": link, "summary": build_summary(decision.status)}
         status = decision.status.model_copy(update=texts)
@@ -202,17 +205,26 @@ class Reconciler:
         return True
 
     async def _write_status(self, key: RunKey, raw: Raw, new: Raw) -> bool:
-        """Bring the status to this if it differs; False if the run does not exist any more."""
+        """Bring the status to this if it differs; False if the run is gone or not as seen any more."""
         patch = build_status_patch(raw.get("status", {}), new)
         if not patch:
             return True
         answer = await self._calls.write_status(raw, patch)
         if answer is None:
-            self._world.lose_run(key)
+            await self._read_again(key, raw)
             return False
         self._progress_written[key] = time.monotonic()
         self._world.see_run(answer)
         return True
+
+    async def _read_again(self, key: RunKey, raw: Raw) -> None:
+        """Look at a run that changed meanwhile, whenever its watch may tell, and decide anew."""
+        found = await self._calls.read_run(raw)
+        if found is None:
+            self._world.lose_run(key)
+        else:
+            self._world.see_run(found)
+        self.mark(key)
 
     def _is_due(self, key: RunKey, old: Raw, new: Raw) -> bool:
         """Whether more than progress changed, or the last write of progress is old enough."""

@@ -14,10 +14,17 @@ from trainwright_operator.facts import Problem
 from trainwright_operator.untrusted import clean_text
 
 _PASSING = (0, 409, 429)  # not reached, written at the same time, too many calls: just try again
+_NAME_FAILURES = 3  # a deleted run's job goes, and our own is seen, within these retries
 
 
-def describe_refusal(error: ClusterCallError) -> Problem | None:
-    """Return why an attempt's objects were not taken; None for what a retry will cure."""
+def describe_refusal(error: ClusterCallError, *, num_failures: int) -> Problem | None:
+    """Return why an attempt's objects were not taken; None for what a retry will cure.
+
+    `num_failures`: how many times in a row it has failed before.
+    """
+    if error.reason == "AlreadyExists" and num_failures >= _NAME_FAILURES:
+        text = f"{error.message}, and is not this run's; it starts once that is deleted"
+        return Problem("NameInUse", clean_text(text))
     if error.status in _PASSING:
         return None
     if error.status == 404:

@@ -4,17 +4,21 @@ To stop it between two writes, the right to the second is taken away; it cannot 
 started anew with its right.
 """
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from trainwright_api import names
 from trainwright_api.names import Phase
+from trainwright_operator.cluster import ClusterClient
+from trainwright_operator.operator_metrics import OperatorMetrics
 
 from tests.apiserver.operator_process import OperatorProcess, grant_rights, running_operator
-from tests.apiserver.played_cluster import PlayedCluster, training_run
+from tests.apiserver.played_cluster import JOB_GROUP, PlayedCluster, training_run
 from tests.apiserver.test_operator import LOST_PEER, is_going, succeed
 from tests.apiserver.waiting import wait_for
 from tests.cluster import Cluster
@@ -159,6 +163,56 @@ def test_a_run_of_the_same_name_never_gets_the_status_of_a_deleted_one(
     wait_for("the first's pods are gone", lambda: not place.pods_left(), 20)
     status = place.read(second)["status"]
     assert (status["phase"], status["attempts"]) == ("Suspended", [])
+
+
+def test_a_status_decided_for_what_is_not_there_any_more_is_not_written(
+    operator: OperatorProcess,
+    place: PlayedCluster,
+    operator_plane: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    default = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+    monkeypatch.setattr(default, str(operator_plane.kubeconfig))
+    calls = ClusterClient(1, OperatorMetrics("test"))
+    first = place.create(training_run("stale", suspend=True))
+    place.wait_for_phase(first, Phase.SUSPENDED)
+    told = {"message": "of a version that is gone"}
+    assert asyncio.run(calls.write_status(first, told)) is None
+    latest = asyncio.run(calls.read_run(first))
+    assert latest is not None
+    assert latest["status"]["phase"] == "Suspended"
+    place.delete(first)
+    place.create(training_run("stale", suspend=True))
+    assert asyncio.run(calls.write_status(latest, told)) is None
+    assert asyncio.run(calls.read_run(latest)) is None
+
+
+def test_a_job_of_somebody_else_is_left_alone_and_the_run_says_so(
+    operator: OperatorProcess, place: PlayedCluster
+) -> None:
+    spec = {"Master": {"replicas": 1, "template": {"spec": {"containers": []}}}}
+    theirs = {
+        "apiVersion": "kubeflow.org/v1",
+        "kind": "PyTorchJob",
+        "metadata": {"name": "taken-1"},
+        "spec": {"pytorchReplicaSpecs": spec},
+    }
+    place.custom.create_namespaced_custom_object(*JOB_GROUP, place.namespace, "pytorchjobs", theirs)
+    run = place.create(training_run("taken"))
+    status = place.wait_for_status(
+        run, "the name is in use", lambda status: status["reason"] == "NameInUse", 30
+    )
+    assert '"taken-1" already exists' in status["message"]
+    (job,) = place.jobs()
+    assert job["spec"]["pytorchReplicaSpecs"] == spec
+    place.delete_job("taken-1")
+    wait_for("their job is gone", lambda: not [j for j in place.jobs() if not owners(j)], 10)
+    place.start(run)
+    place.wait_for_phase(run, Phase.RUNNING)
+
+
+def owners(job: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(job["metadata"].get("ownerReferences", ()))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@
 # Follow the runs.
 - apiGroups: ["trainwright.dev"]
   resources: ["trainingruns", "finetunejobs"]
-  verbs: ["list", "watch"]
+  verbs: ["get", "list", "watch"]
 # Remove finished runs after their TTL.
 - apiGroups: ["trainwright.dev"]
   resources: ["trainingruns", "finetunejobs"]
@@ -25,7 +25,7 @@
 # Run one PyTorchJob per attempt.
 - apiGroups: ["kubeflow.org"]
   resources: ["pytorchjobs"]
-  verbs: ["list", "watch", "create", "patch", "delete"]
+  verbs: ["list", "watch", "create", "delete"]
 # Hand the resolved run to the pods of an attempt.
 - apiGroups: [""]
   resources: ["configmaps"]

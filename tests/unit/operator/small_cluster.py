@@ -60,14 +60,16 @@ class SmallCluster:
         self.config_maps[manifest["metadata"]["name"]] = dict(manifest)
         self._wrote("apply config map")
 
-    async def apply_job(self, namespace: str, name: str, job: Any) -> Raw:
+    async def create_job(self, namespace: str, job: Any) -> Raw:
         if self.refuse_jobs:
             raise ClusterCallError(self.refuse_jobs, "Refused", "no")
-        if name not in self.jobs:
-            made = ApiClient().sanitize_for_serialization(job)
-            self.jobs[name] = self._stamp(made, name)
-            self._make_pods(name, made)
-        self._wrote(f"apply job {name}")
+        made = ApiClient().sanitize_for_serialization(job)
+        name = made["metadata"]["name"]
+        if name in self.jobs:
+            raise ClusterCallError(409, "AlreadyExists", f"{name} already exists")
+        self.jobs[name] = self._stamp(made, name)
+        self._make_pods(name, made)
+        self._wrote(f"create job {name}")
         return self.jobs[name]
 
     async def delete_config_map(self, namespace: str, name: str) -> None:
@@ -104,12 +106,18 @@ class SmallCluster:
 
     async def write_status(self, run: Raw, patch: Raw) -> Raw | None:
         known = self.runs.get(run["metadata"]["name"])
-        if known is None or known["metadata"]["uid"] != run["metadata"]["uid"]:
+        version = run["metadata"]["resourceVersion"]
+        if known is None or known["metadata"]["resourceVersion"] != version:
             return None
         known["status"] = merge(known.get("status", {}), json.loads(json.dumps(patch)))
         self.touch(known)
         self._wrote(f"write status {known['status']['phase']} {known['status'].get('reason')}")
         return json.loads(json.dumps(known))
+
+    async def read_run(self, run: Raw) -> Raw | None:
+        known = self.runs.get(run["metadata"]["name"])
+        same = known and known["metadata"]["uid"] == run["metadata"]["uid"]
+        return json.loads(json.dumps(known)) if same else None
 
     async def fetch_warnings(self, namespace: str, object_name: str) -> list[EventFacts]:
         return []

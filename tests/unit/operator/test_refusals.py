@@ -17,7 +17,7 @@ from tests.unit.operator.builders import at, raw_run, running_status
     ],
 )
 def test_a_refusal_is_told(code: int, message: str, reason: str, words: str) -> None:
-    problem = describe_refusal(ClusterCallError(code, "x", message))
+    problem = describe_refusal(ClusterCallError(code, "x", message), num_failures=0)
     assert problem is not None
     assert (problem.reason, problem.is_final) == (reason, False)
     assert words in problem.message
@@ -25,7 +25,16 @@ def test_a_refusal_is_told(code: int, message: str, reason: str, words: str) -> 
 
 @pytest.mark.parametrize("code", [0, 409, 429])
 def test_what_a_retry_cures_is_no_refusal(code: int) -> None:
-    assert describe_refusal(ClusterCallError(code, "x", "y")) is None
+    assert describe_refusal(ClusterCallError(code, "x", "y"), num_failures=9) is None
+
+
+def test_a_name_in_use_is_told_once_it_stays_so() -> None:
+    error = ClusterCallError(409, "AlreadyExists", 'pytorchjobs.kubeflow.org "a-1" already exists')
+    assert describe_refusal(error, num_failures=2) is None
+    problem = describe_refusal(error, num_failures=3)
+    assert problem is not None
+    assert problem.reason == "NameInUse"
+    assert '"a-1" already exists, and is not this run\'s' in problem.message
 
 
 def test_a_run_that_cannot_be_read_says_what_is_wrong_and_keeps_its_state() -> None:

@@ -216,20 +216,38 @@ RUNS = Metric(
 RUN_ACCELERATORS = Metric(
     "trainwright_operator_run_accelerators",
     "gauge",
-    "Accelerators that live attempts hold, by namespace.",
-    ("run_namespace",),
+    "Accelerators that live attempts hold, by namespace and team.",
+    ("run_namespace", "team"),
 )
 RUN_COST_PER_HOUR = Metric(
     "trainwright_operator_run_cost_usd_per_hour",
     "gauge",
-    "Price of what live attempts hold, by namespace and the operator's price table (USD per hour).",
-    ("run_namespace",),
+    "Price of what live attempts hold, by namespace, team and the price table (USD per hour).",
+    ("run_namespace", "team"),
+)
+WAITING_RUNS = Metric(
+    "trainwright_operator_waiting_runs",
+    "gauge",
+    "Runs that cannot start, by what they wait for.",
+    ("run_namespace", "reason"),
+)
+LONGEST_WAIT = Metric(
+    "trainwright_operator_longest_wait_seconds",
+    "gauge",
+    "Time for which the run that has waited longest has, by what it waits for.",
+    ("run_namespace", "reason"),
+)
+UNDERUTILIZED = Metric(
+    "trainwright_operator_underutilized_run_ratio",
+    "gauge",
+    "Utilisation of the devices of a run while its condition Underutilized holds (0 to 1).",
+    ("run_namespace", "run", "reason"),
 )
 ATTEMPTS = Metric(
     "trainwright_operator_attempts_total",
     "counter",
-    "Attempts that ended, by the run's namespace, outcome and cause.",
-    ("run_namespace", "outcome", "cause"),
+    "Attempts that ended, of the runs that exist, by outcome and cause.",
+    ("run_namespace", "run", "outcome", "cause"),
 )
 EVENT_LOOP_LAG = Metric(
     "trainwright_operator_event_loop_lag_seconds",
@@ -244,7 +262,11 @@ SWEEP_AGE = Metric(
 SWEEP_SECONDS = Metric(
     "trainwright_operator_sweep_seconds", "gauge", "Seconds that the last progress sweep took."
 )
-LEADER = Metric("trainwright_operator_leader", "gauge", "1 if this operator acts.")
+LEADER = Metric(
+    "trainwright_operator_leader",
+    "gauge",
+    "1 once this operator acts, 0 while it takes in what there is.",
+)
 BUILD_INFO = Metric(
     "trainwright_operator_build_info", "gauge", "Always 1; version of the operator.", ("version",)
 )

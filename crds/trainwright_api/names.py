@@ -22,6 +22,7 @@ LABEL_KIND = f"{GROUP}/kind"
 LABEL_RUN = f"{GROUP}/run"
 LABEL_RUN_UID = f"{GROUP}/run-uid"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
+LABEL_TEAM = f"{GROUP}/team"  # on a run, by its owner: whom its cost is counted to
 LABEL_JOB_ROLE = "training.kubeflow.org/job-role"
 LABEL_REPLICA_TYPE = "training.kubeflow.org/replica-type"
 LABEL_REPLICA_INDEX = "training.kubeflow.org/replica-index"

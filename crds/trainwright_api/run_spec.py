@@ -11,6 +11,7 @@ from trainwright_api.base import Model, Rule, expects, immutable
 from trainwright_api.checkpoints import Checkpoints
 from trainwright_api.tracking import Tracking
 from trainwright_api.training import (
+    DEFAULT_DECAY_FRACTION,
     ActivationCheckpointing,
     Batch,
     Budget,
@@ -26,6 +27,10 @@ from trainwright_api.workers import Recovery, Workers
 _PROCESSES = (
     "(self.workers.nodes * (self.workers.accelerator != 'None' ? self.workers.acceleratorsPerNode"
     " : has(self.workers.processesPerNode) ? self.workers.processesPerNode : 1))"
+)
+# The share of the steps that decays, in CEL on a spec.
+_DECAY = (
+    f"(has(self.schedule.decayFraction) ? self.schedule.decayFraction : {DEFAULT_DECAY_FRACTION})"
 )
 
 
@@ -112,6 +117,16 @@ class RunSpec(Model):
             "less than the {steps} of budget.steps; lower it",
             at=".schedule.warmupSteps",
             got="self.schedule.warmupSteps",
+            steps="self.budget.steps",
+        ),
+        expects(
+            "self.schedule.type != 'WarmupStableDecay' || !has(self.budget.steps)"
+            " || !has(self.schedule.warmupSteps)"
+            f" || double(self.schedule.warmupSteps) <= (1.0 - {_DECAY}) * double(self.budget.steps)",
+            "at most what the decay, {decay} of the {steps} of budget.steps, leaves; lower it or decayFraction",
+            at=".schedule.warmupSteps",
+            got="self.schedule.warmupSteps",
+            decay=_DECAY,
             steps="self.budget.steps",
         ),
         expects(

@@ -1,7 +1,7 @@
 """When a run counts as wasting its devices, and what follows.
 
-The operator's settings have the same defaults, and the alert about it the same numbers, so that
-condition and alert agree.
+The operator's settings have the same defaults. Dashboards and alert show the condition, so that they
+agree with it whatever the run says.
 """
 
 from enum import StrEnum

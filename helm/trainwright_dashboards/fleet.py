@@ -1,15 +1,25 @@
 """Dashboard Fleet: all runs of the cluster, what they use, waste and cost."""
 
-from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.builders import bargauge, dashboard, timeseries
 from trainwright_api import metrics as m
 
 from trainwright_dashboards.frame import namespace_choice, new_dashboard
-from trainwright_dashboards.panels import Query, Text, line_panel, stat_panel, table_panel
+from trainwright_dashboards.panels import (
+    MOST_BARS,
+    USED_THRESHOLDS,
+    Query,
+    Text,
+    bar_panel,
+    line_panel,
+    stat_panel,
+    table_panel,
+)
 from trainwright_dashboards.promql import FULL_NAME, by_full_name, new_events, series
 from trainwright_dashboards.rules import COST_PER_HOUR, GOODPUT, UTILIZATION, WASTED_ACCELERATORS
 
 CHOSEN = {"namespace": "=~$namespace"}
 CHOSEN_RUNS = {"run_namespace": "=~$namespace"}
+NOBODY = 'label_replace(vector(0), "reason", "nobody", "", "")'
 
 
 def build_fleet_dashboard() -> dashboard.Dashboard:
@@ -23,18 +33,19 @@ def build_fleet_dashboard() -> dashboard.Dashboard:
     _add_summary(board)
     _add_runs(board)
     _add_use(board)
+    _add_queue(board)
+    _add_cost(board)
     return board
 
 
 def _add_summary(board: dashboard.Dashboard) -> None:
-    runs = series(m.RUNS, **CHOSEN_RUNS)
     live = series(m.RUNS, phase="=~Running|Starting|Restarting", **CHOSEN_RUNS)
     failed = series(m.RUNS, phase="=Failed", **CHOSEN_RUNS)
     tiles = (
         (Text("Live runs", "Runs that hold pods now.", "short"), f"sum({live}) or vector(0)"),
         (
-            Text("Runs", "All runs that exist, finished ones included.", "short"),
-            f"sum({runs}) or vector(0)",
+            Text("Waiting runs", "Runs that cannot start yet.", "short"),
+            f"sum({series(m.WAITING_RUNS, **CHOSEN_RUNS)}) or vector(0)",
         ),
         (
             Text("Failed runs", "Runs that failed and still exist.", "short"),
@@ -102,13 +113,37 @@ def _add_runs(board: dashboard.Dashboard) -> None:
 
 
 def _add_use(board: dashboard.Dashboard) -> None:
-    panels = (
+    board.with_row(dashboard.Row("Use"))
+    for panel in (*_life_panels(), *_use_panels()):
+        board.with_panel(panel.span(8).height(8))
+
+
+def _life_panels() -> tuple[timeseries.Panel, ...]:
+    return (
         line_panel(
             Text("Runs by phase", "Runs by phase over time.", "short"),
             Query(f"sum by (phase) ({series(m.RUNS, **CHOSEN_RUNS)})", "{{phase}}"),
             minimum=0,
             stacked=True,
         ),
+        line_panel(
+            Text(
+                "Attempts that ended",
+                "Ends of attempts in 30 minutes by outcome and cause.",
+                "short",
+            ),
+            Query(
+                f"sum by (outcome, cause) {new_events(series(m.ATTEMPTS, **CHOSEN_RUNS), '30m')}",
+                "{{outcome}} {{cause}}",
+            ),
+            minimum=0,
+        ),
+    )
+
+
+def _use_panels() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
+    use = f'{UTILIZATION}{{namespace=~"$namespace"}}'
+    return (
         line_panel(
             Text("Accelerators by namespace", "Accelerators that live attempts hold.", "short"),
             Query(
@@ -135,25 +170,72 @@ def _add_use(board: dashboard.Dashboard) -> None:
             minimum=0,
             maximum=1,
         ),
+        bar_panel(
+            Text(
+                "Least used runs",
+                "Use of a run's devices; once more with the reason while its condition Underutilized holds.",
+                "percentunit",
+            ),
+            Query(f"bottomk({MOST_BARS}, {use})", "{{namespace}}/{{run}}"),
+            Query(series(m.UNDERUTILIZED, **CHOSEN_RUNS), "{{run_namespace}}/{{run}}: {{reason}}"),
+            maximum=1,
+            thresholds=USED_THRESHOLDS,
+        ),
+    )
+
+
+def _add_queue(board: dashboard.Dashboard) -> None:
+    panels = (
+        line_panel(
+            Text("Runs that wait", "Runs that cannot start, by what they wait for.", "short"),
+            _waiting(m.WAITING_RUNS),
+            minimum=0,
+            stacked=True,
+        ),
+        line_panel(
+            Text("Longest wait", "How long the first in the queue has waited, by reason.", "s"),
+            _waiting(m.LONGEST_WAIT),
+            minimum=0,
+        ),
+    )
+    board.with_row(dashboard.Row("Queue"))
+    for panel in panels:
+        board.with_panel(panel.span(12).height(8))
+
+
+def _waiting(metric: m.Metric) -> Query:
+    """By reason; a zero where nobody waits, so that a panel without a queue is not taken for a broken one."""
+    known = f"max by (run_namespace, reason) ({series(metric, **CHOSEN_RUNS)})"
+    return Query(f"{known} or on () {NOBODY}", "{{run_namespace}} {{reason}}")
+
+
+def _add_cost(board: dashboard.Dashboard) -> None:
+    cost = f'{COST_PER_HOUR}{{run_namespace=~"$namespace"}}'
+    by_namespace = f"sum by (run_namespace) ({cost})"
+    by_team = f'label_replace(sum by (team) ({cost}), "team", "no team", "team", "")'
+    total = f"sum_over_time(({by_namespace})[$__range:1m]) / 60"
+    panels = (
         line_panel(
             Text("Cost per hour by namespace", "Price of what live attempts hold.", "currencyUSD"),
-            Query(f'{COST_PER_HOUR}{{run_namespace=~"$namespace"}}', "{{run_namespace}}"),
+            Query(by_namespace, "{{run_namespace}}"),
             minimum=0,
             stacked=True,
         ),
         line_panel(
             Text(
-                "Attempts that ended",
-                "Ends of attempts in 30 minutes by outcome and cause.",
-                "short",
+                "Cost per hour by team",
+                "Price of what live attempts hold, by the label trainwright.dev/team of the runs.",
+                "currencyUSD",
             ),
-            Query(
-                f"sum by (outcome, cause) {new_events(series(m.ATTEMPTS), '30m')}",
-                "{{outcome}} {{cause}}",
-            ),
+            Query(by_team, "{{team}}"),
             minimum=0,
+            stacked=True,
+        ),
+        bar_panel(
+            Text("Cost", "What the runs of a namespace cost in the chosen time.", "currencyUSD"),
+            Query(total, "{{run_namespace}}"),
         ),
     )
-    board.with_row(dashboard.Row("Use and cost"))
+    board.with_row(dashboard.Row("Cost"))
     for panel in panels:
         board.with_panel(panel.span(8).height(8))

@@ -1,10 +1,17 @@
 """Dashboard Hardware: nodes and devices, worst first."""
 
-from grafana_foundation_sdk.builders import dashboard
+from grafana_foundation_sdk.builders import bargauge, dashboard, timeseries
 from trainwright_api import metrics as m
 
 from trainwright_dashboards.frame import namespace_choice, new_dashboard, run_choice
-from trainwright_dashboards.panels import Query, Text, bar_panel, line_panel
+from trainwright_dashboards.panels import (
+    MOST_BARS,
+    USED_THRESHOLDS,
+    Query,
+    Text,
+    bar_panel,
+    line_panel,
+)
 from trainwright_dashboards.promql import new_events, of_dcgm, of_run
 
 DEVICE = "{{node}} gpu {{gpu}}: {{run}} rank {{rank}}"
@@ -14,7 +21,7 @@ NO_GPU = "No pod with a GPU"
 WITHOUT_GPU = (
     f"unless on (namespace, pod) {of_run(m.GPU_UTILIZATION)}"  # CPU pods fill the same panels
 )
-WORST = 16  # bars that stay legible at 1080p
+CPU_USE = f"avg_over_time({of_run(m.CPU_UTILIZATION)}[5m])"
 
 
 def build_hardware_dashboard() -> dashboard.Dashboard:
@@ -33,24 +40,67 @@ def build_hardware_dashboard() -> dashboard.Dashboard:
 
 
 def _add_worst(board: dashboard.Dashboard) -> None:
+    board.with_row(dashboard.Row("Worst first"))
+    for panel in (*_worst_nodes(), *_worst_devices()):
+        board.with_panel(panel.span(8).height(9))
+
+
+def _worst_nodes() -> tuple[bargauge.Panel | timeseries.Panel, ...]:
+    return (
+        bar_panel(
+            Text(
+                "Least used nodes",
+                "Nodes whose devices are used least over 5 minutes; without GPUs, the pods' CPUs.",
+                "percentunit",
+            ),
+            Query(
+                f"bottomk({MOST_BARS}, avg by (node) (avg_over_time({of_run(m.GPU_UTILIZATION)}[5m])))",
+                "{{node}}",
+            ),
+            Query(f"bottomk({MOST_BARS}, avg by (node) ({CPU_USE} {WITHOUT_GPU}))", "{{node}} CPU"),
+            maximum=1,
+            thresholds=USED_THRESHOLDS,
+        ),
+        bar_panel(
+            Text(
+                "Stragglers",
+                "Time a pod needs for data and forward, over the mean of its run's pods: 2 is twice as slow.",
+                "none",
+            ),
+            Query(f"topk({MOST_BARS}, {_slowness()})", "{{pod}} {{node}}"),
+            thresholds=((None, "green"), (1.1, "orange"), (1.3, "red")),
+        ),
+        line_panel(
+            Text("Devices", "Devices in use by model and driver.", "short"),
+            Query(
+                f"count by (model, driver, mig) ({of_run(m.GPU_INFO)})",
+                "{{model}}, driver {{driver}}, MIG {{mig}}",
+            ),
+            minimum=0,
+            stacked=True,
+            no_value=NO_GPU,
+        ),
+    )
+
+
+def _worst_devices() -> tuple[bargauge.Panel, ...]:
     memory = f"{of_run(m.GPU_MEMORY_USED)} / {of_run(m.GPU_MEMORY_TOTAL)}"
-    idle = f"avg_over_time({of_run(m.CPU_UTILIZATION)}[5m])"
     used, limit = (of_run(m.HOST_MEMORY_BYTES, state=f"={state}") for state in ("used", "limit"))
-    panels = (
+    return (
         bar_panel(
             Text(
                 "Least used devices",
                 "Devices with the lowest utilisation over 5 minutes; without GPUs, the pods' CPUs.",
                 "percentunit",
             ),
-            Query(f"bottomk({WORST}, avg_over_time({of_run(m.GPU_UTILIZATION)}[5m]))", DEVICE),
-            Query(f"bottomk({WORST}, {idle} {WITHOUT_GPU})", POD),
+            Query(f"bottomk({MOST_BARS}, avg_over_time({of_run(m.GPU_UTILIZATION)}[5m]))", DEVICE),
+            Query(f"bottomk({MOST_BARS}, {CPU_USE} {WITHOUT_GPU})", POD),
             maximum=1,
-            thresholds=((None, "red"), (0.4, "orange"), (0.8, "green")),
+            thresholds=USED_THRESHOLDS,
         ),
         bar_panel(
             Text("Hottest devices", "Devices with the highest temperature.", "celsius"),
-            Query(f"topk({WORST}, {of_run(m.GPU_TEMPERATURE)})", DEVICE),
+            Query(f"topk({MOST_BARS}, {of_run(m.GPU_TEMPERATURE)})", DEVICE),
             no_value=NO_GPU,
             thresholds=((None, "green"), (80, "orange"), (88, "red")),
         ),
@@ -60,15 +110,23 @@ def _add_worst(board: dashboard.Dashboard) -> None:
                 "Memory in use over the device's memory; without GPUs, over the pod's limit.",
                 "percentunit",
             ),
-            Query(f"topk({WORST}, {memory})", DEVICE),
-            Query(f"topk({WORST}, {used} / ignoring (state) {limit} {WITHOUT_GPU})", POD),
+            Query(f"topk({MOST_BARS}, {memory})", DEVICE),
+            Query(f"topk({MOST_BARS}, {used} / ignoring (state) {limit} {WITHOUT_GPU})", POD),
             maximum=1,
             thresholds=((None, "green"), (0.9, "orange"), (0.97, "red")),
         ),
     )
-    board.with_row(dashboard.Row("Worst first"))
-    for panel in panels:
-        board.with_panel(panel.span(8).height(9))
+
+
+def _slowness() -> str:
+    """Each pod's time for the parts in which it waits for no other (below ZeRO 3), over its run's mean."""
+    total, count = (
+        f"rate({of_run(m.STEP_SECONDS, suffix, part='=~data|forward')}[5m])"
+        for suffix in ("_sum", "_count")
+    )
+    live = f"and on (namespace, pod) {of_run(m.STEP)}"
+    work = f"(sum by (namespace, run, pod, node) ({total} / ({count} > 0)) {live})"
+    return f"{work} / on (namespace, run) group_left () avg by (namespace, run) ({work})"
 
 
 def _add_devices(board: dashboard.Dashboard) -> None:

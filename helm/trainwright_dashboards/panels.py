@@ -6,6 +6,7 @@ get built.
 
 from dataclasses import dataclass
 from string import ascii_uppercase
+from typing import Any
 
 from grafana_foundation_sdk.builders import (
     bargauge,
@@ -15,6 +16,7 @@ from grafana_foundation_sdk.builders import (
     stat,
     table,
     timeseries,
+    trend,
 )
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.common import (
@@ -49,6 +51,8 @@ class Text:
 
 
 Threshold = tuple[float | None, str]
+USED_THRESHOLDS: tuple[Threshold, ...] = ((None, "red"), (0.4, "orange"), (0.8, "green"))
+MOST_BARS = 16  # that stay legible at 1080p
 
 
 def line_panel(
@@ -73,13 +77,7 @@ def line_panel(
         .line_width(2)
         .fill_opacity(40 if stacked else 0)
         .show_points(VisibilityMode.NEVER)
-        .legend(
-            common.VizLegendOptions()
-            .display_mode(LegendDisplayMode.TABLE)
-            .placement(LegendPlacement.BOTTOM)
-            .show_legend(True)
-            .calcs(["lastNotNull"])
-        )
+        .legend(_table_legend())
     )
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
@@ -94,6 +92,56 @@ def line_panel(
     for letter, query in zip(ascii_uppercase, queries, strict=False):
         panel = panel.with_target(_range_query(query, letter))
     return panel
+
+
+def trend_panel(
+    text: Text, x: Query, y: Query, *, by: str, x_label: str, decimals: int | None = None
+) -> trend.Panel:
+    """Return lines of one query over another instead of over time, one for each value of a label.
+
+    Both queries have exactly the label `by`. Their values of one time become a row; the rows become a
+    matrix with x down, the label across and y inside; x has to ascend.
+    """
+    field = f"Value #A\\{by}"  # what the matrix calls its first column
+    matrix = {
+        "columnField": by,
+        "rowField": "Value #A",
+        "valueField": "Value #B",
+        "emptyValue": "null",
+    }
+    number = {"targetField": field, "destinationType": "number"}
+    steps: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("merge", {}),
+        ("groupingToMatrix", matrix),
+        ("convertFieldType", {"conversions": [number], "fields": {}}),
+        ("sortBy", {"sort": [{"field": field}]}),
+    )
+    panel = (
+        trend.Panel()
+        .title(text.title)
+        .description(text.description)
+        .unit(text.unit)
+        .datasource(DATASOURCE)
+        .x_field(field)
+        .line_width(2)
+        .fill_opacity(0)
+        .show_points(VisibilityMode.NEVER)
+        .span_nulls(True)  # runs report at steps of their own
+        .override_by_name(
+            field,
+            [
+                model.DynamicConfigValue(id_val="unit", value="none"),
+                model.DynamicConfigValue(id_val="custom.axisLabel", value=x_label),
+            ],
+        )
+        .legend(_table_legend())
+        .with_target(_table_query(x, "A"))
+        .with_target(_table_query(y, "B"))
+        .transformations(
+            [model.DataTransformerConfig(id_val=name, options=options) for name, options in steps]
+        )
+    )
+    return panel if decimals is None else panel.decimals(decimals)
 
 
 def stat_panel(
@@ -181,6 +229,21 @@ def table_panel(
             },
         )
     )
+
+
+def _table_legend() -> common.VizLegendOptions:
+    return (
+        common.VizLegendOptions()
+        .display_mode(LegendDisplayMode.TABLE)
+        .placement(LegendPlacement.BOTTOM)
+        .show_legend(True)
+        .calcs(["lastNotNull"])
+    )
+
+
+def _table_query(query: Query, letter: str) -> prometheus.Dataquery:
+    """A query over the time range whose series come as rows with their labels."""
+    return _range_query(query, letter).format(PromQueryFormat.TABLE)
 
 
 def _range_query(query: Query, letter: str = "A") -> prometheus.Dataquery:

@@ -80,7 +80,7 @@ def mean_seconds(metric: Metric, by: str, window: str = "$__rate_interval", **ma
     """Return the mean of a histogram over a window, by the given labels (unit: seconds)."""
     total = f"sum by ({by}) (rate({of_run(metric, '_sum', **matchers)}[{window}]))"
     count = f"sum by ({by}) (rate({of_run(metric, '_count', **matchers)}[{window}]))"
-    return f"{total} / {count}"
+    return f"{total} / ({count} > 0)"
 
 
 def of_dcgm(name: str) -> str:

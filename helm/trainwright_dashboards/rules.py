@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from trainwright_api import metrics as m
 from trainwright_api.names import Cause
-from trainwright_api.utilization import DEFAULT_MINIMUM_PERCENT, DEFAULT_MINUTES
 
 from trainwright_dashboards.promql import new_events, series
 
@@ -52,13 +51,16 @@ def build_recording_rules() -> list[dict[str, Any]]:
     """Return the series that dashboards and alerts share."""
     step = series(m.STEP_SECONDS, "_sum", part="=total")
     stall = series(m.STEP_SECONDS, "_sum", part="=checkpoint")
-    busy = f"sum by ({OF_RUN}) (rate({step}[5m])) - sum by ({OF_RUN}) (rate({stall}[5m]))"
+    busy = f"sum by ({OF_RUN}) (increase({step}[5m])) - sum by ({OF_RUN}) (increase({stall}[5m]))"
+    # Of the window, the time for which each pod was there: a young one has not idled before.
+    seen = f"timestamp({series(m.STEP)})[5m:15s]"
+    lived = f"sum by ({OF_RUN}) (max_over_time({seen}) - min_over_time({seen}))"
     pods = f"count by ({OF_RUN}) (count by ({OF_RUN}, pod) ({series(m.STEP)}))"
     gpus = f"avg by ({OF_RUN}) (avg_over_time({series(m.GPU_UTILIZATION)}[5m]))"
     cpus = f"avg by ({OF_RUN}) (avg_over_time({series(m.CPU_UTILIZATION)}[5m]))"
     gpu_count = f"count by ({OF_RUN}) ({series(m.GPU_UTILIZATION)})"
     return [
-        {"record": GOODPUT, "expr": f"clamp(({busy}) / {pods}, 0, 1)"},
+        {"record": GOODPUT, "expr": f"clamp(({busy}) / ({lived} > 0), 0, 1)"},
         {"record": UTILIZATION, "expr": f"{gpus} or {cpus}"},
         {
             "record": WASTED_ACCELERATORS,
@@ -66,14 +68,14 @@ def build_recording_rules() -> list[dict[str, Any]]:
         },
         {
             "record": COST_PER_HOUR,
-            "expr": f"sum by (run_namespace) ({series(m.RUN_COST_PER_HOUR)})",
+            "expr": f"sum by (run_namespace, team) ({series(m.RUN_COST_PER_HOUR)})",
         },
     ]
 
 
 def build_alerts() -> list[Alert]:
     """Return all alerts, most urgent first."""
-    return [*_operator_alerts(), *_run_alerts(), *_gpu_alerts()]
+    return [*_operator_alerts(), *_pod_alerts(), *_run_alerts(), *_gpu_alerts()]
 
 
 def _operator_alerts() -> list[Alert]:
@@ -97,10 +99,10 @@ def _operator_alerts() -> list[Alert]:
     ]
 
 
-def _run_alerts() -> list[Alert]:
+def _pod_alerts() -> list[Alert]:
+    """What the pods of a run say themselves."""
     age = f"time() - max by ({OF_RUN}) ({m.CHECKPOINT_TIMESTAMP.name})"
     run = "{{ $labels.namespace }}/{{ $labels.run }}"
-    diverged = new_events(series(m.ATTEMPTS, cause=f"={Cause.NUMERICAL_FAILURE}"), "1h")
     return [
         Alert(
             "TrainwrightRunStalled",
@@ -108,21 +110,6 @@ def _run_alerts() -> list[Alert]:
             "critical",
             f"Run {run} has finished no step for {{{{ $value | humanizeDuration }}}}.",
             "A rank hangs; its devices are held and do nothing.",
-            for_minutes=1,
-        ),
-        Alert(
-            "TrainwrightLossNotFinite",
-            f"sum by (run_namespace) {diverged} > 0",
-            "critical",
-            "The loss of {{ $value | humanize }} attempts in namespace {{ $labels.run_namespace }} was not finite.",
-            "Training has diverged. The attempt has ended; kubectl describe tr,ftj names the run and the step.",
-        ),
-        Alert(
-            "TrainwrightRestartLoop",
-            f"count by ({OF_RUN}) (count by ({OF_RUN}, attempt) (last_over_time({m.RUN_INFO.name}[1h]))) > 5",
-            "warning",
-            f"Run {run} has had {{{{ $value | humanize }}}} attempts within an hour.",
-            "It starts again and again and gets nowhere; its status says why each attempt ended.",
             for_minutes=1,
         ),
         Alert(
@@ -140,21 +127,44 @@ def _run_alerts() -> list[Alert]:
             f"Run {run} could not save {{{{ $value | humanize }}}} checkpoints in 15 minutes.",
             "The store refuses or loses writes; nothing new is safe.",
         ),
+    ]
+
+
+def _run_alerts() -> list[Alert]:
+    """What the operator says of runs, those without pods included."""
+    run = "{{ $labels.run_namespace }}/{{ $labels.run }}"
+    diverged = new_events(series(m.ATTEMPTS, cause=f"={Cause.NUMERICAL_FAILURE}"), "1h")
+    failed = new_events(series(m.ATTEMPTS, outcome="=Failed"), "1h")
+    return [
+        Alert(
+            "TrainwrightLossNotFinite",
+            f"sum by (run_namespace, run) {diverged} > 0",
+            "critical",
+            f"The loss of run {run} was not finite in {{{{ $value | humanize }}}} attempts within an hour.",
+            "Training has diverged. The attempt has ended; the run's status names the step.",
+        ),
+        Alert(
+            "TrainwrightRestartLoop",
+            f"sum by (run_namespace, run) {failed} > 5",
+            "warning",
+            f"{{{{ $value | humanize }}}} attempts of run {run} have failed within an hour.",
+            "It starts again and again and gets nowhere; its status says why each attempt ended.",
+            for_minutes=1,
+        ),
         Alert(
             "TrainwrightUnderutilized",
-            f"{UTILIZATION} < {DEFAULT_MINIMUM_PERCENT / 100:g}",
+            m.UNDERUTILIZED.name,
             "info",
-            f"Devices of run {run} are used {{{{ $value | humanizePercentage }}}} only.",
-            "The run's condition Underutilized says the likely reason; dashboard Run shows the parts of a step.",
-            for_minutes=DEFAULT_MINUTES,
+            f"Devices of run {run} are used {{{{ $value | humanizePercentage }}}} only: {{{{ $labels.reason }}}}.",
+            "The run's own bounds count; its condition Underutilized explains the reason.",
         ),
         Alert(
             "TrainwrightQuotaStuck",
-            f"sum by (run_namespace) ({series(m.RUNS, phase='=Pending')}) > 0",
+            f"{m.LONGEST_WAIT.name} > 3600",
             "warning",
-            "{{ $value }} runs in namespace {{ $labels.run_namespace }} cannot start.",
-            "They wait for quota, nodes or another run for an hour; kubectl describe says which.",
-            for_minutes=60,
+            "A run in namespace {{ $labels.run_namespace }} has waited {{ $value | humanizeDuration }} to start: {{ $labels.reason }}.",
+            "It waits for quota, nodes or another run; kubectl describe says which.",
+            for_minutes=1,
         ),
     ]
 

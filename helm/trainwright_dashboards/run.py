@@ -1,11 +1,26 @@
 """Dashboard Run: one run, or up to five beside each other."""
 
-from grafana_foundation_sdk.builders import dashboard, timeseries
+from grafana_foundation_sdk.builders import dashboard, timeseries, trend
 from trainwright_api import metrics as m
 
 from trainwright_dashboards.frame import namespace_choice, new_dashboard, run_choice
-from trainwright_dashboards.panels import DATASOURCE, Query, Text, line_panel, stat_panel
-from trainwright_dashboards.promql import by_rank, by_run, mean_over_pods, mean_seconds, of_run
+from trainwright_dashboards.panels import (
+    DATASOURCE,
+    Query,
+    Text,
+    line_panel,
+    stat_panel,
+    trend_panel,
+)
+from trainwright_dashboards.promql import (
+    FULL_NAME,
+    by_full_name,
+    by_rank,
+    by_run,
+    mean_over_pods,
+    mean_seconds,
+    of_run,
+)
 
 LEGEND = "{{namespace}}/{{run}}"
 
@@ -97,25 +112,42 @@ def _add_summary(board: dashboard.Dashboard) -> None:
 
 
 def _add_learning(board: dashboard.Dashboard) -> None:
-    panels = (
+    board.with_row(dashboard.Row("Learning"))
+    for panel in (*_loss_panels(), *_learning_panels()):
+        board.with_panel(panel.span(8).height(8))
+
+
+def _loss_panels() -> tuple[timeseries.Panel | trend.Panel, ...]:
+    """Over time, with restarts and checkpoints marked, and over steps, where runs are to be compared."""
+    loss = "Mean loss per trained token over all ranks and accumulation steps (nats)"
+    validation = "Loss on the held-out data (nats), measured every validation.everySteps"
+    return (
         line_panel(
-            Text(
-                "Loss",
-                "Mean loss per trained token over all ranks and accumulation steps (nats).",
-                "none",
-            ),
-            Query(by_run("max", m.LOSS), LEGEND),
-            decimals=3,
+            Text("Loss", f"{loss}.", "none"), Query(by_run("max", m.LOSS), LEGEND), decimals=3
         ),
+        _over_steps(Text("Loss by step", f"{loss}, over steps.", "none"), m.LOSS),
         line_panel(
-            Text(
-                "Validation loss",
-                "Loss on the held-out data (nats), measured every validation.everySteps.",
-                "none",
-            ),
+            Text("Validation loss", f"{validation}.", "none"),
             Query(by_run("max", m.VALIDATION_LOSS), LEGEND),
             decimals=3,
         ),
+        _over_steps(
+            Text("Validation loss by step", f"{validation}, over steps.", "none"), m.VALIDATION_LOSS
+        ),
+    )
+
+
+def _over_steps(text: Text, metric: m.Metric) -> trend.Panel:
+    step, value = (by_full_name("max", of_run(shown)) for shown in (m.STEP, metric))
+    label = f"{{{{{FULL_NAME}}}}}"
+    return trend_panel(
+        text, Query(step, label), Query(value, label), by=FULL_NAME, x_label="Step", decimals=3
+    )
+
+
+def _learning_panels() -> tuple[timeseries.Panel, ...]:
+    settings = "namespace, run, objective, precision, zero_stage, attempt"
+    return (
         line_panel(
             Text("Step", "Optimizer steps done; a drop is a restart from a checkpoint.", "none"),
             Query(by_run("max", m.STEP), LEGEND),
@@ -145,10 +177,16 @@ def _add_learning(board: dashboard.Dashboard) -> None:
             minimum=0,
             maximum=1,
         ),
+        line_panel(
+            Text("Pods", "Pods that report, with what their attempt trains and how.", "short"),
+            Query(
+                f"count by ({settings}) ({of_run(m.RUN_INFO)})",
+                "{{run}} attempt {{attempt}}: {{objective}}, {{precision}}, ZeRO {{zero_stage}}",
+            ),
+            minimum=0,
+            stacked=True,
+        ),
     )
-    board.with_row(dashboard.Row("Learning"))
-    for panel in panels:
-        board.with_panel(panel.span(8).height(8))
 
 
 def _add_speed(board: dashboard.Dashboard) -> None:

@@ -6,11 +6,12 @@ the operator nor an attempt that drops out of the status' list loses any of it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from trainwright_api.names import Phase
+from trainwright_api import names
+from trainwright_api.names import Condition, Phase
 from trainwright_api.printable import printable_cost
 from trainwright_api.quantities import parse_quantity
 from trainwright_api.status import Cost, RunStatus
@@ -25,24 +26,70 @@ QUIET_SECONDS = 60  # time alone is a reason to write a status this often, not m
 
 
 @dataclass(frozen=True, slots=True)
+class Underuse:
+    """Why a run's devices idle, as the reason of its condition, and how much they are used (0 to 1)."""
+
+    reason: str
+    utilization: float
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a run waits for, as the reason of its phase, and for how long it has."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Holding:
     """One run: its phase, the accelerators it holds, and their price with all else (USD per hour)."""
 
     kind: str
     namespace: str
+    name: str
+    team: str
     phase: str
     accelerators: int = 0
     price: float = 0.0
+    waiting: Waiting | None = None
+    underuse: Underuse | None = None
 
 
-def measure_run(raw: dict[str, Any], prices: Mapping[str, float]) -> Holding:
-    """Return what a run holds; nothing unless it has pods."""
-    meta = raw["metadata"]
-    phase = raw.get("status", {}).get("phase", Phase.PENDING.value)
+def measure_run(raw: dict[str, Any], prices: Mapping[str, float], now: datetime) -> Holding:
+    """Return what a run holds, which is nothing unless it has pods, or what it waits for."""
+    meta, status = raw["metadata"], raw.get("status", {})
+    phase = status.get("phase", Phase.PENDING.value)
+    team = meta.get("labels", {}).get(names.LABEL_TEAM, "")
+    holding = Holding(raw["kind"], meta["namespace"], meta["name"], team, phase)
+    if phase == Phase.PENDING:
+        return replace(holding, waiting=_measure_wait(meta, status, now))
     if phase not in HOLDING_PHASES:
-        return Holding(raw["kind"], meta["namespace"], phase)
-    workers = raw.get("spec", {}).get("workers", {})
-    return Holding(raw["kind"], meta["namespace"], phase, *_measure_workers(workers, prices))
+        return holding
+    accelerators, price = _measure_workers(raw.get("spec", {}).get("workers", {}), prices)
+    underuse = _find_underuse(status) if phase == Phase.RUNNING else None
+    return replace(holding, accelerators=accelerators, price=price, underuse=underuse)
+
+
+def _find_underuse(status: dict[str, Any]) -> Underuse | None:
+    percent = status.get("hardware", {}).get("utilizationPercent")
+    for condition in status.get("conditions", ()):
+        is_under = condition["type"] == Condition.UNDERUTILIZED and condition["status"] == "True"
+        if is_under and percent is not None:
+            return Underuse(condition["reason"], percent / 100)
+    return None
+
+
+def _measure_wait(meta: dict[str, Any], status: dict[str, Any], now: datetime) -> Waiting:
+    """A run waits since it was made, last ran, or was resumed."""
+    changes = [
+        condition.get("lastTransitionTime")
+        for condition in status.get("conditions", ())
+        if condition["type"] in (Condition.RUNNING, Condition.SUSPENDED)
+    ]
+    times = [parse_time(text) for text in (meta.get("creationTimestamp"), *changes)]
+    since = max((at for at in times if at), default=now)
+    return Waiting(status.get("reason", ""), max(0.0, (now - since).total_seconds()))
 
 
 def _measure_workers(workers: dict[str, Any], prices: Mapping[str, float]) -> tuple[int, float]:

@@ -23,12 +23,16 @@ class OperatorMetrics:
         self._runs = self._gauge(m.RUNS)
         self._accelerators = self._gauge(m.RUN_ACCELERATORS)
         self._cost = self._gauge(m.RUN_COST_PER_HOUR)
+        self._waiting = self._gauge(m.WAITING_RUNS)
+        self._longest_wait = self._gauge(m.LONGEST_WAIT)
+        self._underutilized = self._gauge(m.UNDERUTILIZED)
         self._attempts = self._counter(m.ATTEMPTS)
+        self._counted: set[tuple[str, str]] = set()
         self._loop_lag = self._gauge(m.EVENT_LOOP_LAG)
         self._sweep_age = self._gauge(m.SWEEP_AGE)
         self._sweep_seconds = self._gauge(m.SWEEP_SECONDS)
         self._swept_at = time.monotonic()
-        self._gauge(m.LEADER).set(1)
+        self._leader = self._gauge(m.LEADER)
         self._gauge(m.BUILD_INFO).labels(version=version).set(1)
 
     def _gauge(self, metric: m.Metric) -> Gauge:
@@ -55,27 +59,50 @@ class OperatorMetrics:
         """Count a call of the API server."""
         self._api_calls.labels(verb=verb, code=code).inc()
 
-    def count_attempt(self, namespace: str, outcome: str, cause: str) -> None:
-        """Count an attempt of a run of this namespace that ended."""
-        self._attempts.labels(run_namespace=namespace, outcome=outcome, cause=cause).inc()
+    def count_attempt(self, namespace: str, run: str, outcome: str, cause: str) -> None:
+        """Count an attempt of a run that ended."""
+        self._attempts.labels(run_namespace=namespace, run=run, outcome=outcome, cause=cause).inc()
+        self._counted.add((namespace, run))
 
     def set_runs(self, holdings: Iterable[Holding]) -> None:
-        """Record all runs and what they hold."""
-        phases: Count[tuple[str, str, str]] = Count()
-        held: Count[str] = Count()
-        cost: dict[str, float] = {}
-        for holding in holdings:
-            phases[holding.kind, holding.namespace, holding.phase] += 1
-            held[holding.namespace] += holding.accelerators
-            cost[holding.namespace] = cost.get(holding.namespace, 0.0) + holding.price
+        """Record all runs, what they hold and what they wait for; forget those that are not among them."""
+        known = list(holdings)
+        phases = Count((run.kind, run.namespace, run.phase) for run in known)
         self._runs.clear()
         for (kind, namespace, phase), count in phases.items():
             self._runs.labels(kind=kind, run_namespace=namespace, phase=phase).set(count)
         self._accelerators.clear()
         self._cost.clear()
-        for namespace in held:
-            self._accelerators.labels(run_namespace=namespace).set(held[namespace])
-            self._cost.labels(run_namespace=namespace).set(cost[namespace])
+        for run in known:
+            owner = {"run_namespace": run.namespace, "team": run.team}
+            self._accelerators.labels(**owner).inc(run.accelerators)
+            self._cost.labels(**owner).inc(run.price)
+        self._set_waiting(known)
+        self._underutilized.clear()
+        for run in known:
+            if run.underuse is not None:
+                labels = (run.namespace, run.name, run.underuse.reason)
+                self._underutilized.labels(*labels).set(run.underuse.utilization)
+        gone = self._counted - {(run.namespace, run.name) for run in known}
+        for namespace, name in gone:
+            self._attempts.remove_by_labels({"run_namespace": namespace, "run": name})
+        self._counted -= gone
+
+    def _set_waiting(self, runs: Iterable[Holding]) -> None:
+        longest: dict[tuple[str, str], float] = {}
+        self._waiting.clear()
+        for run in runs:
+            if run.waiting is not None:
+                key = (run.namespace, run.waiting.reason)
+                self._waiting.labels(*key).inc()
+                longest[key] = max(longest.get(key, 0.0), run.waiting.seconds)
+        self._longest_wait.clear()
+        for key, seconds in longest.items():
+            self._longest_wait.labels(*key).set(seconds)
+
+    def begin_acting(self) -> None:
+        """Record that this operator has taken in all that there is, and acts."""
+        self._leader.set(1)
 
     def set_loop_lag(self, seconds: float) -> None:
         """Record the event loop's delay."""

@@ -69,6 +69,7 @@ class Reconciler:
     async def run_workers(self, can_begin: asyncio.Event) -> None:
         """Work for ever, once all that exists has been seen."""
         await can_begin.wait()
+        self._metrics.begin_acting()
         await asyncio.gather(*(self._work() for _ in range(NUM_WORKERS)))
 
     async def _work(self) -> None:
@@ -243,7 +244,8 @@ class Reconciler:
         for attempt in decision.status.attempts:
             if attempt.ended_at and attempt.number not in before:
                 outcome, cause = attempt.outcome or "", attempt.cause or ""
-                self._metrics.count_attempt(resource.metadata.namespace or "", outcome, cause)
+                meta = resource.metadata
+                self._metrics.count_attempt(meta.namespace or "", meta.name, outcome, cause)
 
     async def _delete(self, key: RunKey, raw: Raw, decision: Decision, now: datetime) -> None:
         """Delete what has to go; what turns out to be gone already is taken in.
@@ -277,8 +279,9 @@ class Reconciler:
     def measure(self) -> None:
         """Bring the metrics of the queue and of all runs up to date."""
         self._metrics.set_queue(*self.queue.measure())
+        now = datetime.now(UTC)
         self._metrics.set_runs(
-            measure_run(entry.raw, self._settings.prices)
+            measure_run(entry.raw, self._settings.prices, now)
             for _, entry in self._world.entries()
             if entry.raw
         )

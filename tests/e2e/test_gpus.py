@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from trainwright_api import metrics as m
 from trainwright_api.names import TRAINER_CONTAINER, Phase
 
 from demo.place import JSON, Place
@@ -17,7 +18,7 @@ from tests.cluster.gpus import GPU_RESOURCE
 from tests.e2e.builders import training_run
 from tests.e2e.world import World, wait_for, wait_for_phase, wait_for_status
 from tests.fake_nvml import build_fake_nvml
-from tests.monitoring.panels import PanelQuery, fill_in, find_queries
+from tests.monitoring.panels import PanelQuery, describe_odd_values, fill_in, find_queries
 from tests.monitoring.server import Prometheus
 
 pytestmark = pytest.mark.timeout(400)
@@ -56,7 +57,13 @@ def run_with_gpus(folder: Path) -> JSON:
         "env": [{"name": name, "value": value} for name, value in environment.items()],
         "podOverrides": {"spec": {"containers": [container], "volumes": [volume]}},
     }
-    return training_run("gpus", steps=100000, workers=workers, checkpoints={"everySteps": 500})
+    return training_run(
+        "gpus",
+        steps=100000,
+        workers=workers,
+        checkpoints={"everySteps": 500},
+        utilization={"minimumPercent": 90, "minutes": 0.1},
+    )
 
 
 def test_devices_of_two_pods_are_seen_and_their_faults_raise_alerts(
@@ -120,12 +127,19 @@ def check_alerts(place: Place, prometheus: Prometheus) -> None:
     """The fault and the throttling fire with the device that is to blame."""
 
     def firing() -> dict[str, dict[str, str]]:
-        alerts = prometheus.query(f'ALERTS{{alertstate="firing",namespace="{place.namespace}"}}')
+        chosen = f'alertstate="firing",{{}}="{place.namespace}"'
+        alerts = [
+            alert
+            for label in ("namespace", "run_namespace")
+            for alert in prometheus.query(f"ALERTS{{{chosen.format(label)}}}")
+        ]
         return {alert.labels["alertname"]: alert.labels for alert in alerts}
 
     wanted = {"TrainwrightGPUXid", "TrainwrightGPUThrottled"}
-    wait_for("the alerts", lambda: wanted <= firing().keys(), SECONDS, firing)
+    underused = "TrainwrightUnderutilized"
+    wait_for("the alerts", lambda: wanted | {underused} <= firing().keys(), SECONDS, firing)
     told = firing()
+    assert told[underused]["run"] == "gpus"
     assert told["TrainwrightGPUXid"]["xid"] == "79"
     assert told["TrainwrightGPUThrottled"]["reason"] == "hw_thermal_slowdown"
     (pod,) = (pod for pod in place.get("pods")["items"] if pod["metadata"]["name"] == WORKER)
@@ -135,8 +149,9 @@ def check_alerts(place: Place, prometheus: Prometheus) -> None:
 
 
 def is_for_gpus(query: PanelQuery) -> bool:
-    """Whether it shows devices; one that only leaves out pods with devices does not."""
-    return "trainwright_gpu_" in query.expression.partition("unless")[0]
+    """Whether it shows devices or their use; one that only leaves out pods with devices does not."""
+    wanted = query.expression.partition("unless")[0]
+    return "trainwright_gpu_" in wanted or m.UNDERUTILIZED.name in wanted
 
 
 def check_panels(place: Place, prometheus: Prometheus) -> None:
@@ -158,3 +173,6 @@ def check_panels(place: Place, prometheus: Prometheus) -> None:
         ]
 
     wait_for("every GPU panel has data", lambda: not empty(), SECONDS, empty)
+    for query in queries:
+        samples = prometheus.query(fill_in(query.expression, variables))
+        assert describe_odd_values(query, samples) == []

@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from trainwright_api import metrics as m
 from trainwright_api.names import Phase
 from trainwright_dashboards.rules import build_alerts, build_recording_rules
 
 from demo.place import Place
 from tests.e2e.builders import training_run
 from tests.e2e.world import World, wait_for, wait_for_phase, wait_for_status
-from tests.monitoring.panels import PanelQuery, fill_in, find_queries
+from tests.monitoring.panels import PanelQuery, describe_odd_values, fill_in, find_queries
 from tests.monitoring.server import Prometheus
 
 pytestmark = pytest.mark.timeout(500)
@@ -21,9 +22,9 @@ SCRAPE_SECONDS = 120
 
 
 def is_for_gpus(query: PanelQuery) -> bool:
-    """CPU pods fill the panels of devices by queries that leave out pods with GPUs."""
+    """Whether test_gpus.py has it: CPU pods fill the panels of devices by queries that leave out GPUs."""
     wanted = query.expression.partition("unless")[0]
-    return "trainwright_gpu_" in wanted or "DCGM_" in wanted
+    return any(name in wanted for name in ("trainwright_gpu_", "DCGM_", m.UNDERUTILIZED.name))
 
 
 def test_every_panel_of_a_run_on_cpus_has_data(
@@ -34,7 +35,8 @@ def test_every_panel_of_a_run_on_cpus_has_data(
     run = training_run(
         "watched", steps=5000, checkpoints={"everySteps": 20}, data={"validation": validation}
     )
-    place.apply(short, run)
+    waits = training_run("waits", workers={"resources": {"memory": "4000Gi"}})
+    place.apply(short, run, waits)
     wait_for_phase(place, short, Phase.SUCCEEDED, 200)
     wait_for_status(
         place, run, "a checkpoint", lambda s: (s.get("checkpoints") or {}).get("latest"), 200
@@ -45,18 +47,28 @@ def test_every_panel_of_a_run_on_cpus_has_data(
         "__rate_interval": "30s",
         "__range": "5m",
     }
-    queries = [query for query in find_queries() if not query.panel.startswith("annotation")]
+    queries = [
+        query
+        for query in find_queries()
+        if not query.panel.startswith("annotation") and not is_for_gpus(query)
+    ]
 
     def empty() -> list[str]:
         return [
             str(query)
             for query in queries
-            if not is_for_gpus(query) and not prometheus.query(fill_in(query.expression, variables))
+            if not prometheus.query(fill_in(query.expression, variables))
         ]
 
     wait_for("every panel has data", lambda: not empty(), SCRAPE_SECONDS, empty)
-    for query in find_queries():
-        prometheus.query(fill_in(query.expression, variables))
+    odd = [
+        text
+        for query in find_queries()
+        for text in describe_odd_values(
+            query, prometheus.query(fill_in(query.expression, variables))
+        )
+    ]
+    assert odd == []
     loss = prometheus.query(f'trainwright_loss{{namespace="{place.namespace}",run="watched"}}')
     assert {sample.labels["kind"] for sample in loss} == {"TrainingRun"}
     assert all(0 < sample.value < 20 for sample in loss)
@@ -68,7 +80,9 @@ def test_every_panel_of_a_run_on_cpus_has_data(
         prometheus.query(alert.expression)
     assert "TrainwrightOperatorDown" not in prometheus.alerts()
     check_reports(world, place, tmp_path)
-    place.kubectl("delete", "trainingrun", "watched", "-n", place.namespace, "--wait=false")
+    place.kubectl(
+        "delete", "trainingrun", "watched", "waits", "-n", place.namespace, "--wait=false"
+    )
 
 
 def check_reports(world: World, place: Place, folder: Path) -> None:

@@ -146,6 +146,13 @@ BAD_RULES = (
         "got 100, expected less than the 100 of budget.steps; lower it",
     ),
     Bad(
+        "steps of warm-up into the decay",
+        RUN,
+        {"schedule": {"type": "WarmupStableDecay", "warmupSteps": 81}},
+        "spec.schedule.warmupSteps",
+        "got 81, expected at most what the decay, 0.2 of the 100 of budget.steps, leaves; lower it or decayFraction",
+    ),
+    Bad(
         "warm-up into the decay",
         RUN,
         {

@@ -14,6 +14,7 @@ class AlertCase:
     """One alert; `at` is the minute at which both sets of series are looked at."""
 
     alert: str
+    summary: str
     at: int
     firing: Series
     quiet: Series
@@ -23,21 +24,29 @@ RUN = 'namespace="team",run="a"'
 GPU = f'{RUN},node="n1",pod="a-1-worker-0",gpu="3",uuid="GPU-3",rank="3"'
 
 
-def ended(cause: str) -> str:
-    """The series of attempts that ended for a cause."""
-    labels = f'run_namespace="team",outcome="Failed",cause="{cause}"'
+def ended(cause: str, run: str = "a", outcome: str = "Failed") -> str:
+    """The series of a run's attempts that ended for a cause."""
+    labels = f'run_namespace="team",run="{run}",outcome="{outcome}",cause="{cause}"'
     return f"trainwright_operator_attempts_total{{{labels}}}"
+
+
+def waits(reason: str) -> str:
+    """The series of the longest wait of a namespace's runs for a reason."""
+    labels = f'run_namespace="team",reason="{reason}"'
+    return f"trainwright_operator_longest_wait_seconds{{{labels}}}"
 
 
 CASES = (
     AlertCase(
         "TrainwrightOperatorDown",
+        "No Trainwright operator reports.",
         10,
         {"other_series": "1x20"},
         {'trainwright_operator_build_info{version="1"}': "1x20"},
     ),
     AlertCase(
         "TrainwrightOperatorLagging",
+        "The operator is 1m 30s behind.",
         20,
         {
             "trainwright_operator_queue_age_seconds": "90x30",
@@ -50,6 +59,7 @@ CASES = (
     ),
     AlertCase(
         "TrainwrightRunStalled",
+        "Run team/a has finished no step for 20m 0s.",
         20,
         {
             f'trainwright_heartbeat_age_seconds{{{RUN},rank="0"}}': "5x20",
@@ -59,72 +69,76 @@ CASES = (
     ),
     AlertCase(
         "TrainwrightLossNotFinite",
+        "The loss of run team/a was not finite in 1 attempts within an hour.",
         5,
         {ended("NumericalFailure"): "_x2 1x10"},
         {ended("Infrastructure"): "_x2 1x10", ended("UserError"): "0+1x10"},
     ),
     AlertCase(
         "TrainwrightRestartLoop",
+        "21 attempts of run team/a have failed within an hour.",
         60,
-        {
-            f'trainwright_run_info{{{RUN},attempt="{number}"}}': f"_x{8 * number - 8} 1x5"
-            for number in range(1, 8)
-        },
-        {  # six runs that fail once each, and one that has had many attempts on other days
-            f'trainwright_run_info{{namespace="team",run="{run}",attempt="{number}"}}': f"_x{30 * number} 1x28"
-            for run, numbers in {**dict.fromkeys("bcdefg", (0, 1)), "h": (0, 1)}.items()
-            for number in numbers
+        {ended("Infrastructure"): "_x2 1+1x20 21x40"},
+        {  # six runs that fail once each, one that failed on other days, one that was paused often
+            **{ended("OutOfMemory", run): "_x20 1x50" for run in "bcdefg"},
+            ended("Infrastructure", "h"): "30x70",
+            ended("", "i", "Suspended"): "0+1x70",
         },
     ),
     AlertCase(
         "TrainwrightCheckpointTooOld",
+        "The newest checkpoint of run team/a is 1h 59m 0s old.",
         120,
         {f"trainwright_checkpoint_timestamp_seconds{{{RUN}}}": "60x120"},
         {f"trainwright_checkpoint_timestamp_seconds{{{RUN}}}": "0+60x120"},
     ),
     AlertCase(
         "TrainwrightCheckpointStoreFailing",
+        "Run team/a could not save 1 checkpoints in 15 minutes.",
         20,
         {f"trainwright_checkpoint_failures_total{{{RUN}}}": "0x10 1x10"},
         {f"trainwright_checkpoint_failures_total{{{RUN}}}": "3x20"},
     ),
     AlertCase(
         "TrainwrightUnderutilized",
+        "Devices of run team/a are used 10% only: DataWait.",
         50,
+        {
+            'trainwright_operator_underutilized_run_ratio{run_namespace="team",run="a",reason="DataWait"}': "_x20 0.1x40"
+        },
         {f"trainwright_gpu_utilization_ratio{{{GPU}}}": "0.1x60"},
-        {f"trainwright_gpu_utilization_ratio{{{GPU}}}": "0.9x60"},
     ),
     AlertCase(
         "TrainwrightQuotaStuck",
+        "A run in namespace team has waited 1h 30m 0s to start: QuotaExceeded.",
         90,
-        {
-            'trainwright_operator_runs{kind="TrainingRun",run_namespace="team",phase="Pending"}': "2x100"
-        },
-        {
-            'trainwright_operator_runs{kind="TrainingRun",run_namespace="team",phase="Pending"}': "2x20 0x80",
-            'trainwright_operator_runs{kind="TrainingRun",run_namespace="team",phase="Running"}': "2x100",
-        },
+        {waits("QuotaExceeded"): "0+60x100"},
+        {waits("QuotaExceeded"): "0+60x50 0+60x50", waits("Unschedulable"): "600x100"},
     ),
     AlertCase(
         "TrainwrightGPUXid",
+        "GPU 3 (GPU-3) on n1 reported Xid 79.",
         20,
         {f'trainwright_gpu_xid_events_total{{{GPU},xid="79"}}': "0x10 1x10"},
         {f'trainwright_gpu_xid_events_total{{{GPU},xid="79"}}': "1x20"},
     ),
     AlertCase(
         "TrainwrightGPUXid",  # a code's series begins with its first event
+        "GPU 3 (GPU-3) on n1 reported Xid 31.",
         20,
         {f'trainwright_gpu_xid_events_total{{{GPU},xid="31"}}': "_x10 1x10"},
         {f'trainwright_gpu_xid_events_total{{{GPU},xid="31"}}': "_x2 1x20"},
     ),
     AlertCase(
         "TrainwrightGPUMemoryErrors",
+        "GPU 3 (GPU-3) on n1 had 2 uncorrected memory errors.",
         20,
         {f'trainwright_gpu_ecc_errors_total{{{GPU},type="uncorrected"}}': "0x10 2x10"},
         {f'trainwright_gpu_ecc_errors_total{{{GPU},type="corrected"}}': "0+5x20"},
     ),
     AlertCase(
         "TrainwrightGPUThrottled",
+        "GPU 3 (GPU-3) on n1 is throttled: hw_thermal_slowdown.",
         20,
         {f'trainwright_gpu_throttled{{{GPU},reason="hw_thermal_slowdown"}}': "0x5 1x20"},
         {

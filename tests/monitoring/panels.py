@@ -1,15 +1,26 @@
 """Finds every panel and every query of every dashboard, those in closed rows included."""
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from trainwright_dashboards.generate import build_files
 
 from tools.pictures.dashboard import fill_in
+from tools.prometheus_api import Sample
 
-__all__ = ["PanelQuery", "fill_in", "find_panels", "find_queries", "load_dashboards"]
+__all__ = [
+    "PanelQuery",
+    "describe_odd_values",
+    "fill_in",
+    "find_panels",
+    "find_queries",
+    "load_dashboards",
+]
+
+MOST_OF_A_SHARE = 1.5  # use over a limit, or over an assumed peak, may exceed it a little
 
 
 @dataclass(frozen=True)
@@ -19,6 +30,8 @@ class PanelQuery:
     dashboard: str
     panel: str
     expression: str
+    unit: str = ""
+    """The unit of all its values; empty where the columns of a table have units of their own."""
 
     def __str__(self) -> str:
         return f"{self.dashboard}/{self.panel}"
@@ -47,8 +60,19 @@ def find_queries() -> Iterator[PanelQuery]:
     """Yield the queries of all panels and annotations."""
     for name, dashboard in load_dashboards().items():
         for panel in find_panels(dashboard):
+            unit = panel["fieldConfig"]["defaults"]["unit"] if panel["type"] != "table" else ""
             for target in panel["targets"]:
-                yield PanelQuery(name, panel["title"], target["expr"])
+                yield PanelQuery(name, panel["title"], target["expr"], unit)
         for annotation in dashboard.get("annotations", {}).get("list", ()):
             if "expr" in annotation:
                 yield PanelQuery(name, f"annotation {annotation['name']}", annotation["expr"])
+
+
+def describe_odd_values(query: PanelQuery, samples: Iterable[Sample]) -> list[str]:
+    """Return the values that nothing can have that a panel shows: none is negative or infinite, shares are at most 1."""
+    highest = MOST_OF_A_SHARE if query.unit == "percentunit" else math.inf
+    return [
+        f"{query}: {sample.value:g} {query.unit} of {sample.labels}"
+        for sample in samples
+        if not (math.isfinite(sample.value) and 0 <= sample.value <= highest)
+    ]

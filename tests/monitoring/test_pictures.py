@@ -23,8 +23,8 @@ from tools.pictures.answers import (
 )
 from tools.pictures.dashboard import ROW, Panel, fill_in, fill_legend, parse_panels
 from tools.pictures.draw import draw_dashboard, place_panel
-from tools.pictures.lines import choose_ticks
-from tools.pictures.series import collect_data
+from tools.pictures.lines import choose_ticks, pair_curves
+from tools.pictures.series import Curve, collect_data
 from tools.pictures.units import format_value
 from tools.pictures.values import build_rows
 
@@ -144,3 +144,23 @@ def test_time_ticks_are_round_and_inside(minutes: float) -> None:
     assert 2 <= len(ticks) <= 5
     assert all(start < tick < end for tick in ticks)
     assert all(tick % 5 == 0 for tick in ticks)
+
+
+def test_a_trend_goes_over_steps_and_shows_those_done_again_as_they_were_last() -> None:
+    panel = next(p for p in parse_panels(load_dashboard("run")) if p.title == "Loss by step")
+
+    def curve(letter: str, run: str, *values: float) -> Curve:
+        return Curve(letter, run, {panel.join: run}, values)
+
+    nan = math.nan
+    curves = [
+        curve("A", "team/a", 1, 2, 3, 2, 4),
+        curve("A", "team/b", nan, nan, 10, 20, 30),
+        curve("B", "team/a", 9, 8, 7, 7.5, 6),
+        curve("B", "team/b", nan, nan, 5, nan, 4),
+    ]
+    lines = {line.legend: points for line, points in pair_curves(panel, curves)}
+    assert lines == {
+        "team/a": [(1, 9), (2, 7.5), (3, 7), (4, 6)],
+        "team/b": [(10, 5), (30, 4)],
+    }

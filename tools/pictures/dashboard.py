@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ROW, LINES, STAT, TABLE, BARS = "row", "timeseries", "stat", "table", "bargauge"
-KINDS = (ROW, LINES, STAT, TABLE, BARS)
+TREND = "trend"
+KINDS = (ROW, LINES, STAT, TABLE, BARS, TREND)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Panel:
     column_units: Mapping[str, str] = field(default_factory=dict)
     """Of a table: the unit of a column by its title, where it is not the panel's."""
     join: str = ""
-    """Of a table: the label that its rows are joined by."""
+    """Of a table, the label that its rows are joined by; of a trend, the label that tells its lines apart."""
     no_value: str = "No data"
 
 
@@ -95,7 +96,8 @@ def parse_panel(panel: Mapping[str, Any]) -> Panel:
         ),
         columns={key.removeprefix("Value #"): title for key, title in names.items()},
         column_units=dict(_parse_overrides(panel["fieldConfig"].get("overrides", ()))),
-        join=options.get("joinByField", {}).get("byField", ""),
+        join=options.get("joinByField", {}).get("byField", "")
+        or options.get("groupingToMatrix", {}).get("columnField", ""),
         no_value=defaults.get("noValue", "No data"),
     )
 

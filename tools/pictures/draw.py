@@ -12,12 +12,13 @@ from tools.pictures.dashboard import (
     ROW,
     STAT,
     TABLE,
+    TREND,
     Panel,
     Place,
     parse_marks,
     parse_panels,
 )
-from tools.pictures.lines import draw_lines
+from tools.pictures.lines import draw_lines, draw_trend
 from tools.pictures.series import PanelData, collect_data, find_marks
 from tools.pictures.values import draw_bars, draw_stat, draw_table
 
@@ -27,6 +28,7 @@ PAINTERS: Mapping[str, Painter] = {
     STAT: draw_stat,
     TABLE: draw_table,
     BARS: draw_bars,
+    TREND: draw_trend,
 }
 
 

@@ -37,6 +37,38 @@ def draw_lines(canvas: Canvas, box: Box, panel: Panel, data: PanelData) -> None:
     draw_legend(canvas, box.inner(0, box.height - legend, 0, 0), panel, data.curves)
 
 
+def draw_trend(canvas: Canvas, box: Box, panel: Panel, data: PanelData) -> None:
+    """Lines over the values of another query, axes and legend."""
+    lines = pair_curves(panel, data.curves)
+    rows = min(len(lines), MAXIMUM_LEGEND_ROWS)
+    legend = rows * LEGEND_ROW + 4
+    axes = canvas.axes(box.inner(LEFT, 2, 4, legend + BELOW))
+    style_axes(axes, panel)
+    axes.xaxis.set_major_locator(MaxNLocator(5, prune="both"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    for index, (_, points) in enumerate(lines):
+        axes.plot(*zip(*points, strict=True), color=theme.line_color(index), linewidth=1.2)
+    curves = [curve for curve, _ in lines]
+    axes.set_xlim(*(f(x for _, points in lines for x, _ in points) for f in (min, max)))
+    set_limits(axes, panel, curves)
+    draw_legend(canvas, box.inner(0, box.height - legend, 0, 0), panel, curves)
+
+
+def pair_curves(panel: Panel, curves: list[Curve]) -> list[tuple[Curve, list[tuple[float, float]]]]:
+    """Each curve of the second query with its points over the first: ascending, the newest counts."""
+    x_letter, y_letter = (target.letter for target in panel.targets)
+    over = {curve.labels[panel.join]: curve for curve in curves if curve.letter == x_letter}
+    lines = []
+    for curve in curves:
+        other = over.get(curve.labels[panel.join])
+        if curve.letter != y_letter or other is None:
+            continue
+        points = dict(zip(other.values, curve.values, strict=True))
+        known = sorted((x, y) for x, y in points.items() if not math.isnan(x + y))
+        lines.append((curve, known))
+    return [(curve, points) for curve, points in lines if points]
+
+
 def choose_ticks(start: float, end: float) -> list[float]:
     """At most five round times, none so near an edge that its text would leave the panel."""
     length = end - start

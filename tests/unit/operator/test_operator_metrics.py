@@ -1,0 +1,109 @@
+"""What the operator's metrics say of the runs: what they hold, cost, wait for and how they ended."""
+
+from typing import Any
+
+import pytest
+from trainwright_api import metrics as m
+from trainwright_api import names
+from trainwright_operator.accounting import measure_run
+from trainwright_operator.operator_metrics import OperatorMetrics
+
+from tests.unit.operator.builders import at, format_time, raw_run
+
+PRICES = {"cpu": 0.5, "nvidia.com/gpu": 2.0}
+WORKERS = {"nodes": 2, "acceleratorsPerNode": 4, "resources": {"cpu": 8}}
+
+
+def run_in(phase: str, name: str = "a", team: str = "", **status: Any) -> dict[str, Any]:
+    raw = raw_run(status={"phase": phase, **status}, workers=WORKERS)
+    raw["metadata"] |= {"name": name, "creationTimestamp": format_time(at(0))}
+    if team:
+        raw["metadata"]["labels"] = {names.LABEL_TEAM: team}
+    return raw
+
+
+def condition(
+    kind: names.Condition, status: str, since: float, reason: str = "X"
+) -> dict[str, Any]:
+    times = {"lastTransitionTime": format_time(at(since))}
+    return {"type": kind.value, "status": status, "reason": reason, "message": "", **times}
+
+
+@pytest.fixture
+def metrics() -> OperatorMetrics:
+    return OperatorMetrics("1")
+
+
+def show(metrics: OperatorMetrics, *runs: dict[str, Any], now: float = 0) -> None:
+    metrics.set_runs(measure_run(raw, PRICES, at(now)) for raw in runs)
+
+
+def values(metrics: OperatorMetrics, metric: m.Metric) -> dict[tuple[str, ...], float]:
+    """The series of a metric by the values of its labels."""
+    return {
+        tuple(sample.labels[label] for label in metric.labels): sample.value
+        for family in metrics.collect()
+        for sample in family.samples
+        if sample.name == metric.name
+    }
+
+
+def test_devices_and_prices_are_those_of_the_teams_live_runs(metrics: OperatorMetrics) -> None:
+    live = [run_in("Running", "a", "red"), run_in("Starting", "b", "red"), run_in("Running", "c")]
+    show(metrics, *live, run_in("Suspended", "d", "red"), run_in("Succeeded", "e", "blue"))
+    held, cost = values(metrics, m.RUN_ACCELERATORS), values(metrics, m.RUN_COST_PER_HOUR)
+    assert held == {("team", "red"): 16, ("team", ""): 8, ("team", "blue"): 0}
+    per_run = 2 * (4 * 2.0 + 8 * 0.5)
+    assert cost == {
+        ("team", "red"): 2 * per_run,
+        ("team", ""): per_run,
+        ("team", "blue"): 0,
+    }
+    show(metrics)
+    assert values(metrics, m.RUN_ACCELERATORS) == {}
+
+
+def test_runs_wait_since_they_were_made_ran_or_were_resumed(metrics: OperatorMetrics) -> None:
+    ran = [condition(names.Condition.RUNNING, "False", 100)]
+    resumed = [*ran, condition(names.Condition.SUSPENDED, "False", 150)]
+    show(
+        metrics,
+        run_in("Pending", "a", reason="QuotaExceeded"),
+        run_in("Pending", "b", reason="QuotaExceeded", conditions=ran),
+        run_in("Pending", "c", reason="Unschedulable", conditions=resumed),
+        run_in("Running", "d", conditions=ran),
+        now=200,
+    )
+    quota, nodes = ("team", "QuotaExceeded"), ("team", "Unschedulable")
+    assert values(metrics, m.WAITING_RUNS) == {quota: 2, nodes: 1}
+    assert values(metrics, m.LONGEST_WAIT) == {quota: 200, nodes: 50}
+    show(metrics, run_in("Running", "a"))
+    assert values(metrics, m.LONGEST_WAIT) == {}
+
+
+@pytest.mark.parametrize(
+    ("phase", "status", "expected"),
+    [("Running", "True", 0.12), ("Running", "Unknown", None), ("Suspended", "True", None)],
+)
+def test_a_run_is_underutilized_while_its_condition_holds(
+    metrics: OperatorMetrics, phase: str, status: str, expected: float | None
+) -> None:
+    told = [condition(names.Condition.UNDERUTILIZED, status, 0, "DataWait")]
+    show(metrics, run_in(phase, conditions=told, hardware={"utilizationPercent": 12}))
+    found = values(metrics, m.UNDERUTILIZED)
+    assert found == ({("team", "a", "DataWait"): expected} if expected is not None else {})
+
+
+def test_attempts_of_deleted_runs_are_forgotten(metrics: OperatorMetrics) -> None:
+    for name in "aab":
+        metrics.count_attempt("team", name, "Failed", "OutOfMemory")
+    show(metrics, run_in("Running", "a"))
+    assert values(metrics, m.ATTEMPTS) == {("team", "a", "Failed", "OutOfMemory"): 2}
+    metrics.count_attempt("team", "b", "Failed", "OutOfMemory")
+    assert values(metrics, m.ATTEMPTS)["team", "b", "Failed", "OutOfMemory"] == 1
+
+
+def test_an_operator_leads_once_it_acts(metrics: OperatorMetrics) -> None:
+    assert values(metrics, m.LEADER) == {(): 0}
+    metrics.begin_acting()
+    assert values(metrics, m.LEADER) == {(): 1}

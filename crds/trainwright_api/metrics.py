@@ -110,9 +110,10 @@ TRACKER_DROPPED_POINTS = Metric(
 MEMORY_BYTES = Metric(
     "trainwright_memory_bytes",
     "gauge",
-    "Memory of a rank's device: allocated, reserved, peak (CPU training: of its process).",
+    "Memory of a rank's device: allocated, reserved, peak (CPU training: allocated, of its process).",
     ("rank", "state"),
 )
+MEMORY_STATES = ("allocated", "reserved", "peak")
 CPU_UTILIZATION = Metric(
     "trainwright_cpu_utilization_ratio", "gauge", "CPU use of the pod over its limit (0 to 1)."
 )

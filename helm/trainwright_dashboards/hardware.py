@@ -238,7 +238,7 @@ def _add_hosts(board: dashboard.Dashboard) -> None:
         line_panel(
             Text(
                 "Memory by rank",
-                "Memory of each rank's device or process: allocated and peak.",
+                "Memory of each rank while it trains: allocated, reserved and peak; CPU training: of its process.",
                 "bytes",
             ),
             Query(of_run(m.MEMORY_BYTES), "{{run}} rank {{rank}} {{state}}"),

@@ -78,8 +78,7 @@ class Reporting:
         reporter.finish_parts(dict.fromkeys(m.STEP_PARTS, 0.1))
         for metric in (m.TRAINED_TOKEN_RATIO, m.PACKING_UTILIZATION, m.LOSS_SCALE):
             of(metric).set(1)
-        for state in ("allocated", "peak"):
-            of(m.MEMORY_BYTES, rank="0", state=state).set(1)
+        reporter.heartbeats.tell_memory(dict.fromkeys(m.MEMORY_STATES, 2**30))
 
 
 def build_step() -> Callable[[], None]:

@@ -3,12 +3,15 @@
 import json
 import math
 import os
+import re
 import signal
 import time
 import urllib.request
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -188,24 +191,44 @@ def test_killed_and_resumed_weights_are_bitwise_those_of_the_whole_run(
     assert steps[-1] == STEPS
 
 
-def test_sigterm_saves_and_says_so(tmp_path: Path) -> None:
-    run = tiny_run(tmp_path, steps=100_000, every_steps=100_000)
-    launched = launch(run, tmp_path / "pod")
-    wait_for(
-        lambda: (
-            "train" in launched.log
-            and (tmp_path / "pod" / "scratch").exists()
-            and has_started(launched)
-        ),
-        launched,
-    )
+@dataclass(frozen=True)
+class Stopped:
+    """A run that was asked to stop while it trained, and what was seen before."""
+
+    folder: Path
+    launched: Launched
+    code: int
+    page: str
+    resident_bytes: list[int]  # of the ranks' processes, by rank
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Stopped:
+    """A run of two ranks that would train on and on."""
+    folder = tmp_path_factory.mktemp("stopped")
+    run = tiny_run(folder, ranks=2, steps=100_000, every_steps=100_000)
+    launched = launch(run, folder / "pod")
+    wait_for(lambda: has_reached(launched, 2), launched)
+    page = read_page(launched, "/metrics").decode()
+    resident = [psutil.Process(pid).memory_info().rss for pid in launched.rank_pids()]
     launched.process.send_signal(signal.SIGTERM)
-    assert launched.wait(120) == 143, launched.log[-3000:]
-    message = launched.message
+    return Stopped(folder, launched, launched.wait(120), page, resident)
+
+
+def test_the_first_rank_serves_the_memory_of_every_rank_of_its_pod(stopped: Stopped) -> None:
+    series = r'trainwright_memory_bytes{rank="(\d)",state="allocated"} (\S+)'
+    found = sorted((int(rank), float(value)) for rank, value in re.findall(series, stopped.page))
+    assert [rank for rank, _ in found] == [0, 1]
+    assert [value for _, value in found] == pytest.approx(stopped.resident_bytes, rel=0.2)
+
+
+def test_sigterm_saves_and_says_so(stopped: Stopped) -> None:
+    assert stopped.code == 143, stopped.launched.log[-3000:]
+    message = stopped.launched.message
     assert message.outcome is Outcome.INTERRUPTED
     assert message.step is not None
     assert message.step > 0
-    assert has_checkpoint(tmp_path, message.step)
+    assert has_checkpoint(stopped.folder, message.step)
 
 
 def test_sigterm_before_training_ends_at_once_and_is_no_failure(tmp_path: Path) -> None:
@@ -231,7 +254,7 @@ def test_a_pod_ends_soon_after_another_froze(tmp_path: Path) -> None:
         )
         for node in (0, 1)
     )
-    wait_for(lambda: has_started(zero), zero)
+    wait_for(lambda: has_reached(zero, 1), zero)
     os.killpg(one.process.pid, signal.SIGSTOP)  # as a node without power: connections stay open
     try:
         started = time.monotonic()
@@ -244,14 +267,16 @@ def test_a_pod_ends_soon_after_another_froze(tmp_path: Path) -> None:
     assert message.message.startswith("lost contact to the pod of node 1: it has been silent")
 
 
-def has_started(launched: Launched) -> bool:
+def has_reached(launched: Launched, step: int) -> bool:
     try:
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{launched.port}/status", timeout=2
-        ) as answer:
-            return json.load(answer)["progress"]["step"] > 0
+        return json.loads(read_page(launched, "/status"))["progress"]["step"] >= step
     except (OSError, KeyError):
         return False
+
+
+def read_page(launched: Launched, path: str) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{launched.port}{path}", timeout=2) as answer:
+        return answer.read()
 
 
 def test_bad_input_is_one_clear_sentence_with_an_exit_code_of_its_own(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from trainwright_api import metrics as m
+from trainwright_trainer.heartbeats import Heartbeats
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.settings import Settings
 
@@ -75,12 +76,39 @@ def test_every_rank_of_the_pod_has_a_heartbeat(said: dict[str, Any]) -> None:
     assert all(float(line.rpartition(" ")[2]) < 30 for line in beats)
 
 
+def test_every_rank_of_the_pod_has_its_own_memory(said: dict[str, Any]) -> None:
+    found = {line for line in series_of(said) if line.startswith(m.MEMORY_BYTES.name)}
+    assert found == {
+        f'{m.MEMORY_BYTES.name}{{rank="{rank}",state="{state}"}} {1000.0 + rank}'
+        for rank in range(RANKS)
+        for state in m.MEMORY_STATES
+    }
+
+
 def test_a_heart_beats_from_the_first_step_on_and_until_the_export(tmp_path: Path) -> None:
     settings = replace(Settings(), scratch_folder=tmp_path, port=free_port())
     reporter = Reporter(build_run(), settings)
     for activity, beats in (("build", False), ("train", True), ("export", False)):
         reporter.set_activity(activity)
         assert (b"trainwright_heartbeat_age_seconds{" in reporter.render_metrics()) is beats
+
+
+def test_a_rank_has_a_memory_only_while_it_trains(tmp_path: Path) -> None:
+    settings = replace(Settings(), scratch_folder=tmp_path, port=free_port())
+    reporter = Reporter(build_run(), settings)
+    other = Heartbeats(tmp_path, 1)
+    reporter.set_activity("train")
+    assert b"trainwright_memory_bytes{" not in reporter.render_metrics()
+    reporter.heartbeats.tell_memory({"allocated": 3})
+    other.beat()
+    other.tell_memory({"allocated": 5})
+    assert b'trainwright_memory_bytes{rank="1",state="allocated"} 5.0' in reporter.render_metrics()
+    other.rest()
+    page = reporter.render_metrics()
+    assert b'trainwright_memory_bytes{rank="0",state="allocated"} 3.0' in page
+    assert b'rank="1"' not in page
+    reporter.set_activity("export")
+    assert b"trainwright_memory_bytes{" not in reporter.render_metrics()
 
 
 def test_the_status_tells_of_all_pods_devices(said: dict[str, Any]) -> None:

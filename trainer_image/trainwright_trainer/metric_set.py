@@ -5,7 +5,7 @@ before the first one, would mislead dashboards and alerts. Counters begin at 0, 
 event is lost.
 """
 
-from contextlib import suppress
+from collections.abc import Mapping
 from threading import Lock
 from typing import Any
 
@@ -26,6 +26,7 @@ class MetricSet:
             metric.name: _build(metric, None if metric.name in self._unset else self.registry)
             for metric in own
         }
+        self._series: dict[str, set[tuple[str, ...]]] = {}
         self._lock = Lock()
 
     def of(self, metric: m.Metric, **labels: str) -> Any:
@@ -37,10 +38,15 @@ class MetricSet:
                 self.registry.register(found)
         return found.labels(**labels) if labels else found
 
-    def drop(self, metric: m.Metric, **labels: str) -> None:
-        """Take one series of a metric away; fine if it is not there."""
-        with suppress(KeyError):
-            self._objects[metric.name].remove(*(labels[name] for name in metric.labels))
+    def set_series(self, metric: m.Metric, values: Mapping[tuple[str, ...], float]) -> None:
+        """Give a gauge just these series, by the values of its labels; those of the last call go."""
+        found = self._objects[metric.name]
+        with self._lock:
+            for labels in self._series.get(metric.name, set()) - values.keys():
+                found.remove(*labels)
+            for labels, value in values.items():
+                found.labels(*labels).set(value)
+            self._series[metric.name] = set(values)
 
 
 def _build(metric: m.Metric, registry: CollectorRegistry | None) -> Any:

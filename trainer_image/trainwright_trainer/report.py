@@ -54,7 +54,6 @@ class Reporter:
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_STEPS)
         self._recent_parts: deque[dict[str, float]] = deque(maxlen=RECENT_STEPS)
         self.heartbeats = Heartbeats(settings.scratch_folder, settings.rank)
-        self._beating: set[int] = set()
         self._closed = threading.Event()
         self._server: ThreadingHTTPServer | None = None
         self._otlp: OtlpExport | None = None
@@ -296,21 +295,26 @@ class Reporter:
 
     def collect_metrics(self) -> Iterable[Metric]:
         """Return the metrics as they are now."""
-        self._age_heartbeats()
+        self._ask_ranks()
         return self.metrics.registry.collect()
 
     def render_metrics(self) -> bytes:
         """Return the exposition text."""
-        self._age_heartbeats()
+        self._ask_ranks()
         return generate_latest(self.metrics.registry)
 
-    def _age_heartbeats(self) -> None:
-        ages = self.heartbeats.read_ages()
-        for rank, age in ages.items():
-            self.metrics.of(m.HEARTBEAT_AGE, rank=str(rank)).set(age)
-        for rank in self._beating - ages.keys():
-            self.metrics.drop(m.HEARTBEAT_AGE, rank=str(rank))
-        self._beating = set(ages)
+    def _ask_ranks(self) -> None:
+        """Show what the ranks of this pod say of themselves."""
+        ages: dict[tuple[str, ...], float] = {
+            (str(rank),): age for rank, age in self.heartbeats.read_ages().items()
+        }
+        self.metrics.set_series(m.HEARTBEAT_AGE, ages)
+        memory: dict[tuple[str, ...], float] = {
+            (str(rank), state): num_bytes
+            for rank, told in self.heartbeats.read_memory().items()
+            for state, num_bytes in told.items()
+        }
+        self.metrics.set_series(m.MEMORY_BYTES, memory)
 
 
 def _handler(reporter: Reporter) -> type[BaseHTTPRequestHandler]:

@@ -241,8 +241,7 @@ class Trainer:
         of(m.TRAINED_TOKEN_RATIO).set(counts["trained"] / all_tokens)
         of(m.PACKING_UTILIZATION).set(counts["unpadded"] / all_tokens)
         of(m.LOSS_SCALE).set(self.built.engine.loss_scale)
-        for state, num_bytes in self.built.read_memory().items():
-            of(m.MEMORY_BYTES, rank=str(self.settings.rank), state=state).set(num_bytes)
+        self.reporter.heartbeats.tell_memory(self.built.read_memory())
 
     def _stop_if_asked(self, rest: str) -> None:
         if any(self.group.all_gather(self.is_interrupted)):

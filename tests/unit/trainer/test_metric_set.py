@@ -20,3 +20,12 @@ def test_a_gauge_shows_only_once_it_is_set() -> None:
 
 def test_a_counter_begins_at_zero() -> None:
     assert scrape(MetricSet())[m.CHECKPOINT_FAILURES.name] == 0
+
+
+def test_series_that_are_set_no_more_go() -> None:
+    metrics = MetricSet()
+    for values in ({("0",): 1.0, ("1",): 2.0}, {("1",): 3.0}):
+        metrics.set_series(m.HEARTBEAT_AGE, values)
+        name = m.HEARTBEAT_AGE.name
+        found = {key: value for key, value in scrape(metrics).items() if key.startswith(name)}
+        assert found == {f'{name}{{rank="{rank}"}}': value for (rank,), value in values.items()}

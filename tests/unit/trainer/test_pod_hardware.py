@@ -1,12 +1,9 @@
 """The summary of all pods' devices, and which pods have devices of their own."""
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from trainwright_api.status import Hardware
-from trainwright_trainer.heartbeats import Heartbeats
 from trainwright_trainer.pod_hardware import RecentMean, merge_hardware
 from trainwright_trainer.settings import Settings, read_settings
 
@@ -75,24 +72,3 @@ def test_a_mean_is_of_the_newest_values_of_its_key() -> None:
     assert means.add("b", 9) == 9
     assert means.add("a", 3) == 2
     assert means.add("a", 5) == 4
-
-
-def test_heartbeats_of_an_earlier_process_do_not_count(tmp_path: Path) -> None:
-    stale = Heartbeats(tmp_path, 0)
-    stale.beat()
-    os.utime(tmp_path / "heartbeats" / "0", (1, 1))
-    ours = Heartbeats(tmp_path, 1)
-    assert ours.read_ages() == {}
-    ours.beat()
-    assert list(ours.read_ages()) == [1]
-
-
-def test_a_rank_at_rest_has_no_heartbeat(tmp_path: Path) -> None:
-    ranks = [Heartbeats(tmp_path, rank) for rank in (0, 1)]
-    for rank in ranks:
-        rank.beat()
-    ranks[1].rest()
-    assert list(ranks[0].read_ages()) == [0]
-    ranks[0].rest()
-    ranks[0].rest()
-    assert ranks[0].read_ages() == {}

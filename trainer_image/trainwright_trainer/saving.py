@@ -20,6 +20,7 @@ from trainwright_api.history import (
 
 from trainwright_trainer.build import BuiltRun
 from trainwright_trainer.checkpoint import StepState
+from trainwright_trainer.errors import TrainerError
 from trainwright_trainer.groups import Group
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.store import MissingFileError
@@ -108,8 +109,10 @@ class Saving:
         Raises StoreError if it could not be saved.
         """
         self._save(state)
-        self._checkpoints.wait(FINAL_SAVE_SECONDS)
-        self._poll()
+        try:
+            self._checkpoints.wait(FINAL_SAVE_SECONDS)
+        finally:
+            self._poll()  # counts the failure that ends the run, too
         self._group.barrier()  # a rank that ended before rank 0 has written the manifest would end its pod
 
     def write_history(self) -> None:
@@ -134,8 +137,17 @@ class Saving:
         stall = self._checkpoints.save(step_state, self._built.write_shards)
         self._last_saved_step, self._last_save_at = state.step, time.monotonic()
         self._reporter.metrics.of(m.CHECKPOINT_SECONDS, part="stall").observe(stall)
-        self.write_history()
+        self._try_to_write_history()
         return stall
+
+    def _try_to_write_history(self) -> None:
+        """Write the history beside a checkpoint; like that, it may fail without ending the run."""
+        try:
+            self.write_history()
+        except TrainerError as error:
+            text = f"history up to step {self._last_saved_step} not written: {error}"
+            logger.warning("%s", text)
+            self._reporter.warn([text])
 
     def _poll(self) -> None:
         """Report the saves that ended since the last call."""

@@ -21,6 +21,7 @@ from trainwright_cli.local.ports import find_free_ports
 from demo.errors import DemoError
 from demo.manifests import FINE_TUNING, PRETRAINING
 from demo.place import JSON, Place
+from tests.e2e.planned_memory import planned_to_measured
 from tests.e2e.world import World, wait_for
 from tests.monitoring.server import Prometheus
 from tests.tensorboard_page import read_loss_steps
@@ -140,6 +141,12 @@ def test_both_examples_succeed(story: Story) -> None:
         assert status["phase"] == "Succeeded"
         assert status["progress"]["step"] == STEPS
         assert status["progress"]["loss"] < status["progress"]["firstLoss"]
+
+
+def test_fine_tuning_takes_about_the_memory_that_is_planned(story: Story) -> None:
+    status = status_of(story.place, "FineTuneJob", FINE_TUNING)
+    ratio = planned_to_measured(status)
+    assert 0.5 < ratio < 2, f"{status['plan']}, {status['hardware']}"
 
 
 def test_killed_worker_costs_only_the_steps_since_the_checkpoint(story: Story) -> None:

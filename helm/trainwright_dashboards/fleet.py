@@ -99,6 +99,7 @@ def _add_runs(board: dashboard.Dashboard) -> None:
             ),
             columns,
             join=FULL_NAME,
+            rows="Run",
             units={
                 "Progress": "percentunit",
                 "MFU": "percentunit",

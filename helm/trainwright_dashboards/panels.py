@@ -195,11 +195,11 @@ def bar_panel(
 
 
 def table_panel(
-    text: Text, columns: dict[str, Query], *, join: str, units: dict[str, str]
+    text: Text, columns: dict[str, Query], *, join: str, rows: str, units: dict[str, str]
 ) -> table.Panel:
     """Return a table that joins instant queries on one label, one column per query.
 
-    `units` are those of columns whose unit is not the panel's.
+    `rows` is the title of the label's column. `units` are those of columns whose unit is not the panel's.
     """
     panel = (
         table.Panel()
@@ -209,7 +209,7 @@ def table_panel(
         .unit(text.unit)
         .datasource(DATASOURCE)
     )
-    names = {}
+    names = {join: rows}
     for letter, (title, query) in zip(ascii_uppercase, columns.items(), strict=False):
         panel = panel.with_target(_instant_query(query, PromQueryFormat.TABLE, letter))
         names[f"Value #{letter}"] = title

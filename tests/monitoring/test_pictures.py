@@ -131,6 +131,7 @@ def test_legends_and_variables_are_filled_in() -> None:
 
 def test_a_table_joins_its_columns_on_a_label(recorded: dict[str, Answers]) -> None:
     (panel,) = (p for p in parse_panels(load_dashboard("fleet")) if p.kind == "table")
+    assert panel.rows == "Run"
     rows = build_rows(panel, collect_data(panel, recorded["fleet"], []).curves)
     by_run = {row[0]: row for row in rows}
     assert by_run["default/smollm2-chat"][1].endswith("%")

@@ -6,6 +6,7 @@ from typing import Any
 
 ROW, LINES, STAT, TABLE, BARS = "row", "timeseries", "stat", "table", "bargauge"
 TREND = "trend"
+VALUE = "Value #"  # and the query's letter: what Grafana calls a column of values
 KINDS = (ROW, LINES, STAT, TABLE, BARS, TREND)
 
 
@@ -49,6 +50,8 @@ class Panel:
     """Of a table: the unit of a column by its title, where it is not the panel's."""
     join: str = ""
     """Of a table, the label that its rows are joined by; of a trend, the label that tells its lines apart."""
+    rows: str = ""
+    """Of a table: the title of that label's column."""
     no_value: str = "No data"
 
 
@@ -94,10 +97,11 @@ def parse_panel(panel: Mapping[str, Any]) -> Panel:
             (step.get("value"), step["color"])
             for step in defaults.get("thresholds", {}).get("steps", ())
         ),
-        columns={key.removeprefix("Value #"): title for key, title in names.items()},
+        columns={key.removeprefix(VALUE): names[key] for key in names if key.startswith(VALUE)},
         column_units=dict(_parse_overrides(panel["fieldConfig"].get("overrides", ()))),
         join=options.get("joinByField", {}).get("byField", "")
         or options.get("groupingToMatrix", {}).get("columnField", ""),
+        rows=names.get(options.get("joinByField", {}).get("byField", ""), ""),
         no_value=defaults.get("noValue", "No data"),
     )
 

@@ -65,7 +65,7 @@ def draw_bars(canvas: Canvas, box: Box, panel: Panel, data: PanelData) -> None:
 
 def draw_table(canvas: Canvas, box: Box, panel: Panel, data: PanelData) -> None:
     """One row per value of the label that joins the queries, one column per query."""
-    titles = [panel.join, *panel.columns.values()]
+    titles = [panel.rows, *panel.columns.values()]
     width = box.width / len(titles)
     rows = build_rows(panel, data.curves)
     for column, title in enumerate(titles):

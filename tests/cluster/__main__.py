@@ -18,7 +18,7 @@ import click
 
 from tests.cluster.cluster import Cluster, down
 from tests.cluster.errors import ClusterError
-from tests.cluster.machine import build_everything, check_machine
+from tests.cluster.machine import build_chart_tools, build_everything, check_machine
 from tests.cluster.spec import DEFAULT_BUCKETS, DEFAULT_NAME, ClusterSpec, Mount
 from tests.cluster.state import list_clusters
 from tests.cluster.status import fetch_status, format_status
@@ -182,10 +182,11 @@ def images_list(name: str) -> None:
 
 
 @main.command()
+@click.option("--chart-tools", is_flag=True, help="Only Helm and its plugin; needs no root.")
 @clear_errors
-def build() -> None:
+def build(chart_tools: bool) -> None:
     """Install and build everything that is needed; quick when it is there."""
-    build_everything(click.echo)
+    (build_chart_tools if chart_tools else build_everything)(click.echo)
 
 
 def _env_lines(cluster: Cluster) -> str:

@@ -49,13 +49,20 @@ def ensure_parts(spec: ClusterSpec, report: Report = print) -> None:
         ensure_disk([*ensure_images(report), *map(Path, spec.images)], report)
 
 
+def build_chart_tools(report: Report = print) -> None:
+    """Build what the tests of the chart need; that works without root, too."""
+    for module in (HELM, HELM_UNITTEST):
+        ensure_binaries(module, report)
+
+
 def build_everything(report: Report = print) -> None:
     """Install and build all that clusters and chart tests need, on a machine that has none of it."""
     started = time.monotonic()
     check_machine()
     ensure_system_packages(report)
-    for module in (TOOLBOX, KUBERNETES, TRAINING_OPERATOR, HELM, HELM_UNITTEST):
+    for module in (TOOLBOX, KUBERNETES, TRAINING_OPERATOR):
         ensure_binaries(module, report)
+    build_chart_tools(report)
     ensure_manifests(report)
     ensure_disk(ensure_images(report), report)
     report(f"everything for the cluster is there ({time.monotonic() - started:.1f} s)")

@@ -1,6 +1,6 @@
 """Collective exchange of small values between the ranks, for the parts that need no tensors.
 
-Used by the checkpoint manager and the tokenizer, on the main thread only. Background threads never
+Used by the checkpoint manager, the tokenizer and the data, on the main thread only. Background threads never
 touch a process group: a collective there could interleave with the training's own.
 """
 
@@ -10,14 +10,14 @@ ValueT = TypeVar("ValueT")
 
 
 class Group(Protocol):
-    """All ranks of the run. Values must be picklable and small."""
+    """All ranks of the run. Values must be picklable and small: some megabytes at most."""
 
     rank: int
     local_rank: int
     world_size: int
 
-    def broadcast(self, value: ValueT) -> ValueT:
-        """Return rank 0's value on every rank."""
+    def broadcast(self, value: ValueT, source: int = 0) -> ValueT:
+        """Return the value of the rank `source` on every rank."""
 
     def all_gather(self, value: ValueT) -> list[ValueT]:
         """Return every rank's value, by rank, on every rank."""
@@ -33,7 +33,7 @@ class SingleGroup:
     local_rank = 0
     world_size = 1
 
-    def broadcast(self, value: ValueT) -> ValueT:
+    def broadcast(self, value: ValueT, source: int = 0) -> ValueT:
         """Return the value."""
         return value
 
@@ -54,12 +54,12 @@ class TorchGroup:
         self.world_size = world_size
         self._process_group = process_group
 
-    def broadcast(self, value: ValueT) -> ValueT:
-        """Return rank 0's value on every rank."""
+    def broadcast(self, value: ValueT, source: int = 0) -> ValueT:
+        """Return the value of the rank `source` on every rank."""
         import torch.distributed as dist
 
         values = [value]
-        dist.broadcast_object_list(values, src=0, group=self._process_group)
+        dist.broadcast_object_list(values, src=source, group=self._process_group)
         return values[0]
 
     def all_gather(self, value: ValueT) -> list[ValueT]:

@@ -1,7 +1,7 @@
 """Data: from the sources of a run to batches of packed token sequences.
 
     check_sources(run, settings)                      # preflight: seconds, no tokenizer needed
-    data = prepare_data(run, tokenizer, settings)     # tokenizes once per node, others wait
+    data = prepare_data(run, tokenizer, settings, group)  # nodes share the work, ranks of a node wait
     batch = data.train.sequences(first_sample, count) # any position, any world size
 
 The position in the data is a pure function of (seed, epoch, number): nothing has to be saved in a

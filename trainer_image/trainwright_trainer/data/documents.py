@@ -65,6 +65,11 @@ class DocumentWriter:
         self._offsets.append(self._end)
         self._positions.append(position_hash)
 
+    def end_documents(self, lengths: Int64Array, position_hashes: Uint64Array) -> None:
+        """End several documents at once, whose tokens were appended one after the other."""
+        self._offsets.frombytes((self._offsets[-1] + np.cumsum(lengths, dtype=np.int64)).tobytes())
+        self._positions.frombytes(np.asarray(position_hashes, np.uint64).tobytes())
+
     def close(self, counts: DocumentCounts, warnings: list[str]) -> None:
         """Write what describes the documents; nothing may be appended afterwards."""
         if self._trained is not None:

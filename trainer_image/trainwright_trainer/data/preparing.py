@@ -1,7 +1,8 @@
 """From sources to packed sequences, once per node.
 
-Every rank calls `prepare_data` before weights load. The first on a node tokenizes each source and
-plans the sequences into folders on scratch; the others wait for them and map the same files.
+Every rank calls `prepare_data` before weights load. The first on a node tokenizes each source (its
+share of it, where several nodes have the same to do) and plans the sequences into folders on scratch;
+the others wait for them and map the same files.
 """
 
 import hashlib
@@ -24,10 +25,12 @@ from trainwright_trainer.data.mixture import Mixture
 from trainwright_trainer.data.packing import PackingPlan, Pieces
 from trainwright_trainer.data.planning import SourcePlan, plan_source
 from trainwright_trainer.data.sequences import PackedSequences
+from trainwright_trainer.data.sharing import tokenize_together
 from trainwright_trainer.data.sources import Source, open_sources
 from trainwright_trainer.data.splitting import split_documents
-from trainwright_trainer.data.tokenizing import tokenize_source
+from trainwright_trainer.data.tokenizing import check_not_empty, tokenize_source
 from trainwright_trainer.errors import UserError
+from trainwright_trainer.groups import Group, SingleGroup
 from trainwright_trainer.scratch import build_once
 from trainwright_trainer.settings import Settings
 
@@ -46,10 +49,16 @@ class _Part:
         return sum(len(plan.packing) for plan in self.plans)
 
 
-def prepare_data(run: Run, tokenizer: PreTrainedTokenizerFast, settings: Settings) -> PreparedData:
+def prepare_data(
+    run: Run,
+    tokenizer: PreTrainedTokenizerFast,
+    settings: Settings,
+    group: Group | None = None,
+) -> PreparedData:
     """Tokenize, split and pack the sources of a run; local ranks share one copy on scratch.
 
     Called by every rank before weights load; the first on a node works, the others wait for it.
+    Collective with a group; without one, this process does all by itself.
     Raises UserError naming source, file, row and field for data that cannot be trained on, and
     StoreError if scratch is full.
     """
@@ -57,7 +66,8 @@ def prepare_data(run: Run, tokenizer: PreTrainedTokenizerFast, settings: Setting
     template = _chat_template(run, tokenizer)
     sources = open_sources(run, settings)
     documents = [
-        Documents.load(_tokenized(source, run, tokenizer, template, folder)) for source in sources
+        _tokenized(source, run, tokenizer, template, folder, group or SingleGroup())
+        for source in sources
     ]
     held_out = split_documents(
         [np.asarray(part.positions) for part in documents],
@@ -104,30 +114,49 @@ def _tokenized(
     tokenizer: PreTrainedTokenizerFast,
     template: ChatTemplate | None,
     folder: Path,
-) -> Path:
+    group: Group,
+) -> Documents:
     spec = source.spec
-    key = _key(
-        kind="documents",
-        source=[spec.uri, spec.endpoint, spec.format, spec.field],
-        files=[[file.path, file.size_bytes, file.version] for file in source.files],
-        tokenizer=tokenizer.backend_tokenizer.to_str(),
-        special=[tokenizer.bos_token_id, tokenizer.eos_token_id],
-        template=template and template.sha256,
-        objective=run.objective,
-        has_mask=_has_mask(run),
-    )
 
-    def build(target: Path) -> None:
-        tokenize_source(
-            source,
-            tokenizer,
-            template,
+    def place_of(part: Source) -> Path:
+        key = _key(
+            kind="documents",
+            source=[spec.uri, spec.endpoint, spec.format, spec.field],
+            files=[[file.path, file.size_bytes, file.version] for file in part.files],
+            tokenizer=tokenizer.backend_tokenizer.to_str(),
+            special=[tokenizer.bos_token_id, tokenizer.eos_token_id],
+            template=template and template.sha256,
             objective=run.objective,
             has_mask=_has_mask(run),
-            folder=target,
+        )
+        return folder / f"documents-{key}"
+
+    def tokenize(part: Source) -> Path:
+        return build_once(
+            place_of(part),
+            lambda target: tokenize_source(
+                part,
+                tokenizer,
+                template,
+                objective=run.objective,
+                has_mask=_has_mask(run),
+                folder=target,
+            ),
         )
 
-    return build_once(folder / f"documents-{key}", build)
+    if run.workers.nodes > 1 and group.world_size > 1 and run.objective is RunObjective.CAUSAL_LM:
+        per_node = run.workers.processes_per_node
+        tokenize_together(
+            source,
+            place_of(source),
+            tokenize,
+            group=group,
+            first_ranks=range(0, group.world_size, per_node),
+            vocabulary_size=len(tokenizer),
+        )
+    documents = Documents.load(tokenize(source))
+    check_not_empty(source, documents.counts)
+    return documents
 
 
 def _planned(

@@ -36,21 +36,32 @@ def tokenize_source(
     has_mask: bool,
     folder: Path,
 ) -> None:
-    """Write the documents of a source into `folder`. Raises UserError for what cannot be used."""
+    """Write the documents of a source into `folder`. Raises UserError for what cannot be used.
+
+    A source without any document is for `check_not_empty` to refuse.
+    """
     reader = SourceReader(source)
     writer = DocumentWriter(folder, vocabulary_size=len(tokenizer), has_mask=has_mask)
     if objective is RunObjective.SFT:
         _tokenize_records(reader, RecordEncoder(tokenizer, template), writer)
     else:
         _tokenize_texts(reader, TextEncoder(tokenizer), writer)
-    counts = reader.counts
+    writer.close(reader.counts, describe_counts(source, reader.counts))
+
+
+def check_not_empty(source: Source, counts: DocumentCounts) -> None:
+    """Raise UserError if no row of a source has text."""
     if counts.rows == counts.empty_rows:
         raise source.error(
             f"{source.spec.uri} ({_all_of_it(counts)})",
             "text in it",
             "check the data and its format",
         )
-    writer.close(counts, list(_warnings(source, counts)))
+
+
+def describe_counts(source: Source, counts: DocumentCounts) -> list[str]:
+    """Return sentences for the user on what was left out or replaced."""
+    return list(_warnings(source, counts))
 
 
 def _tokenize_texts(reader: SourceReader, encoder: TextEncoder, writer: DocumentWriter) -> None:

@@ -10,7 +10,9 @@ from trainwright_trainer.groups import Group, SingleGroup, TorchGroup
 from trainwright_trainer.settings import Settings
 
 JOIN_TIMEOUT = timedelta(minutes=30)  # pods of one run may start far apart
-CONTROL_TIMEOUT = timedelta(hours=2)  # others wait here while rank 0 exports and uploads
+# Others wait here while one node still tokenizes, or rank 0 exports and uploads; a peer that has died is
+# noticed at once, by its closed connection.
+CONTROL_TIMEOUT = timedelta(hours=12)
 
 
 def join_group(run: Run, settings: Settings) -> Group:

@@ -117,8 +117,10 @@ def test_when_a_pod_falls_the_group_starts_anew(place: PlayedCluster) -> None:
     place.wait_for_phase(run, Phase.RUNNING)
     place.end_pod(worker, 137)
     place.end_pod(master, 1, words=LOST_PEER)
-    status = place.wait_for_phase(run, Phase.RESTARTING)
-    (attempt,) = status["attempts"]
+    ended = place.wait_for_status(
+        run, "the first attempt has ended", lambda status: status["attempts"][0].get("outcome")
+    )
+    attempt = ended["attempts"][0]
     assert {key: attempt[key] for key in ("outcome", "cause", "pod", "node", "exitCode")} == {
         "outcome": "Failed",
         "cause": "Infrastructure",

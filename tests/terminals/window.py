@@ -97,7 +97,10 @@ class Window:
         return ends and self.local_flags == self._flags
 
     def close(self) -> None:
-        self._child.close(force=True)
+        if self._child.isalive():
+            self._child.kill(signal.SIGKILL)
+            self._child.wait()  # pexpect itself gives a killed process a tenth of a second to go
+        self._child.close()
 
     def _wait(self, condition: Callable[[], bool], what: str) -> str:
         deadline = time.monotonic() + DEADLINE_SECONDS

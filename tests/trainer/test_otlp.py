@@ -1,5 +1,7 @@
 """The trainer sends by OTLP what it serves on /metrics, up to its last step."""
 
+from pathlib import Path
+
 import pytest
 from trainwright_api.status import Progress
 from trainwright_trainer.report import Reporter
@@ -10,8 +12,11 @@ from tests.trainer.run_builder import build_run
 from tests.unit.otlp_receiver import receive
 
 
-def test_the_last_step_reaches_the_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_step_reaches_the_receiver(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     with receive() as receiver:
+        monkeypatch.setenv("TRAINWRIGHT_SCRATCH_FOLDER", str(tmp_path))
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
         monkeypatch.setenv("TRAINWRIGHT_PORT", str(free_port()))
         monkeypatch.setenv("TRAINWRIGHT_POD_NAME", "run-1-master-0")

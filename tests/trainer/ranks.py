@@ -14,10 +14,12 @@ from trainwright_cli.local.ports import find_free_ports
 from trainwright_trainer.settings import Settings, build_rank_environment
 
 # Steps of a few tokens are mostly buffers of gradients, which the C library otherwise gives back to the
-# kernel after each of them and gets anew, page by page: a third of the time.
+# kernel after each of them and gets anew, page by page: a third of the time. It does so in any case with
+# the heaps of its own that it gives to threads, such as gloo's.
 KEEP_FREED_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**28),  # bytes
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "MALLOC_ARENA_MAX": "1",
 }
 
 

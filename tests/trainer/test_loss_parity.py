@@ -18,17 +18,12 @@ STEPS, SEQUENCES = 50, 8
 TOLERANCE = {Precision.FP32: 1e-5, Precision.BF16: 1e-2}
 # (precision, ranks, accumulation, ZeRO stage)
 LAYOUTS = [
-    (Precision.FP32, ranks, accumulation, stage)
+    (precision, ranks, accumulation, stage)
+    for precision in TOLERANCE
     for ranks in (1, 2)
     for accumulation in (1, 4)
     for stage in (1, 2, 3)
-] + [
-    (Precision.FP32, 1, 1, 0),
-    (Precision.FP32, 2, 4, 0),
-    (Precision.BF16, 1, 4, 1),
-    (Precision.BF16, 2, 1, 2),
-    (Precision.BF16, 2, 1, 3),
-]
+] + [(Precision.FP32, 2, 1, 0)]
 
 
 def name_of(layout: tuple[Precision, int, int, int]) -> str:

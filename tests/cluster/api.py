@@ -102,7 +102,16 @@ class ApiClient:
         with closing(self._connect()) as connection:
             connection.request(method, quote(path, safe="/?&=%"), data, {"Content-Type": kind})
             response = connection.getresponse()
-            answer: Object = json.loads(response.read())
+            text = response.read()
         if response.status >= http.client.BAD_REQUEST:
-            raise ApiError(response.status, str(answer.get("message", answer)))
+            raise ApiError(response.status, describe_refusal(text))
+        answer: Object = json.loads(text)
         return answer
+
+
+def describe_refusal(text: bytes) -> str:
+    """The message in an answer that refuses a call; before a kind is served, that is plain text."""
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, TypeError, KeyError):
+        return text.decode(errors="replace").strip()

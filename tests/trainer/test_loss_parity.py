@@ -16,14 +16,22 @@ pytestmark = pytest.mark.timeout(1200)
 
 STEPS, SEQUENCES = 50, 8
 TOLERANCE = {Precision.FP32: 1e-5, Precision.BF16: 1e-2}
-# (precision, ranks, accumulation, ZeRO stage)
+# (precision, ranks, accumulation, ZeRO stage); in BF16 each pair of two settings, as all of them take two
+# more minutes.
 LAYOUTS = [
-    (precision, ranks, accumulation, stage)
-    for precision in TOLERANCE
+    (Precision.FP32, ranks, accumulation, stage)
     for ranks in (1, 2)
     for accumulation in (1, 4)
     for stage in (1, 2, 3)
-] + [(Precision.FP32, 2, 1, 0)]
+] + [
+    (Precision.FP32, 2, 1, 0),
+    (Precision.BF16, 1, 1, 1),
+    (Precision.BF16, 2, 4, 1),
+    (Precision.BF16, 1, 4, 2),
+    (Precision.BF16, 2, 1, 2),
+    (Precision.BF16, 1, 1, 3),
+    (Precision.BF16, 2, 4, 3),
+]
 
 
 def name_of(layout: tuple[Precision, int, int, int]) -> str:

@@ -27,15 +27,15 @@ def on_rank_0(group: Group, work: Callable[[], ValueT]) -> ValueT:
     return result  # type: ignore[return-value]
 
 
-def on_every_rank(group: Group, work: Callable[[], ValueT]) -> ValueT:
-    """Do a piece of work on every rank and return its own result; the first rank's error reaches all."""
-    result: ValueT | None = None
-    failure: TrainerError | None = None
+def on_every_rank(group: Group, work: Callable[[], ValueT]) -> list[ValueT]:
+    """Do a piece of work on every rank and return all results, by rank; the first error reaches all."""
+    told: tuple[ValueT | None, TrainerError | None]
     try:
-        result = work()
+        told = (work(), None)
     except TrainerError as error:
-        failure = error
-    for told in group.all_gather(failure):
-        if told is not None:
-            raise told
-    return result  # type: ignore[return-value]
+        told = (None, error)
+    answers = group.all_gather(told)
+    for _, failure in answers:
+        if failure is not None:
+            raise failure
+    return [result for result, _ in answers]  # type: ignore[misc]

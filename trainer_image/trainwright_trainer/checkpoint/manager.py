@@ -12,13 +12,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
-from typing import TypeVar
 from uuid import uuid4
 
 from trainwright_api.report import Manifest
 from trainwright_api.run import Run
 from trainwright_api.status import CheckpointRecord
 
+from trainwright_trainer.agreement import on_every_rank, on_rank_0
 from trainwright_trainer.checkpoint.fetching import fetch_files, local_folder, remove_local
 from trainwright_trainer.checkpoint.finding import Findings, find_checkpoints, open_run_folder
 from trainwright_trainer.checkpoint.layout import step_folder
@@ -37,7 +37,6 @@ from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import Store
 
 logger = logging.getLogger(__name__)
-ResultT = TypeVar("ResultT")
 
 
 class CheckpointManager:
@@ -75,8 +74,8 @@ class CheckpointManager:
         if self._group.local_rank == 0:
             for name in ("snapshots", "resume"):
                 shutil.rmtree(self._settings.scratch_folder / name, ignore_errors=True)
-        self._findings = self._on_rank_0(
-            lambda: find_checkpoints(self._run, self._store, self._settings)
+        self._findings = on_rank_0(
+            self._group, lambda: find_checkpoints(self._run, self._store, self._settings)
         )
         self._stale_steps = set(self._findings.broken_steps)
         self.warnings += self._findings.warnings
@@ -94,7 +93,7 @@ class CheckpointManager:
         candidates = self._findings.points
         for candidate in candidates[candidates.index(point) :]:
             folder = local_folder(self._settings.scratch_folder, candidate)
-            problems = self._everywhere(lambda: self._fetch(candidate, folder, wanted))  # noqa: B023
+            problems = on_every_rank(self._group, lambda: self._fetch(candidate, folder, wanted))  # noqa: B023
             if not any(problems):
                 return FetchedCheckpoint(candidate, folder)
             self._reject(candidate, next(filter(None, problems)), folder)
@@ -236,34 +235,6 @@ class CheckpointManager:
         self._group.barrier()  # nobody still downloads into the folder
         if self._group.local_rank == 0:
             remove_local(folder)
-
-    def _on_rank_0(self, action: Callable[[], ResultT]) -> ResultT:
-        """Return on every rank what rank 0's action gives; its error is raised on every rank."""
-        result: ResultT | None = None
-        failure: TrainerError | None = None
-        if self._group.rank == 0:
-            try:
-                result = action()
-            except TrainerError as error:
-                failure = error
-        result, failure = self._group.broadcast((result, failure))
-        if failure is not None:
-            raise failure
-        return result  # type: ignore[return-value]
-
-    def _everywhere(self, action: Callable[[], ResultT]) -> list[ResultT]:
-        """Return what every rank's action gives; the first error is raised on every rank."""
-        result: ResultT | None = None
-        failure: TrainerError | None = None
-        try:
-            result = action()
-        except TrainerError as error:
-            failure = error
-        answers = self._group.all_gather((result, failure))
-        for _, raised in answers:
-            if raised is not None:
-                raise raised
-        return [result for result, _ in answers]  # type: ignore[misc]
 
 
 def _start(task: SaveTask) -> Future[SaveOutcome]:

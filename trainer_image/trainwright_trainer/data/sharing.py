@@ -48,7 +48,7 @@ def tokenize_together(
         parts = divide_files(source.files, len(first_ranks))
         return tokenize(replace(source, files=parts[first_ranks.index(group.rank)]))
 
-    part = on_every_rank(group, tokenize_part)
+    part = on_every_rank(group, tokenize_part)[group.rank]
     documents = Documents.load(part) if part is not None else None
 
     def join(folder: Path) -> None:

@@ -150,7 +150,7 @@ class Reconciler:
         decision = decide(resource, seen.observed, now, self._timing, self._policy)
         if decision.start_attempt is None or seen.run is None:
             return decision
-        problem = await self._create_attempt(key, resource, seen.run)
+        problem = await self._create_attempt(key, entry, resource, seen.run)
         if problem is None:
             self._job_problems.pop(key, None)
         else:
@@ -160,13 +160,14 @@ class Reconciler:
         known_problem = replace(seen.observed, job_problem=problem)
         return decide(resource, known_problem, now, self._timing, self._policy)
 
-    async def _create_attempt(self, key: RunKey, resource: Resource, run: Run) -> Problem | None:
+    async def _create_attempt(
+        self, key: RunKey, entry: RunEntry, resource: Resource, run: Run
+    ) -> Problem | None:
         """Create config map and job of an attempt; return why the API server refuses them, if it does."""
         namespace = resource.metadata.namespace or "default"
-        job = build_job(resource, run, self._settings)
-        entry = self._world.entry(key)
-        if entry and object_name(resource, run.attempt) in entry.jobs:
+        if object_name(resource, run.attempt) in entry.jobs:
             return None  # made before the operator ended, or before its status could be written
+        job = build_job(resource, run, self._settings)
         try:
             await self._calls.apply_config_map(build_config_map(resource, run))
             answer = await self._calls.create_job(namespace, job)

@@ -54,7 +54,7 @@ def tokenize_together(
     def join(folder: Path) -> None:
         writer = DocumentWriter(folder, vocabulary_size=vocabulary_size, has_mask=False)
         counts = _exchange(documents, writer, group, first_ranks)
-        writer.close(counts, describe_counts(source, counts))
+        writer.close(counts, list(describe_counts(source, counts)))
 
     if part is not None and not target.is_dir():
         build_once(target, join)

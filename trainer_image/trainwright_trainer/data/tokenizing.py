@@ -46,7 +46,7 @@ def tokenize_source(
         _tokenize_records(reader, RecordEncoder(tokenizer, template), writer)
     else:
         _tokenize_texts(reader, TextEncoder(tokenizer), writer)
-    writer.close(reader.counts, describe_counts(source, reader.counts))
+    writer.close(reader.counts, list(describe_counts(source, reader.counts)))
 
 
 def check_not_empty(source: Source, counts: DocumentCounts) -> None:
@@ -57,11 +57,6 @@ def check_not_empty(source: Source, counts: DocumentCounts) -> None:
             "text in it",
             "check the data and its format",
         )
-
-
-def describe_counts(source: Source, counts: DocumentCounts) -> list[str]:
-    """Return sentences for the user on what was left out or replaced."""
-    return list(_warnings(source, counts))
 
 
 def _tokenize_texts(reader: SourceReader, encoder: TextEncoder, writer: DocumentWriter) -> None:
@@ -163,7 +158,8 @@ def _all_of_it(counts: DocumentCounts) -> str:
     return f"{counts.rows} documents, all empty"
 
 
-def _warnings(source: Source, counts: DocumentCounts) -> Iterator[str]:
+def describe_counts(source: Source, counts: DocumentCounts) -> Iterator[str]:
+    """Yield sentences for the user on what was left out or replaced."""
     if counts.empty_rows:
         yield f"{source.field}: {counts.empty_rows} of {counts.rows} documents are empty and left out"
     if counts.files_with_invalid_text:

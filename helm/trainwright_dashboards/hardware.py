@@ -25,7 +25,7 @@ CPU_USE = f"avg_over_time({of_run(m.CPU_UTILIZATION)}[5m])"
 
 
 def build_hardware_dashboard() -> dashboard.Dashboard:
-    """Return the dashboard of devices; CPU nodes have their own rows."""
+    """Return the dashboard of devices; pods without GPUs fill every open row, too."""
     board = (
         new_dashboard("hardware", "Hardware", "Which device or node is to blame.", "now-1h")
         .with_variable(namespace_choice())
@@ -35,6 +35,7 @@ def build_hardware_dashboard() -> dashboard.Dashboard:
     _add_devices(board)
     _add_faults(board)
     _add_hosts(board)
+    _add_physics(board)
     _add_profiling(board)
     return board
 
@@ -42,10 +43,10 @@ def build_hardware_dashboard() -> dashboard.Dashboard:
 def _add_worst(board: dashboard.Dashboard) -> None:
     board.with_row(dashboard.Row("Worst first"))
     for panel in (*_worst_nodes(), *_worst_devices()):
-        board.with_panel(panel.span(8).height(9))
+        board.with_panel(panel.span(12).height(9))
 
 
-def _worst_nodes() -> tuple[bargauge.Panel | timeseries.Panel, ...]:
+def _worst_nodes() -> tuple[bargauge.Panel, ...]:
     return (
         bar_panel(
             Text(
@@ -70,16 +71,6 @@ def _worst_nodes() -> tuple[bargauge.Panel | timeseries.Panel, ...]:
             Query(f"topk({MOST_BARS}, {_slowness()})", "{{pod}} {{node}}"),
             thresholds=((None, "green"), (1.1, "orange"), (1.3, "red")),
         ),
-        line_panel(
-            Text("Devices", "Devices in use by model and driver.", "short"),
-            Query(
-                f"count by (model, driver, mig) ({of_run(m.GPU_INFO)})",
-                "{{model}}, driver {{driver}}, MIG {{mig}}",
-            ),
-            minimum=0,
-            stacked=True,
-            no_value=NO_GPU,
-        ),
     )
 
 
@@ -97,12 +88,6 @@ def _worst_devices() -> tuple[bargauge.Panel, ...]:
             Query(f"bottomk({MOST_BARS}, {CPU_USE} {WITHOUT_GPU})", POD),
             maximum=1,
             thresholds=USED_THRESHOLDS,
-        ),
-        bar_panel(
-            Text("Hottest devices", "Devices with the highest temperature.", "celsius"),
-            Query(f"topk({MOST_BARS}, {of_run(m.GPU_TEMPERATURE)})", DEVICE),
-            no_value=NO_GPU,
-            thresholds=((None, "green"), (80, "orange"), (88, "red")),
         ),
         bar_panel(
             Text(
@@ -142,36 +127,20 @@ def _add_devices(board: dashboard.Dashboard) -> None:
             minimum=0,
         ),
         line_panel(
-            Text("Power", "Power drawn per device.", "watt"),
-            Query(of_run(m.GPU_POWER), DEVICE),
-            no_value=NO_GPU,
-            minimum=0,
-        ),
-        line_panel(
-            Text("Clocks", "SM and memory clock per device.", "hertz"),
-            Query(of_run(m.GPU_CLOCK), DEVICE + " {{domain}}"),
-            no_value=NO_GPU,
-            minimum=0,
-        ),
-        line_panel(
-            Text("PCIe throughput", "Bytes per second to and from the host.", "Bps"),
-            Query(of_run(m.GPU_PCIE_BYTES), DEVICE + " {{direction}}"),
-            no_value=NO_GPU,
-            minimum=0,
-        ),
-        line_panel(
-            Text("NVLink throughput", "Bytes per second over all links of a device.", "Bps"),
-            Query(
-                f"rate({of_run(m.GPU_NVLINK_BYTES)}[$__rate_interval])", DEVICE + " {{direction}}"
-            ),
-            no_value=NO_GPU,
-            minimum=0,
-        ),
-        line_panel(
             Text("Memory", "Memory in use per device; without GPUs, per pod.", "bytes"),
             Query(of_run(m.GPU_MEMORY_USED), DEVICE),
             Query(f"{of_run(m.HOST_MEMORY_BYTES, state='=used')} {WITHOUT_GPU}", POD),
             minimum=0,
+        ),
+        line_panel(
+            Text("Devices", "Devices in use by model and driver, and pods without one.", "short"),
+            Query(
+                f"count by (model, driver, mig) ({of_run(m.GPU_INFO)})",
+                "{{model}}, driver {{driver}}, MIG {{mig}}",
+            ),
+            Query(f"count ({of_run(m.CPU_UTILIZATION)} {WITHOUT_GPU})", "Pods without a GPU"),
+            minimum=0,
+            stacked=True,
         ),
     )
     board.with_row(dashboard.Row("Devices"))
@@ -180,30 +149,31 @@ def _add_devices(board: dashboard.Dashboard) -> None:
 
 
 def _add_faults(board: dashboard.Dashboard) -> None:
+    """What is wrong, by device, and how often in all: a 0 says that there is none."""
+    xid = new_events(of_run(m.GPU_XID_EVENTS), "10m")
+    memory, nvlink, pcie = (
+        f"increase({of_run(metric)}[10m])"
+        for metric in (m.GPU_ECC_ERRORS, m.GPU_NVLINK_ERRORS, m.GPU_PCIE_REPLAYS)
+    )
     panels = (
         line_panel(
-            Text(
-                "Throttled",
-                "Reasons that hold clocks down now: how many in a run, and which devices.",
-                "short",
-            ),
-            Query(f"sum by (namespace, run) ({of_run(m.GPU_THROTTLED)})", "{{run}} in all"),
+            Text("Throttled", "Reasons that hold clocks down now, and which devices.", "short"),
+            _in_all(of_run(m.GPU_THROTTLED)),
             Query(f"{of_run(m.GPU_THROTTLED)} > 0", FAULTY + " {{reason}}"),
-            no_value=NO_GPU,
             minimum=0,
         ),
         line_panel(
             Text("Xid events", "Xid events of the driver in 10 minutes, by code.", "short"),
-            Query(new_events(of_run(m.GPU_XID_EVENTS), "10m"), FAULTY + " Xid {{xid}}"),
-            no_value="No Xid events",
+            _in_all(xid),
+            Query(xid, FAULTY + " Xid {{xid}}"),
             minimum=0,
         ),
         line_panel(
             Text(
                 "Memory errors", "Corrected and uncorrected memory errors in 10 minutes.", "short"
             ),
-            Query(f"increase({of_run(m.GPU_ECC_ERRORS)}[10m])", FAULTY + " {{type}}"),
-            no_value=NO_GPU,
+            _in_all(memory),
+            Query(memory, FAULTY + " {{type}}"),
             minimum=0,
         ),
         line_panel(
@@ -212,15 +182,20 @@ def _add_faults(board: dashboard.Dashboard) -> None:
                 "Errors in 10 minutes: NVLink CRC and replay errors of all links, PCIe packets sent again.",
                 "short",
             ),
-            Query(f"increase({of_run(m.GPU_NVLINK_ERRORS)}[10m])", FAULTY + " NVLink"),
-            Query(f"increase({of_run(m.GPU_PCIE_REPLAYS)}[10m])", FAULTY + " PCIe"),
-            no_value=NO_GPU,
+            _in_all(nvlink, pcie),
+            Query(nvlink, FAULTY + " NVLink"),
+            Query(pcie, FAULTY + " PCIe"),
             minimum=0,
         ),
     )
     board.with_row(dashboard.Row("Faults"))
     for panel in panels:
         board.with_panel(panel.span(6).height(8))
+
+
+def _in_all(*counts: str) -> Query:
+    """The sum of counts, which is 0 where nothing is counted."""
+    return Query(" + ".join(f"(sum({count}) or vector(0))" for count in counts), "in all")
 
 
 def _add_hosts(board: dashboard.Dashboard) -> None:
@@ -250,9 +225,51 @@ def _add_hosts(board: dashboard.Dashboard) -> None:
         board.with_panel(panel.span(8).height(8))
 
 
+def _add_physics(board: dashboard.Dashboard) -> None:
+    """What only a GPU has; closed, so that a cluster without GPUs sees no empty panel."""
+    row = dashboard.Row("Heat, power, clocks and links (of pods with GPUs)").collapsed(True)
+    panels: tuple[bargauge.Panel | timeseries.Panel, ...] = (
+        bar_panel(
+            Text("Hottest devices", "Devices with the highest temperature.", "celsius"),
+            Query(f"topk({MOST_BARS}, {of_run(m.GPU_TEMPERATURE)})", DEVICE),
+            no_value=NO_GPU,
+            thresholds=((None, "green"), (80, "orange"), (88, "red")),
+        ),
+        line_panel(
+            Text("Power", "Power drawn per device.", "watt"),
+            Query(of_run(m.GPU_POWER), DEVICE),
+            no_value=NO_GPU,
+            minimum=0,
+        ),
+        line_panel(
+            Text("Clocks", "SM and memory clock per device.", "hertz"),
+            Query(of_run(m.GPU_CLOCK), DEVICE + " {{domain}}"),
+            no_value=NO_GPU,
+            minimum=0,
+        ),
+        line_panel(
+            Text("PCIe throughput", "Bytes per second to and from the host.", "Bps"),
+            Query(of_run(m.GPU_PCIE_BYTES), DEVICE + " {{direction}}"),
+            no_value=NO_GPU,
+            minimum=0,
+        ),
+        line_panel(
+            Text("NVLink throughput", "Bytes per second over all links of a device.", "Bps"),
+            Query(
+                f"rate({of_run(m.GPU_NVLINK_BYTES)}[$__rate_interval])", DEVICE + " {{direction}}"
+            ),
+            no_value=NO_GPU,
+            minimum=0,
+        ),
+    )
+    for panel, width in zip(panels, (12, 12, 8, 8, 8), strict=True):  # bars have long names
+        row.with_panel(panel.span(width).height(8))
+    board.with_row(row)
+
+
 def _add_profiling(board: dashboard.Dashboard) -> None:
     """What only DCGM's profiling can say; closed, since many clusters have no DCGM-exporter."""
-    row = dashboard.Row("Profiling (opens where a DCGM-exporter runs)").collapsed(True)
+    row = dashboard.Row("Profiling (of clusters with a DCGM-exporter)").collapsed(True)
     panels = (
         (
             "Tensor cores busy",

@@ -30,6 +30,8 @@ class PanelQuery:
     dashboard: str
     panel: str
     expression: str
+    is_hidden: bool = False
+    """Whether its row is closed until somebody opens it."""
     unit: str = ""
     """The unit of all its values; empty where the columns of a table have units of their own."""
 
@@ -61,8 +63,9 @@ def find_queries() -> Iterator[PanelQuery]:
     for name, dashboard in load_dashboards().items():
         for panel in find_panels(dashboard):
             unit = panel["fieldConfig"]["defaults"]["unit"] if panel["type"] != "table" else ""
+            is_hidden = panel not in dashboard["panels"]
             for target in panel["targets"]:
-                yield PanelQuery(name, panel["title"], target["expr"], unit)
+                yield PanelQuery(name, panel["title"], target["expr"], is_hidden, unit)
         for annotation in dashboard.get("annotations", {}).get("list", ()):
             if "expr" in annotation:
                 yield PanelQuery(name, f"annotation {annotation['name']}", annotation["expr"])

@@ -21,8 +21,17 @@ from tools.pictures.answers import (
     read_answers,
     write_answers,
 )
-from tools.pictures.dashboard import ROW, Panel, fill_in, fill_legend, parse_panels
-from tools.pictures.draw import draw_dashboard, place_panel
+from tools.pictures.dashboard import (
+    LINES,
+    ROW,
+    Panel,
+    Place,
+    Target,
+    fill_in,
+    fill_legend,
+    parse_panels,
+)
+from tools.pictures.draw import draw_dashboard, open_rows, place_panel
 from tools.pictures.lines import choose_ticks, pair_curves
 from tools.pictures.series import Curve, collect_data
 from tools.pictures.units import format_value
@@ -35,8 +44,9 @@ MAXIMUM_BYTES = 250_000
 def panels() -> Iterator[Any]:
     for name in NAMES:
         for panel in parse_panels(load_dashboard(name)):
-            if panel.kind != ROW:
-                yield pytest.param(name, panel, id=f"{name}/{panel.title}")
+            for shown in (panel, *panel.inside):
+                if shown.kind != ROW and "DCGM_" not in shown.targets[0].expression:
+                    yield pytest.param(name, shown, id=f"{name}/{shown.title}")
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +83,37 @@ def test_a_picture_has_content_in_every_panel(recorded: dict[str, Answers]) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_docs_have_a_small_picture_of_each_dashboard(name: str) -> None:
+def test_the_docs_have_a_small_picture_of_each_dashboard(
+    recorded: dict[str, Answers], name: str
+) -> None:
     path = PICTURES / f"{name}.png"
     assert path.stat().st_size < MAXIMUM_BYTES
     with Image.open(path) as image:
-        bottom = max(p.place.y + p.place.height for p in parse_panels(load_dashboard(name)))
-        box = place_panel(next(parse_panels(load_dashboard(name))).place)
+        shown = list(open_rows(parse_panels(load_dashboard(name)), recorded[name]))
+        bottom = max(panel.place.y + panel.place.height for panel in shown)
+        box = place_panel(shown[0].place)
         assert image.mode == "P"
         assert image.width > box.width
         assert image.height > bottom * 20, "drawn anew: python -m tools.pictures"
+
+
+def test_a_closed_row_is_drawn_open_only_if_it_has_something_to_show() -> None:
+    def line(title: str, y: int) -> Panel:
+        target = Target("A", title, "", is_instant=False)
+        return Panel(title, LINES, Place(0, y, 12, 8), (target,))
+
+    rows = (
+        Panel("Empty", ROW, Place(0, 0, 24, 1), inside=(line("nothing", 1),)),
+        Panel("Filled", ROW, Place(0, 9, 24, 1), inside=(line("nothing", 10), line("one", 18))),
+    )
+    series = {"nothing": (), "one": (Series({}, (1.0, 1.0)),)}
+    shown = list(open_rows(rows, Answers(Span(0.0, 5.0, 5.0), series)))
+    assert [(panel.title, panel.place.y) for panel in shown] == [
+        ("Empty", 0),
+        ("Filled", 1),
+        ("nothing", 2),
+        ("one", 10),
+    ]
 
 
 def test_answers_are_the_same_after_writing_and_reading(tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ def fetch_answers(
 def find_queries(dashboard: Mapping[str, Any]) -> Iterator[Target | Mark]:
     """All queries of a dashboard's panels and annotations."""
     for panel in parse_panels(dashboard):
-        yield from panel.targets
+        for shown in (panel, *panel.inside):
+            yield from shown.targets
     yield from parse_marks(dashboard)
 
 

@@ -53,6 +53,8 @@ class Panel:
     rows: str = ""
     """Of a table: the title of that label's column."""
     no_value: str = "No data"
+    inside: tuple["Panel", ...] = ()
+    """Of a closed row: its panels, where they are once it is opened."""
 
 
 @dataclass(frozen=True)
@@ -65,20 +67,18 @@ class Mark:
 
 
 def parse_panels(dashboard: Mapping[str, Any]) -> Iterator[Panel]:
-    """The panels from top to bottom; raises ValueError on a kind that cannot be drawn."""
-    for panel in dashboard["panels"]:
-        if panel["type"] not in KINDS:
-            raise ValueError(f"{panel['title']}: got type {panel['type']}, expected one of {KINDS}")
-        yield parse_panel(panel)
+    """The panels from top to bottom, those of closed rows inside these; raises ValueError on one that cannot be drawn."""
+    return map(parse_panel, dashboard["panels"])
 
 
 def parse_panel(panel: Mapping[str, Any]) -> Panel:
-    """One panel."""
+    """One panel; raises ValueError on a kind that cannot be drawn."""
+    if panel["type"] not in KINDS:
+        raise ValueError(f"{panel['title']}: got type {panel['type']}, expected one of {KINDS}")
     grid = panel["gridPos"]
     place = Place(grid.get("x", 0), grid["y"], grid["w"], grid["h"])
     if panel["type"] == ROW:
-        title = f"{'▸' if panel.get('collapsed') else '▾'} {panel['title']}"
-        return Panel(title, ROW, place)
+        return Panel(panel["title"], ROW, place, inside=tuple(map(parse_panel, panel["panels"])))
     defaults = panel["fieldConfig"]["defaults"]
     stacking = defaults.get("custom", {}).get("stacking", {}).get("mode", "none")
     options = {t["id"]: t["options"] for t in panel.get("transformations", ())}

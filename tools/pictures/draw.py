@@ -1,6 +1,7 @@
 """Draws a whole dashboard: its head, and each panel in its place."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tools.pictures import theme
@@ -34,7 +35,7 @@ PAINTERS: Mapping[str, Painter] = {
 
 def draw_dashboard(dashboard: Mapping[str, Any], answers: Answers, subtitle: str) -> Canvas:
     """A dashboard with its data; `subtitle` says where they come from."""
-    panels = list(parse_panels(dashboard))
+    panels = list(open_rows(parse_panels(dashboard), answers))
     bottom = max(panel.place.y + panel.place.height for panel in panels)
     canvas = Canvas(theme.WIDTH, theme.TOP + bottom * theme.CELL_HEIGHT + theme.GAP)
     canvas.text(14, 9, dashboard["title"], size=11, weight="bold")
@@ -43,11 +44,31 @@ def draw_dashboard(dashboard: Mapping[str, Any], answers: Answers, subtitle: str
     for panel in panels:
         box = place_panel(panel.place)
         if panel.kind == ROW:
-            canvas.text(box.left + 2, box.top + 5, panel.title, size=9, weight="bold")
+            title = f"{'▸' if panel.inside else '▾'} {panel.title}"
+            canvas.text(box.left + 2, box.top + 5, title, size=9, weight="bold")
             continue
         data = collect_data(panel, answers, marks)
         draw_panel(canvas, box, panel, data)
     return canvas
+
+
+def open_rows(panels: Iterable[Panel], answers: Answers) -> Iterator[Panel]:
+    """The panels as somebody sees them who opens the closed rows that have something to show."""
+    missing = 0  # height of the panels that stay hidden: what is below them moves up
+    for panel in panels:
+        shown = _move_up(panel, missing)
+        if any(not collect_data(inside, answers, []).is_empty for inside in panel.inside):
+            yield replace(shown, inside=())
+            yield from (_move_up(inside, missing) for inside in panel.inside)
+            continue
+        yield shown
+        if panel.inside:
+            bottom = max(inside.place.y + inside.place.height for inside in panel.inside)
+            missing += bottom - panel.place.y - panel.place.height
+
+
+def _move_up(panel: Panel, cells: int) -> Panel:
+    return replace(panel, place=replace(panel.place, y=panel.place.y - cells))
 
 
 def place_panel(place: Place) -> Box:

@@ -156,7 +156,7 @@ def ensure_environment(uv: str) -> None:
             run([uv, "venv", "--quiet", "--clear", "--python", base, str(ENVIRONMENT)], settings)
         else:
             say("bringing .venv up to date with its lock (usually 20 s)")
-        options = ["--quiet", "--require-hashes", "--compile-bytecode", "--python", sys_python()]
+        options = ["--quiet", "--require-hashes", "--python", sys_python()]
         run([uv, "pip", "sync", *options, str(lock)], settings)
         stamp.write_text(f"{wanted}\n")
     write_package_paths()

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from trainwright_api.names import LABEL_ATTEMPT, LABEL_REPLICA_TYPE, LABEL_RUN
+from kubernetes.client.exceptions import ApiException
+from trainwright_api.names import LABEL_ATTEMPT, LABEL_REPLICA_TYPE
 from trainwright_cli.local.ports import find_free_ports
 
 from demo.errors import DemoError
 from demo.manifests import FINE_TUNING, PRETRAINING
 from demo.place import JSON, Place
 from tests.e2e.planned_memory import planned_to_measured
+from tests.e2e.reader import read_log, read_pods
 from tests.e2e.world import World, wait_for
 from tests.monitoring.server import Prometheus
 from tests.tensorboard_page import read_loss_steps
@@ -84,10 +86,9 @@ def story(world: World, prometheus: Prometheus, tmp_path_factory: pytest.TempPat
 def find_startups(place: Place) -> dict[int, str]:
     """Of each attempt of pretraining that has a master, the line that tells how long its start took."""
     found = {}
-    selector = f"{LABEL_RUN}={PRETRAINING},{LABEL_REPLICA_TYPE}=master"
-    for pod in place.get("pods", "-l", selector)["items"]:
-        with suppress(DemoError):  # its container does not run yet, or it is gone meanwhile
-            log = place.kubectl("logs", "-n", place.namespace, pod["metadata"]["name"])
+    for pod in read_pods(place, PRETRAINING, **{LABEL_REPLICA_TYPE: "master"}):
+        with suppress(ApiException):  # its container does not run yet, or it is gone meanwhile
+            log = read_log(place, pod["metadata"]["name"])
             attempt = int(pod["metadata"]["labels"][LABEL_ATTEMPT])
             if match := re.search(r".*started up in.*", log):
                 found[attempt] = match.group()

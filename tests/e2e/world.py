@@ -13,6 +13,7 @@ from demo.install import SYSTEM_NAMESPACE, Images
 from demo.place import JSON, Place
 from tests.cluster import Cluster
 from tests.cluster.processes import run_tool
+from tests.e2e.reader import read_pods, read_run
 
 DEPLOYMENT = "deployment/trainwright"
 POLL_SECONDS = 0.25
@@ -94,7 +95,7 @@ def wait_for_status(
 
     def check() -> bool:
         seen.clear()
-        seen.update(place.get_run(kind, name).get("status", {}))
+        seen.update(read_run(place, kind, name).get("status", {}))
         return bool(condition(seen))
 
     wait_for(f"{kind}/{name}: {what}", check, seconds, lambda: describe_status(seen))
@@ -117,7 +118,5 @@ def describe_status(status: JSON) -> str:
 
 def pods_of(place: Place, run: JSON) -> list[JSON]:
     """A run's pods, by name."""
-    pods: list[JSON] = place.get("pods", "-l", f"{names.LABEL_RUN}={run['metadata']['name']}")[
-        "items"
-    ]
+    pods = read_pods(place, run["metadata"]["name"])
     return sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))

@@ -76,14 +76,22 @@ def apply(cluster: Cluster, namespace: str, *objects: Object) -> None:
     cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(listed))
 
 
-def get(cluster: Cluster, namespace: str, *what: str) -> Object:
-    found: Object = json.loads(cluster.kubectl("get", "-n", namespace, *what, "-o", "json"))
-    return found
+def get_pod(cluster: Cluster, namespace: str, name: str) -> Object:
+    return cluster.client.get(f"/api/v1/namespaces/{namespace}/pods/{name}")
+
+
+def get_pods(cluster: Cluster, namespace: str) -> list[Object]:
+    pods: list[Object] = cluster.client.get(f"/api/v1/namespaces/{namespace}/pods")["items"]
+    return pods
+
+
+def get_node(cluster: Cluster, name: str) -> Object:
+    return cluster.client.get(f"/api/v1/nodes/{name}")
 
 
 def log_of_succeeded(cluster: Cluster, namespace: str, pod: str) -> str:
     def ended() -> str:
-        phase: str = get(cluster, namespace, "pod", pod)["status"]["phase"]
+        phase: str = get_pod(cluster, namespace, pod)["status"]["phase"]
         return phase if phase in ("Succeeded", "Failed") else ""
 
     phase = wait_until(f"pod {pod} has ended", ended, DEADLINE)
@@ -93,7 +101,7 @@ def log_of_succeeded(cluster: Cluster, namespace: str, pod: str) -> str:
 
 
 def is_ready(cluster: Cluster, node: str) -> bool:
-    conditions = get(cluster, "default", "node", node)["status"]["conditions"]
+    conditions = get_node(cluster, node)["status"]["conditions"]
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
@@ -151,7 +159,7 @@ def test_two_pod_job_that_takes_all_gpus_succeeds_and_a_third_pod_waits(
         *("wait", "-n", namespace, "--for=condition=Succeeded", "pytorchjob/job"),
         f"--timeout={DEADLINE}s",
     )
-    pods = get(cluster, namespace, "pods")["items"]
+    pods = get_pods(cluster, namespace)
     assert {pod["spec"]["nodeName"] for pod in pods} == {"node-1", "node-2"}
     too_many = {"limits": {GPU_RESOURCE: GPUS + 1}}
     apply(cluster, namespace, a_pod("greedy", "resolve", "localhost", resources=too_many))
@@ -162,7 +170,7 @@ def test_two_pod_job_that_takes_all_gpus_succeeds_and_a_third_pod_waits(
 
 
 def unschedulable(cluster: Cluster, namespace: str, pod: str) -> str:
-    conditions = get(cluster, namespace, "pod", pod)["status"].get("conditions", ())
+    conditions = get_pod(cluster, namespace, pod)["status"].get("conditions", ())
     return "".join(c.get("message", "") for c in conditions if c["type"] == "PodScheduled")
 
 
@@ -256,7 +264,7 @@ def test_killed_kubelet_leaves_containers_running_until_it_is_back(
 ) -> None:
     apply(cluster, namespace, a_pod("orphan", "serve", ":8080", "alive", node="node-2"))
     cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/orphan")
-    address = get(cluster, namespace, "pod", "orphan")["status"]["podIP"]
+    address = get_pod(cluster, namespace, "orphan")["status"]["podIP"]
     cluster.kill_kubelet("node-2")
     wait_until("node-2 is NotReady", lambda: not is_ready(cluster, "node-2"), 30)
     probe = a_pod("probe", "fetch", f"http://{address}:8080", node="node-1")
@@ -292,10 +300,9 @@ def test_power_cut_moves_pods_and_the_node_comes_back_with_its_gpus(
     assert not is_ready(cluster, "node-2")
     cluster.restore_power("node-2")
     assert is_ready(cluster, "node-2")
-    node = ("default", "node", "node-2")
     wait_until(
         "node-2 has its GPUs",
-        lambda: get(cluster, *node)["status"]["allocatable"].get(GPU_RESOURCE) == str(GPUS),
+        lambda: get_node(cluster, "node-2")["status"]["allocatable"].get(GPU_RESOURCE) == str(GPUS),
         DEADLINE,
     )
     apply(cluster, namespace, a_pod("again", "resolve", "kubernetes.default", node="node-2"))
@@ -312,7 +319,7 @@ def prefer_node(node: str) -> Object:
 def ready_nodes(cluster: Cluster, namespace: str) -> list[str]:
     return [
         pod["spec"]["nodeName"]
-        for pod in get(cluster, namespace, "pods", "-l", "app=web")["items"]
+        for pod in get_pods(cluster, namespace)
         if not pod["metadata"].get("deletionTimestamp")
         and any(
             c["type"] == "Ready" and c["status"] == "True"

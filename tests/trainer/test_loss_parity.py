@@ -79,7 +79,7 @@ def build(folder: Path, layout: tuple[Precision, int, int, int]):
         folder,
         model_config=DEMO,
         vocabulary=4096,
-        sequence_length=16,
+        sequence_length=8,
         steps=STEPS,
         sequences=SEQUENCES,
         micro=SEQUENCES // ranks // accumulation,

@@ -31,8 +31,11 @@ def decide_attempt(state: RunState, current: Attempt) -> Decision:
         return _finish(state, current, success, pods)
     if (failure := judge_failure(pods)) is not None:
         return _collect(state, current, failure, pods)
-    if state.observed.job_of(current.number) is None:
+    job = state.observed.job_of(current.number)
+    if job is None:
         return _without_job(state, current)
+    if job.has_ended and not pods:
+        return _without_pods(state, current)
     return _report(state, current, pods)
 
 
@@ -118,6 +121,20 @@ def _without_job(state: RunState, current: Attempt) -> Decision:
         return state.conclude("waiting for the job", START_LOOK_SECONDS)
     end = AttemptEnd(Cause.INFRASTRUCTURE, f"PyTorchJob {current.job} was deleted by somebody")
     return restart(state, current, end)
+
+
+def _without_pods(state: RunState, current: Attempt) -> Decision:
+    """The job is over and no pod of it was ever seen: they went, with their last words, while nobody looked.
+
+    What they saved is in the store, from where the next attempt goes on.
+    """
+    started = parse_time(current.started_at) or state.now
+    if state.now < started + timedelta(seconds=JOB_LOST_SECONDS):
+        return state.conclude("waiting for the pods", START_LOOK_SECONDS)
+    message = (
+        f"PyTorchJob {current.job} has ended, but its pods were gone before the operator saw how"
+    )
+    return restart(state, current, AttemptEnd(Cause.INFRASTRUCTURE, message))
 
 
 def _report(state: RunState, current: Attempt, pods: tuple[PodFacts, ...]) -> Decision:

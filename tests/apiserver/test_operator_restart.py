@@ -122,6 +122,24 @@ def test_a_pod_that_vanished_while_it_was_away_is_noticed(
     assert first["cause"] == "Infrastructure"
 
 
+def test_an_attempt_that_ended_and_lost_its_pods_while_it_was_away_is_tried_again(
+    operator: OperatorProcess, place: PlayedCluster
+) -> None:
+    run = place.create(training_run("unseen"))
+    pods = place.start(run)
+    place.wait_for_phase(run, Phase.RUNNING)
+    operator.kill()
+    for pod in pods:
+        place.end_pod(pod, 1)
+        place.core.delete_namespaced_pod(pod, place.namespace, grace_period_seconds=0)
+    place.fail_job("unseen-1")
+    operator.start()
+    place.start(run, attempt=2, seconds=30)
+    first = place.read(run)["status"]["attempts"][0]
+    assert first["cause"] == "Infrastructure"
+    assert "its pods were gone" in first["message"]
+
+
 def wait_for_garbage_collector(place: PlayedCluster) -> None:
     """A controller-manager looks for new kinds every 30 seconds only; before, it collects no children of theirs."""
     for version, kind in (

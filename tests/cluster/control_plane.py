@@ -134,8 +134,11 @@ def build_api_server_command(layout: Layout) -> list[str]:
 def build_controller_manager_command(layout: Layout, spec: ClusterSpec) -> list[str]:
     """The controller-manager's command line."""
     folder = layout.certificates
+    # Where there are no nodes, the pods' nodes are played: nobody shall delete these pods as orphans.
+    without = ",-pod-garbage-collector-controller" if spec.control_plane_only else ""
     return [
         str(binary(KUBERNETES, "kube-controller-manager")),
+        f"--controllers=*{without}",
         *_client_flags(layout, "kube-controller-manager"),
         f"--root-ca-file={folder / 'ca.crt'}",
         f"--service-account-private-key-file={folder / 'service-accounts.key'}",

@@ -148,6 +148,17 @@ def test_after_a_failure_kubeflow_makes_no_new_pods() -> None:
     assert (kept.delete_jobs, kept.delete_pods) == ((), (PodRemoval("gpt-1-worker-0"),))
 
 
+def test_a_job_that_ended_unseen_with_its_pods_gone_is_tried_again() -> None:
+    gone = observed(jobs=(job(has_ended=True),))
+    early = decide(run(status=running_status()), gone, at(2))
+    assert early.status.phase is Phase.RUNNING
+    decision = decide(run(status=running_status()), gone, at(70))
+    (first,) = decision.status.attempts
+    assert (decision.status.phase, first.cause) == (Phase.RESTARTING, Cause.INFRASTRUCTURE)
+    assert "its pods were gone" in (first.message or "")
+    assert decision.delete_jobs == ("gpt-1",)
+
+
 def test_a_running_attempt_is_not_ended_by_what_is_in_the_way_of_the_next() -> None:
     problem = Problem("DoesNotFit", "by a newer operator's reckoning", is_final=True)
     decision = decide(

@@ -42,12 +42,21 @@ SAMPLES = Metric("trainwright_samples_total", "counter", "Sequences consumed by 
 STEP_SECONDS = Metric(
     "trainwright_step_seconds",
     "histogram",
-    "Seconds of an optimizer step by part; communication is the wait for other ranks between the parts,"
-    " the reduction of gradients counts to the part that it overlaps.",
+    "Seconds of an optimizer step by part, on GPUs by the device's clock; communication is the wait for"
+    " other ranks between the parts, the reduction of gradients counts to the part that it overlaps.",
     ("part",),
     _SECONDS,
 )
-STEP_PARTS = ("data", "forward", "backward", "optimizer", "communication", "checkpoint", "total")
+STEP_PARTS = (
+    "data",
+    "forward",
+    "backward",
+    "optimizer",
+    "communication",
+    "validation",
+    "checkpoint",
+    "total",
+)
 TOKENS_PER_SECOND = Metric(
     "trainwright_tokens_per_second", "gauge", "Input tokens per second over all workers, recent."
 )

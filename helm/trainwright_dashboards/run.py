@@ -208,7 +208,7 @@ def _speed_panels() -> tuple[timeseries.Panel, ...]:
         line_panel(
             Text(
                 "Step time by part",
-                "Mean seconds of a step: data, forward, backward, optimizer, communication, checkpoint.",
+                f"Mean seconds of a step: {', '.join(m.STEP_PARTS[:-1])}.",
                 "s",
             ),
             Query(parts, LEGEND + " {{part}}"),

@@ -22,6 +22,7 @@ STRAGGLER_SHARE = 0.5  # of the mean: a device that is used less holds up the ot
 _PARTS = {
     "data": ("DataWait", "waits for data; more CPU for the pods or nearer sources may help"),
     "checkpoint": ("CheckpointStall", "stands still for checkpoints; save less often"),
+    "validation": ("Validation", "is validation; validate less often or on fewer sequences"),
     "communication": ("Stragglers", "is rank 0 waiting for other ranks"),
 }
 

@@ -8,6 +8,7 @@ import logging
 import math
 import signal
 import time
+from functools import partial
 
 import torch
 from trainwright_api import metrics as m
@@ -30,7 +31,7 @@ from trainwright_trainer.report import Reporter
 from trainwright_trainer.saving import Saving, TrainingState
 from trainwright_trainer.schedules import learning_rate
 from trainwright_trainer.settings import Settings
-from trainwright_trainer.stopwatch import Stopwatch
+from trainwright_trainer.stopwatch import EventStopwatch, StepWatch, Stopwatch
 from trainwright_trainer.tracking import Trackers
 from trainwright_trainer.tracking.sink import Beginning
 from trainwright_trainer.validation import measure_validation_loss
@@ -107,21 +108,20 @@ class Trainer:
 
     def train_step(self) -> None:
         """One optimizer step from top to bottom."""
-        started = time.perf_counter()
+        started, watch = time.perf_counter(), self._start_watch()
         batches = self._load_batches()
-        loaded = time.perf_counter()
+        watch.lap("data")
         counts = self._agree(batches)
-        agreed = time.perf_counter()
+        watch.lap("communication")
 
         step = self.state.step + 1
         peak, total_steps = self.run.optimizer.learning_rate, self.prepared.total_steps
         rate = learning_rate(self.run.schedule, peak, step, total_steps)
         self.built.engine.set_learning_rate(rate)
         num_skipped_before = self.built.engine.num_skipped
-        loss_sum, norm, parts = self._accumulate(batches, counts["trained"])
-        summed = time.perf_counter()
-        loss = self._sum_over_ranks(loss_sum) / counts["trained"]
-        waited = agreed - loaded + time.perf_counter() - summed
+        loss_sum, norm = self._accumulate(batches, counts["trained"], watch)
+        loss = self._sum_over_ranks(loss_sum, watch) / counts["trained"]
+        parts = watch.seconds  # the sum has just been waited for, so the device has passed all laps
         num_skipped = self.built.engine.num_skipped - num_skipped_before
         self.reporter.metrics.of(m.SKIPPED_STEPS).inc(num_skipped)
         self._guard.check(step, loss, norm, num_skipped)
@@ -133,16 +133,22 @@ class Trainer:
             self.state.loss = loss
             self.state.first_loss = loss if self.state.first_loss is None else self.state.first_loss
         self.reporter.finish_step(self._progress(norm, rate), step_tokens)
-        self.trackers.log(self.reporter.progress, self._validate_if_due())
+        validation_loss, parts["validation"] = self._validate_if_due()
+        self.trackers.log(self.reporter.progress, validation_loss)
         is_due = bool(counts["save_due"])
-        stall = self.saving.save_if_due(self.state, is_due=is_due)
+        parts["checkpoint"] = self.saving.save_if_due(self.state, is_due=is_due)
         if self.saving.last_saved_step == step:
             self.trackers.save()
-        parts |= {"data": loaded - started, "communication": waited, "checkpoint": stall}
         self._observe(parts, time.perf_counter() - started, counts)
         if counts["interrupted"]:
             self.saving.save_last(self.state)
             raise InterruptedRunError(f"stopped on request after step {step}, which is saved")
+
+    def _start_watch(self) -> StepWatch:
+        """Return what times a step: on a GPU by its own clock, whose events need no wait."""
+        if self.device.type == "cuda":
+            return EventStopwatch(partial(torch.cuda.Event, enable_timing=True))
+        return Stopwatch()
 
     def _load_batches(self) -> list[DeviceBatch]:
         """Return this rank's micro-batches of the next step: a contiguous part of its sequences."""
@@ -171,9 +177,9 @@ class Trainer:
         return counts
 
     def _accumulate(
-        self, batches: list[DeviceBatch], num_trained: int
-    ) -> tuple[torch.Tensor, float, dict[str, float]]:
-        """Forward, backward and update; return this rank's loss sum, the gradient norm, seconds by part.
+        self, batches: list[DeviceBatch], num_trained: int, watch: StepWatch
+    ) -> tuple[torch.Tensor, float]:
+        """Forward, backward and update; return this rank's loss sum and the gradient norm.
 
         DeepSpeed divides by the accumulation steps and averages over ranks; multiplied back, the
         gradient is that of the sum of token losses over all trained tokens of the step.
@@ -181,7 +187,6 @@ class Trainer:
         engine = self.built.engine
         scale = self.group.world_size * len(batches) / num_trained
         total = torch.zeros((), device=self.device, dtype=torch.float32)
-        watch = Stopwatch()
         norm: float | None = None
         for batch in batches:
             loss = self.built.objective.loss_sum(engine.model, batch)
@@ -191,11 +196,13 @@ class Trainer:
             norm = engine.step()
             watch.lap("optimizer")
             total += loss.detach()
-        return total, math.nan if norm is None else norm, watch.seconds
+        return total, math.nan if norm is None else norm
 
-    def _sum_over_ranks(self, value: torch.Tensor) -> float:
+    def _sum_over_ranks(self, value: torch.Tensor, watch: StepWatch) -> float:
+        """Return the sum of all ranks' values; on a GPU this is where the host waits for the step."""
         if self.group.world_size > 1:
             torch.distributed.all_reduce(value)
+        watch.lap("communication")
         return float(value)
 
     def _progress(self, norm: float, rate: float) -> Progress:
@@ -217,22 +224,23 @@ class Trainer:
             }
         )
 
-    def _validate_if_due(self) -> float | None:
-        """Return the validation loss if it was measured."""
+    def _validate_if_due(self) -> tuple[float | None, float]:
+        """Return the validation loss if it was measured, and the seconds that it took."""
         settings, source = self.run.data.validation, self.prepared.data.validation
         is_last = self.state.step == self.prepared.total_steps
         if settings is None or source is None:
-            return None
-        loss = None
-        if self.state.step % settings.every_steps == 0 or is_last:
-            loss = measure_validation_loss(
-                *(self.built, source, settings, self.group, self.device),
-                finish_batch=self.reporter.heartbeats.beat,
-            )
-            if loss is not None:
-                self.state.validation_loss = loss
-                self.reporter.finish_validation(loss)
-        return loss
+            return None, 0.0
+        if self.state.step % settings.every_steps and not is_last:
+            return None, 0.0
+        started = time.perf_counter()
+        loss = measure_validation_loss(
+            *(self.built, source, settings, self.group, self.device),
+            finish_batch=self.reporter.heartbeats.beat,
+        )
+        if loss is not None:
+            self.state.validation_loss = loss
+            self.reporter.finish_validation(loss)
+        return loss, time.perf_counter() - started
 
     def _observe(self, parts: dict[str, float], total: float, counts: dict[str, int]) -> None:
         of = self.reporter.metrics.of

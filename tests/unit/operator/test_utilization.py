@@ -157,6 +157,7 @@ REASONS = {
     "waiting": ({"communication": 0.9}, {"worst": 2}, "Stragglers", "rank 3 is used least, 2 %"),
     "one slow device": ({}, {"worst": 4}, "Stragglers", "a slow device; rank 3"),
     "all alike": ({"data": 0.1}, {"worst": 10}, "SmallSteps", "no part of a step stands out"),
+    "validation": ({"data": 0.1, "validation": 0.4}, {}, "Validation", "validate less often"),
     "nothing known": (None, {}, "SmallSteps", "no part"),
     "nonsense": ({"data": 5, "total": -1}, {}, "SmallSteps", "no part"),
 }

@@ -1,12 +1,21 @@
-"""Checkpoints by the clock: everyMinutes counts from the last one, in a run of two ranks."""
+"""Checkpoints by the clock: everyMinutes counts from the last one, in a run of two ranks.
+
+The run that saves every step also shows what the metrics say of a run: their values are those of its own
+data, schedule and manifest.
+"""
 
 import itertools
 import json
+import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from trainwright_api import metrics as m
+from trainwright_api.data import Validation
 from trainwright_api.run import Run
+from trainwright_trainer.schedules import learning_rate
 
 from tests.trainer.ranks import run_workers
 from tests.trainer.tiny_runs import tiny_run
@@ -30,7 +39,9 @@ def build(folder: Path, name: str) -> Run:
             "keep_last": 100,
         }
     )
-    return run.model_copy(update={"checkpoints": checkpoints})
+    validation = Validation(fraction=0.3, every_steps=2, max_sequences=4)
+    data = run.data.model_copy(update={"validation": validation if name == "always" else None})
+    return run.model_copy(update={"checkpoints": checkpoints, "data": data})
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +95,56 @@ def test_the_time_counts_from_the_last_checkpoint(folder: Path) -> None:
     assert saved_steps(folder, "some") == [
         number for number, step in enumerate(steps, 1) if step["saved"]
     ]
+
+
+def metrics_of(folder: Path, name: str) -> dict[str, float]:
+    """The series that rank 0 served in the end, by name and labels."""
+    lines = (folder / f"{name}.metrics").read_text().splitlines()
+    series = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in series}
+
+
+def test_the_metrics_of_a_run_have_the_values_of_its_data_schedule_and_manifest(
+    folder: Path,
+) -> None:
+    run, found = build(folder, "always"), metrics_of(folder, "always")
+    last = json.loads((folder / "always.last.json").read_text())
+    manifest = json.loads((folder / "always" / "step-000003" / "manifest.json").read_text())
+    samples = NUM_SAVES * run.batch.global_sequences
+    peak = run.optimizer.learning_rate
+    expected = {
+        m.STEP: NUM_SAVES,
+        m.TOTAL_STEPS: last["total_steps"],
+        m.SAMPLES: samples,
+        m.TOKENS: samples * run.data.sequence_length,
+        m.LEARNING_RATE: learning_rate(run.schedule, peak, NUM_SAVES, last["total_steps"]),
+        m.LOSS: manifest["loss"],
+        m.VALIDATION_LOSS: last["validation_loss"],
+        m.TRAINED_TOKEN_RATIO: last["trained"] / last["inputs"],
+        m.PACKING_UTILIZATION: last["unpadded"] / last["inputs"],
+        m.LOSS_SCALE: 1,
+        m.SKIPPED_STEPS: 0,
+        m.CHECKPOINT_STEP: NUM_SAVES,
+        m.CHECKPOINT_SIZE: sum(file["sizeBytes"] for file in manifest["files"]),
+        m.CHECKPOINT_TIMESTAMP: datetime.fromisoformat(manifest["savedAt"]).timestamp(),
+        m.CHECKPOINT_FAILURES: 0,
+    }
+    assert {metric.name: found.get(metric.name) for metric in expected} == {
+        metric.name: pytest.approx(value, rel=1e-5) for metric, value in expected.items()
+    }
+    assert found[m.GRADIENT_NORM.name] > 0
+    for part in ("stall", "save"):
+        assert found[f'{m.CHECKPOINT_SECONDS.name}_count{{part="{part}"}}'] == NUM_SAVES
+
+
+def test_the_parts_of_the_steps_are_counted_and_make_up_the_whole(folder: Path) -> None:
+    found = metrics_of(folder, "always")
+    name = m.STEP_SECONDS.name
+    counts = {part: found[f'{name}_count{{part="{part}"}}'] for part in m.STEP_PARTS}
+    assert counts == dict.fromkeys(m.STEP_PARTS, NUM_SAVES)
+    seconds = {part: found[f'{name}_sum{{part="{part}"}}'] for part in m.STEP_PARTS}
+    total = seconds.pop("total")
+    assert all(value > 0 for value in seconds.values()), seconds
+    assert 0.5 * total < sum(seconds.values()) <= total
+    shown = set(re.findall(rf'{name}_count{{part="(.+?)"}}', "\n".join(found)))
+    assert shown == set(m.STEP_PARTS)

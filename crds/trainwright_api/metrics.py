@@ -45,7 +45,7 @@ STEP_SECONDS = Metric(
     "Seconds of an optimizer step by part, on GPUs by the device's clock; communication is the wait for"
     " other ranks between the parts, the reduction of gradients counts to the part that it overlaps.",
     ("part",),
-    _SECONDS,
+    (0.01, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),  # few: each is a series for each part
 )
 STEP_PARTS = (
     "data",
@@ -173,7 +173,10 @@ GPU_ECC_ERRORS = Metric(
     (*_GPU, "type"),
 )
 GPU_XID_EVENTS = Metric(
-    "trainwright_gpu_xid_events_total", "counter", "Xid events by code.", (*_GPU, "xid")
+    "trainwright_gpu_xid_events_total",
+    "counter",
+    "Xid events by code; of a device with many, the later ones together as other.",
+    (*_GPU, "xid"),
 )
 GPU_PCIE_BYTES = Metric(
     "trainwright_gpu_pcie_bytes_per_second",

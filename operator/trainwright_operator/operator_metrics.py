@@ -4,11 +4,20 @@ import time
 from collections import Counter as Count
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.metrics_core import Metric
 from trainwright_api import metrics as m
 
 from trainwright_operator.accounting import Holding
+
+disable_created_metrics()  # a series more for each counter and histogram, and nobody asks for it
 
 
 class OperatorMetrics:

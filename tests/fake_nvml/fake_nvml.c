@@ -2,10 +2,11 @@
  *
  * It answers the calls that the trainer makes (see nvml.h of the driver for their meaning) from a text
  * file, named by FAKE_NVML_STATE and read anew at each call, so that a test changes a device while the
- * trainer runs. Lines: `count N` | `<key> <gpu> <value>` | `fail <function> <code>` | `xid <gpu> <code>`.
+ * trainer runs. Lines: `count N` | `<key> <gpu> <value>` | `fail <function> <code> [gpu]` (`*`: all
+ * that take a device) | `xid <gpu> <code>`.
  * Keys: util, memory_used, memory_total, power, temperature, sm_clock, memory_clock, throttle (bit mask),
  * ecc_corrected, ecc_uncorrected, pcie_rx, pcie_tx, pcie_replays, nvlink_rx, nvlink_tx, nvlink_errors, mig (number of
- * instances, which share the memory; 0: not in MIG mode).
+ * instances, which share the memory; 0: not in MIG mode), unsupported_field (a field's id).
  * An xid line is reported once: the test appends further ones. A third number is the MIG instance's id.
  *
  * Build: cc -shared -fPIC -O1 -Wall -Wextra -o libnvidia-ml.so.1 fake_nvml.c
@@ -60,24 +61,32 @@ static long long read_value(const char *key, int index, long long otherwise) {
     return found;
 }
 
-static int failure(const char *function) {
+enum { NO_GPU = -1 };
+
+/* How a function is to fail, for one GPU if the line names it. */
+static int failure(const char *function, int gpu) {
     FILE *file = open_state();
     char line[256], name[64];
-    int code, found = SUCCESS;
+    int code, only, fields, found = SUCCESS;
     if (!file) return SUCCESS;
-    while (fgets(line, sizeof line, file))
-        if (sscanf(line, "fail %63s %d", name, &code) == 2 && !strcmp(name, function)) found = code;
+    while (fgets(line, sizeof line, file)) {
+        fields = sscanf(line, "fail %63s %d %d", name, &code, &only);
+        if (fields == 3 && only != gpu) continue;
+        if (fields >= 2 && (!strcmp(name, function) || (!strcmp(name, "*") && gpu != NO_GPU))) found = code;
+    }
     fclose(file);
     return found;
 }
 
-#define CHECKED                                  \
-    int code_ = failure(__func__);               \
+#define CHECKED_AT(gpu)                          \
+    int code_ = failure(__func__, gpu);          \
     if (code_ != SUCCESS) return code_
+
+#define CHECKED CHECKED_AT(NO_GPU)
 
 /* What the driver does not tell of a MIG instance. */
 #define CHECKED_FOR_GPU(device)                     \
-    CHECKED;                                        \
+    CHECKED_AT((device)->index);                    \
     if ((device)->instance) return NOT_SUPPORTED
 
 int nvmlInit_v2(void) { CHECKED; return SUCCESS; }
@@ -101,23 +110,27 @@ int nvmlDeviceGetCount_v2(unsigned *count) {
 }
 
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, Device **device) {
-    CHECKED;
+    CHECKED_AT((int)index);
     if (index >= MAX_DEVICES || index >= (unsigned)read_value("count", -1, 8)) return INVALID_ARGUMENT;
     devices[index].index = (int)index;
     *device = &devices[index];
     return SUCCESS;
 }
 
-int nvmlDeviceGetIndex(Device *device, unsigned *index) { *index = (unsigned)device->index; return SUCCESS; }
+int nvmlDeviceGetIndex(Device *device, unsigned *index) {
+    CHECKED_AT(device->index);
+    *index = (unsigned)device->index;
+    return SUCCESS;
+}
 
 int nvmlDeviceGetName(Device *device, char *text, unsigned length) {
-    CHECKED;
+    CHECKED_AT(device->index);
     snprintf(text, length, device->instance ? "Fake GPU 80GB MIG 3g.40gb" : "Fake GPU 80GB");
     return SUCCESS;
 }
 
 int nvmlDeviceGetUUID(Device *device, char *text, unsigned length) {
-    CHECKED;
+    CHECKED_AT(device->index);
     if (device->instance)
         snprintf(text, length, "MIG-fake-%04d-%d", device->index, device->instance);
     else
@@ -134,7 +147,7 @@ int nvmlDeviceGetUtilizationRates(Device *device, Utilization *rates) {
 }
 
 int nvmlDeviceGetMemoryInfo(Device *device, Memory *memory) {
-    CHECKED;
+    CHECKED_AT(device->index);
     memory->total = (unsigned long long)read_value("memory_total", device->index, 80LL << 30);
     memory->used = (unsigned long long)read_value("memory_used", device->index, 40LL << 30);
     if (device->instance) {
@@ -177,7 +190,9 @@ int nvmlDeviceGetCurrentClocksEventReasons(Device *device, unsigned long long *m
 }
 
 int nvmlDeviceGetCurrentClocksThrottleReasons(Device *device, unsigned long long *mask) {
-    return nvmlDeviceGetCurrentClocksEventReasons(device, mask);
+    CHECKED_FOR_GPU(device);
+    *mask = (unsigned long long)read_value("throttle", device->index, 0);
+    return SUCCESS;
 }
 
 int nvmlDeviceGetTotalEccErrors(Device *device, int type, int counter, unsigned long long *count) {
@@ -214,7 +229,7 @@ int nvmlDeviceGetMigDeviceHandleByIndex(Device *device, unsigned index, Device *
 }
 
 int nvmlDeviceGetGpuInstanceId(Device *device, unsigned *id) {
-    CHECKED;
+    CHECKED_AT(device->index);
     if (!device->instance) return NOT_SUPPORTED;
     *id = (unsigned)device->instance;
     return SUCCESS;
@@ -226,7 +241,9 @@ int nvmlDeviceGetFieldValues(Device *device, int count, FieldValue *values) {
         const char *key = values[i].field == 138   ? "nvlink_tx"
                           : values[i].field == 139 ? "nvlink_rx"
                                                    : "nvlink_errors";
-        values[i].status = SUCCESS;
+        values[i].status = (int)read_value("unsupported_field", device->index, 0) == (int)values[i].field
+                               ? NOT_SUPPORTED
+                               : SUCCESS;
         values[i].value_type = 3; /* unsigned long long */
         values[i].value.ull = (unsigned long long)read_value(key, device->index, 0);
     }
@@ -237,8 +254,8 @@ int nvmlEventSetCreate(void **set) { CHECKED; *set = devices; return SUCCESS; }
 int nvmlEventSetFree(void *set) { (void)set; return SUCCESS; }
 
 int nvmlDeviceRegisterEvents(Device *device, unsigned long long types, void *set) {
-    (void)device; (void)types; (void)set;
-    CHECKED;
+    (void)types; (void)set;
+    CHECKED_AT(device->index);
     return SUCCESS;
 }
 

@@ -26,7 +26,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from trainwright_trainer.gpu_metrics import GpuCollector
 from trainwright_trainer.nvml import open_nvml
 registry = CollectorRegistry()
-registry.register(GpuCollector(open_nvml(), int(sys.argv[1])))
+registry.register(GpuCollector(open_nvml().read_samples, int(sys.argv[1])))
 start_http_server(int(sys.argv[2]), registry=registry)
 threading.Event().wait()
 """

@@ -11,6 +11,7 @@ import time
 from trainwright_api import metrics as m
 from trainwright_api.run import Run, RunWorkers
 from trainwright_api.status import CheckpointRecord, Hardware, Plan, Progress
+from trainwright_trainer.gpu_metrics import MAXIMUM_XIDS
 from trainwright_trainer.heartbeats import Heartbeats
 from trainwright_trainer.pod_hardware import PATH, PodHardware
 from trainwright_trainer.report import Reporter, now_text
@@ -18,7 +19,8 @@ from trainwright_trainer.settings import Settings, read_settings
 
 from tests.trainer.run_builder import build_run
 
-RANKS, XIDS = 8, 8
+RANKS = 8
+XIDS = RANKS * (MAXIMUM_XIDS + 1)  # series: each device has had more codes than it shows
 DEADLINE_SECONDS = 20
 OTHER_POD = Hardware(
     device="Fake GPU 80GB",

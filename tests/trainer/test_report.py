@@ -14,24 +14,27 @@ from typing import Any
 
 import pytest
 from trainwright_api import metrics as m
+from trainwright_trainer.gpu_metrics import MAXIMUM_XIDS
 from trainwright_trainer.heartbeats import Heartbeats
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.settings import Settings
 
 from tests.fake_nvml import build_fake_nvml
 from tests.trainer.ranks import free_port
-from tests.trainer.report_worker import RANKS, XIDS
+from tests.trainer.report_worker import RANKS
 from tests.trainer.run_builder import build_run
 
-SERIES_BOUND = 400  # of a pod with 8 GPUs; operator/docs/monitoring.md states it
+# Of a pod with 8 GPUs that have failed in every way; operator/docs/monitoring.md states it.
+SERIES_BOUND = 400
+SERIES_MARGIN = 10  # for the next metric
 
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("report")
     library = build_fake_nvml(folder)
-    codes = (13, 31, 43, 45, 48, 63, 74, 79)[:XIDS]
-    lines = [f"xid {gpu} {code}\n" for gpu, code in enumerate(codes)]
+    codes = range(13, 13 + MAXIMUM_XIDS + 2)
+    lines = [f"xid {gpu} {code}\n" for gpu in range(RANKS) for code in codes]
     (folder / "state").write_text("".join(lines))
     environment = os.environ | {
         "LD_LIBRARY_PATH": str(library.parent),
@@ -56,7 +59,7 @@ def series_of(said: dict[str, Any]) -> list[str]:
 def test_a_pod_with_eight_devices_stays_within_the_bound(said: dict[str, Any]) -> None:
     count = len(series_of(said))
     print(f"{count} series")
-    assert 250 < count <= SERIES_BOUND
+    assert 250 < count <= SERIES_BOUND - SERIES_MARGIN
 
 
 def test_the_counted_registry_has_every_metric_of_the_trainer(said: dict[str, Any]) -> None:

@@ -5,7 +5,8 @@ come from `trainwright_api.metrics`. Counters of the driver are taken as they ar
 driver's own totals.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.core import Metric as Family
@@ -16,13 +17,35 @@ from trainwright_api.status import Hardware
 from trainwright_trainer.nvml import THROTTLE_REASONS, GpuSample, Nvml
 
 GIB = 2**30
+STALE_SECONDS = 30.0  # after which a sample says nothing of now: a driver may never answer again
+MAXIMUM_XIDS = 4  # codes of a device that have a series of their own
+OTHER_XID = "other"
+
+
+class LatestSamples:
+    """The newest sample of each device: one thread takes them, those that answer scrapes read them."""
+
+    def __init__(self, nvml: Nvml, clock: Callable[[], float] = time.monotonic) -> None:
+        self._nvml, self._clock = nvml, clock
+        self._newest: tuple[float, list[GpuSample]] = (float("-inf"), [])
+
+    def take(self) -> list[GpuSample]:
+        """Sample the devices, keep the samples and return them."""
+        samples = self._nvml.read_samples()
+        self._newest = (self._clock(), samples)
+        return samples
+
+    def read(self) -> list[GpuSample]:
+        """Return what was last taken; nothing if that was too long ago."""
+        taken_at, samples = self._newest
+        return samples if self._clock() - taken_at < STALE_SECONDS else []
 
 
 class GpuCollector(Collector):
-    """Samples the devices at each scrape; a device's rank is `first_rank` plus its index."""
+    """Shows samples at each scrape; a device's rank is `first_rank` plus its index."""
 
-    def __init__(self, nvml: Nvml, first_rank: int) -> None:
-        self._nvml, self._first_rank = nvml, first_rank
+    def __init__(self, read_samples: Callable[[], Sequence[GpuSample]], first_rank: int) -> None:
+        self._read_samples, self._first_rank = read_samples, first_rank
 
     def describe(self) -> Iterable[Family]:
         """Return nothing: the families depend on what the driver offers."""
@@ -30,7 +53,7 @@ class GpuCollector(Collector):
 
     def collect(self) -> Iterator[Family]:
         """Yield the families of all devices, leaving out what a driver does not offer."""
-        samples = self._nvml.read_samples()
+        samples = self._read_samples()
         for metric in _GPU_METRICS:
             family = _new_family(metric)
             for sample in samples:
@@ -72,7 +95,7 @@ def _values(metric: m.Metric, sample: GpuSample) -> list[tuple[tuple[str, ...], 
             (("corrected",), sample.ecc_corrected),
             (("uncorrected",), sample.ecc_uncorrected),
         ],
-        m.GPU_XID_EVENTS.name: [((str(xid),), n) for xid, n in sample.xid_events.items()],
+        m.GPU_XID_EVENTS.name: _count_xids(sample),
         m.GPU_PCIE_BYTES.name: [
             (("rx",), sample.pcie_rx_bytes_per_second),
             (("tx",), sample.pcie_tx_bytes_per_second),
@@ -84,7 +107,21 @@ def _values(metric: m.Metric, sample: GpuSample) -> list[tuple[tuple[str, ...], 
         ],
         m.GPU_NVLINK_ERRORS.name: [((), sample.nvlink_errors)],
     }
-    return [(labels, float(value)) for labels, value in values[metric.name] if value is not None]
+    known = values.get(metric.name, ())
+    return [(labels, float(value)) for labels, value in known if value is not None]
+
+
+def _count_xids(sample: GpuSample) -> list[tuple[tuple[str, ...], float | None]]:
+    """Return events by code: a device that fails in many ways must not make ever more series.
+
+    The codes that came first keep their series; those after them count together.
+    """
+    counts = list(sample.xid_events.items())
+    rest = sum(count for _, count in counts[MAXIMUM_XIDS:])
+    shown: list[tuple[tuple[str, ...], float | None]] = [
+        ((str(xid),), count) for xid, count in counts[:MAXIMUM_XIDS]
+    ]
+    return [*shown, ((OTHER_XID,), rest)] if rest else shown
 
 
 def summarize_gpus(

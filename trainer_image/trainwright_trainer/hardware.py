@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import psutil
@@ -12,7 +13,7 @@ from trainwright_api.training import Precision
 
 from trainwright_trainer.cgroups import available_cores, read_cpu_quota, read_memory_limit
 from trainwright_trainer.gpu_metrics import summarize_gpus
-from trainwright_trainer.nvml import GpuSample, Nvml
+from trainwright_trainer.nvml import GpuSample
 from trainwright_trainer.pod_hardware import RecentMean
 
 GIB = 2**30
@@ -117,11 +118,13 @@ class HostMonitor:
         except psutil.NoSuchProcess:
             return [psutil.Process()]
 
-    def summarize(self, nvml: Nvml | None, first_rank: int, cpu_ratio: float | None) -> Hardware:
+    def summarize(
+        self, gpus: Sequence[GpuSample], first_rank: int, cpu_ratio: float | None
+    ) -> Hardware:
         """Return the hardware summary of this pod; the number of devices is the whole run's."""
-        if nvml is not None:
+        if gpus:
             workers = self._run.workers
-            samples = [self._smooth(sample) for sample in nvml.read_samples()]
+            samples = [self._smooth(sample) for sample in gpus]
             given = len(samples) * workers.nodes
             count = self._run.world_size if workers.uses_accelerators else given
             return summarize_gpus(samples, first_rank, count)

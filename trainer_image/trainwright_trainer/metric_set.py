@@ -9,10 +9,19 @@ from collections.abc import Mapping
 from threading import Lock
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
 from trainwright_api import metrics as m
 
 _OWN_COLLECTORS = ("trainwright_gpu_", "trainwright_operator_")
+
+
+disable_created_metrics()  # a series more for each counter and histogram, and nobody asks for it
 
 
 class MetricSet:

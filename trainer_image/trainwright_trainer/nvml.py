@@ -2,11 +2,15 @@
 
 Used by the reporting thread of each pod's first rank. A figure that a driver, a MIG instance or a
 virtual GPU does not offer is None: the others are still reported. Of a GPU in MIG mode its instances
-are the devices: memory is an instance's own, temperature, clocks and errors are the GPU's. No process
-state is kept but the handles and the Xid counts, so that a sample is cheap and can be taken at any time.
+are the devices: memory is an instance's own, temperature, clocks and errors are the GPU's. A GPU that
+fails must end no training and hide no other GPU: what names a device is read once, at the start, so that
+its last events still have its name when the driver has lost it.
 """
 
+import ctypes
+import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +20,7 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 
 XID_POLL_MILLISECONDS = 1000
+PCIE_SECONDS = 15.0  # the driver counts for 20 ms to tell one direction's traffic
 NO_INSTANCE = 0xFFFFFFFF  # an event of the whole GPU
 # Bits of nvmlClocksEventReasons*: reasons that hold a clock down (nvml.h of driver 570).
 THROTTLE_REASONS = {
@@ -25,6 +30,8 @@ THROTTLE_REASONS = {
     "hw_thermal_slowdown": 0x40,
     "hw_power_brake_slowdown": 0x80,
 }
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +64,42 @@ class GpuSample:
 
 @dataclass(frozen=True, slots=True)
 class _Device:
-    """What is sampled: a GPU, or an instance of one in MIG mode. `gpu` is the handle of the whole GPU."""
+    """What is sampled: a GPU, or an instance of one in MIG mode. `gpu` is the handle of the whole GPU.
 
+    `index` counts devices, and a GPU that did not answer is one: the others keep their ranks.
+    """
+
+    index: int
     handle: Any
     gpu: Any
     gpu_index: int
+    uuid: str
+    model: str
     instance: int | None = None
+
+
+@dataclass(slots=True)
+class _Traffic:
+    """A device's PCIe traffic (bytes per second) as it was last measured."""
+
+    rx: float | None = None
+    tx: float | None = None
 
 
 class Nvml:
     """A session with the library; `open_nvml` makes one if there is a driver."""
 
-    def __init__(self, library: Any) -> None:
-        self._library = library
-        self._driver = _text(library.nvmlSystemGetDriverVersion())
-        count = library.nvmlDeviceGetCount()
-        self._gpus = [library.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
-        self._devices = [device for index in range(count) for device in self._find_devices(index)]
+    def __init__(self, library: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self._library, self._clock = library, clock
+        self._driver = _text(self._ask(library.nvmlSystemGetDriverVersion) or "unknown")
+        count = self._ask(library.nvmlDeviceGetCount) or 0
+        self._gpus = {index: self._open_gpu(index) for index in range(count)}
+        self._devices = self._find_devices()
+        self._index_of = {
+            _address(gpu): index for index, gpu in self._gpus.items() if gpu is not None
+        }
+        self._traffic = {device.index: _Traffic() for device in self._devices}
+        self._traffic_due = float("-inf")
         self._xids: Counter[tuple[int, int, int]] = Counter()  # (GPU, instance, Xid)
         self._closed = threading.Event()
         self._watcher = threading.Thread(target=self._watch_xids, name="nvml-xid", daemon=True)
@@ -83,8 +109,15 @@ class Nvml:
         return len(self._devices)
 
     def read_samples(self) -> list[GpuSample]:
-        """Return one sample per device; takes about a millisecond each."""
-        return [self._read_sample(index) for index in range(len(self._devices))]
+        """Return one sample per device; a call of one thread.
+
+        Takes about 40 ms a device more every PCIE_SECONDS, in which the driver counts traffic.
+        """
+        if self._clock() >= self._traffic_due:
+            self._traffic_due = self._clock() + PCIE_SECONDS
+            for device in self._devices:
+                self._traffic[device.index] = self._measure_traffic(device.handle)
+        return [self._read_sample(device) for device in self._devices]
 
     def close(self) -> None:
         """Stop watching and end the session."""
@@ -92,31 +125,56 @@ class Nvml:
         self._watcher.join(timeout=2 * XID_POLL_MILLISECONDS / 1000)
         self._library.nvmlShutdown()
 
-    def _find_devices(self, index: int) -> list[_Device]:
+    def _open_gpu(self, index: int) -> Any:
+        """Return the handle of a GPU; None if it does not answer."""
+        gpu = self._ask(lambda: self._library.nvmlDeviceGetHandleByIndex(index))
+        if gpu is None:
+            logger.warning("the driver gives no access to GPU %d: it has no metrics", index)
+        return gpu
+
+    def _find_devices(self) -> list[_Device]:
+        devices: list[_Device] = []
+        first = 0
+        for index, gpu in self._gpus.items():
+            found = self._split_gpu(first, index, gpu) if gpu is not None else []
+            devices += found
+            first += len(found) if gpu is not None else 1
+        return devices
+
+    def _split_gpu(self, first: int, gpu_index: int, gpu: Any) -> list[_Device]:
         """Return the instances of a GPU in MIG mode that this pod was given, else the GPU itself."""
-        nvml, gpu = self._library, self._gpus[index]
+        nvml = self._library
         mode = self._ask(lambda: nvml.nvmlDeviceGetMigMode(gpu))
         if not mode or not mode[0]:
-            return [_Device(gpu, gpu, index)]
-        found = []
+            return [self._name_device(first, gpu, gpu, gpu_index)]
+        found: list[_Device] = []
         for slot in range(self._ask(lambda: nvml.nvmlDeviceGetMaxMigDeviceCount(gpu)) or 0):
             handle = self._ask(partial(nvml.nvmlDeviceGetMigDeviceHandleByIndex, gpu, slot))
             if handle is not None:
                 instance = self._ask(partial(nvml.nvmlDeviceGetGpuInstanceId, handle))
-                found.append(_Device(handle, gpu, index, instance))
+                index = first + len(found)
+                found.append(self._name_device(index, handle, gpu, gpu_index, instance))
         return found
 
-    def _read_sample(self, index: int) -> GpuSample:
-        nvml, device = self._library, self._devices[index]
-        handle, gpu = device.handle, device.gpu
+    def _name_device(
+        self, index: int, handle: Any, gpu: Any, gpu_index: int, instance: int | None = None
+    ) -> _Device:
+        nvml = self._library
+        uuid = _text(self._ask(lambda: nvml.nvmlDeviceGetUUID(handle)) or f"unknown-{index}")
+        model = _text(self._ask(lambda: nvml.nvmlDeviceGetName(handle)) or "unknown")
+        return _Device(index, handle, gpu, gpu_index, uuid, model, instance)
+
+    def _read_sample(self, device: _Device) -> GpuSample:
+        nvml, handle, gpu = self._library, device.handle, device.gpu
+        traffic = self._traffic[device.index]
         memory = self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(handle))
-        mask = self._ask(lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(gpu))
+        mask = self._read_clock_reasons(gpu)
         links = self._read_nvlink(handle)
         milliwatts = self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle))
         return GpuSample(
-            index=index,
-            uuid=_text(self._ask(lambda: nvml.nvmlDeviceGetUUID(handle)) or f"unknown-{index}"),
-            model=_text(self._ask(lambda: nvml.nvmlDeviceGetName(handle)) or "unknown"),
+            index=device.index,
+            uuid=device.uuid,
+            model=device.model,
             driver=self._driver,
             is_mig=handle is not gpu,
             utilization_ratio=_scaled(
@@ -135,8 +193,8 @@ class Nvml:
             else frozenset(name for name, bit in THROTTLE_REASONS.items() if mask & bit),
             ecc_corrected=self._read_ecc(gpu, nvml.NVML_MEMORY_ERROR_TYPE_CORRECTED),
             ecc_uncorrected=self._read_ecc(gpu, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED),
-            pcie_rx_bytes_per_second=self._read_pcie(handle, nvml.NVML_PCIE_UTIL_RX_BYTES),
-            pcie_tx_bytes_per_second=self._read_pcie(handle, nvml.NVML_PCIE_UTIL_TX_BYTES),
+            pcie_rx_bytes_per_second=traffic.rx,
+            pcie_tx_bytes_per_second=traffic.tx,
             pcie_replays=self._ask(lambda: int(nvml.nvmlDeviceGetPcieReplayCounter(handle))),
             nvlink_rx_bytes=links.get("rx"),
             nvlink_tx_bytes=links.get("tx"),
@@ -171,9 +229,21 @@ class Nvml:
             )
         )
 
-    def _read_pcie(self, handle: Any, counter: int) -> float | None:
-        kilobytes = self._ask(lambda: self._library.nvmlDeviceGetPcieThroughput(handle, counter))
-        return _scaled(kilobytes, 1000)
+    def _read_clock_reasons(self, gpu: Any) -> int | None:
+        """Return why the clock is held down, as bits; drivers before 535 know the older name only."""
+        nvml = self._library
+        mask = self._ask(lambda: nvml.nvmlDeviceGetCurrentClocksEventReasons(gpu))
+        if mask is None:
+            mask = self._ask(lambda: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu))
+        return mask
+
+    def _measure_traffic(self, handle: Any) -> _Traffic:
+        def read(counter: int) -> float | None:
+            ask = partial(self._library.nvmlDeviceGetPcieThroughput, handle, counter)
+            return _scaled(self._ask(ask), 1000)
+
+        nvml = self._library
+        return _Traffic(read(nvml.NVML_PCIE_UTIL_RX_BYTES), read(nvml.NVML_PCIE_UTIL_TX_BYTES))
 
     def _read_nvlink(self, handle: Any) -> dict[str, int]:
         """Return bytes (rx, tx) and errors over all links since the driver was loaded."""
@@ -188,11 +258,11 @@ class Nvml:
         }
         found: dict[str, int] = {}
         for name, ids in fields.items():
-            values = self._ask(lambda ids=ids: nvml.nvmlDeviceGetFieldValues(handle, ids))  # type: ignore[misc]
-            if values is None or any(value.nvmlReturn != nvml.NVML_SUCCESS for value in values):
-                continue
-            total = sum(int(value.value.ullVal) for value in values)
-            found[name] = total if name == "errors" else total * 1024  # throughput comes in KiB
+            values = self._ask(partial(nvml.nvmlDeviceGetFieldValues, handle, ids))
+            known = [value for value in values or () if value.nvmlReturn == nvml.NVML_SUCCESS]
+            if known:
+                total = sum(int(value.value.ullVal) for value in known)
+                found[name] = total if name == "errors" else total * 1024  # throughput comes in KiB
         return found
 
     def _watch_xids(self) -> None:
@@ -201,12 +271,10 @@ class Nvml:
         events = self._ask(nvml.nvmlEventSetCreate)
         if events is None:
             return
-        for handle in self._gpus:
-            self._ask(
-                lambda handle=handle: nvml.nvmlDeviceRegisterEvents(  # type: ignore[misc]
-                    handle, nvml.nvmlEventTypeXidCriticalError, events
-                )
-            )
+        for gpu in self._gpus.values():
+            if gpu is not None:
+                kind = nvml.nvmlEventTypeXidCriticalError
+                self._ask(partial(nvml.nvmlDeviceRegisterEvents, gpu, kind, events))
         while not self._closed.is_set():
             event = self._ask(lambda: nvml.nvmlEventSetWait(events, XID_POLL_MILLISECONDS))
             if event is None:
@@ -214,10 +282,16 @@ class Nvml:
                     0.1
                 )  # a driver that fails at once must not be asked in a busy loop
                 continue
-            index = self._ask(lambda event=event: nvml.nvmlDeviceGetIndex(event.device))  # type: ignore[misc]
-            if index is not None:
+            for index in self._find_gpus_of(event.device):
                 self._xids[index, int(event.gpuInstanceId), int(event.eventData)] += 1
         self._ask(lambda: nvml.nvmlEventSetFree(events))
+
+    def _find_gpus_of(self, handle: Any) -> list[int]:
+        """Return the index of an event's GPU, which may answer nothing any more; all if it is unknown."""
+        index = self._index_of.get(_address(handle))
+        if index is None:
+            index = self._ask(lambda: self._library.nvmlDeviceGetIndex(handle))
+        return list(self._index_of.values()) if index is None else [index]
 
 
 def open_nvml() -> Nvml | None:
@@ -237,6 +311,11 @@ def open_nvml() -> Nvml | None:
 
 def _text(value: str | bytes) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _address(handle: Any) -> int | None:
+    """Return what two handles of one device have in common."""
+    return ctypes.cast(handle, ctypes.c_void_p).value
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

@@ -23,7 +23,7 @@ from trainwright_api.report import RunReport
 from trainwright_api.run import Run
 from trainwright_api.status import CheckpointRecord, ModelStatus, Plan, Progress
 
-from trainwright_trainer.gpu_metrics import GpuCollector
+from trainwright_trainer.gpu_metrics import GpuCollector, LatestSamples
 from trainwright_trainer.hardware import HostMonitor
 from trainwright_trainer.heartbeats import Heartbeats
 from trainwright_trainer.metric_set import MetricSet
@@ -63,10 +63,11 @@ class Reporter:
         self.exchange = HardwareExchange(run, settings)
         may_have_devices = run.workers.uses_accelerators or settings.has_given_devices
         # One rank serves for its pod; the others need no session with the driver.
-        self._nvml = open_nvml() if may_have_devices and settings.local_rank == 0 else None
+        nvml = open_nvml() if may_have_devices and settings.local_rank == 0 else None
+        self._gpus = LatestSamples(nvml) if nvml is not None else None
         self._first_rank = settings.node_rank * run.workers.processes_per_node
-        if self._nvml is not None:
-            self.metrics.registry.register(GpuCollector(self._nvml, self._first_rank))
+        if self._gpus is not None:
+            self.metrics.registry.register(GpuCollector(self._gpus.read, self._first_rank))
 
     def start(self) -> None:
         """Serve on the pod's port; only the first rank of a pod does."""
@@ -282,16 +283,28 @@ class Reporter:
         self._update(model=model)
 
     def _sample(self) -> None:
-        """Look at host and devices every other second until closed."""
+        """Look at host and devices every other second until closed; what fails once is tried again."""
+        has_failed = False
         while not self._closed.wait(SAMPLE_SECONDS):
-            ratio = self._host.read_cpu_ratio()
-            used, limit = self._host.read_memory()
-            self.metrics.of(m.HOST_MEMORY_BYTES, state="used").set(used)
-            self.metrics.of(m.HOST_MEMORY_BYTES, state="limit").set(limit)
-            if ratio is not None:
-                self.metrics.of(m.CPU_UTILIZATION).set(ratio)
-            own = self._host.summarize(self._nvml, self._first_rank, ratio)
-            self._update(hardware=self.exchange.share(own))
+            try:
+                self._sample_once()
+            except (
+                Exception
+            ):  # else the thread would end unseen, and its last figures stay for good
+                if not has_failed:
+                    logger.exception("host and devices could not be sampled")
+                has_failed = True
+
+    def _sample_once(self) -> None:
+        ratio = self._host.read_cpu_ratio()
+        used, limit = self._host.read_memory()
+        self.metrics.of(m.HOST_MEMORY_BYTES, state="used").set(used)
+        self.metrics.of(m.HOST_MEMORY_BYTES, state="limit").set(limit)
+        if ratio is not None:
+            self.metrics.of(m.CPU_UTILIZATION).set(ratio)
+        gpus = self._gpus.take() if self._gpus is not None else []
+        own = self._host.summarize(gpus, self._first_rank, ratio)
+        self._update(hardware=self.exchange.share(own))
 
     def collect_metrics(self) -> Iterable[Metric]:
         """Return the metrics as they are now."""

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import psutil
 import torch
@@ -20,25 +20,43 @@ GIB = 2**30
 MEAN_SAMPLES = 30  # a minute of samples: what the summary calls utilisation
 _GEMM_SIZE = 768
 _GEMM_SECONDS = 0.2
-# Dense BF16/FP16 peaks of one device in FLOP/s (vendors' data sheets, without sparsity).
+
+
+@dataclass(frozen=True, slots=True)
+class _Peaks:
+    """Peaks of one device in FLOP/s, without sparsity: BF16 and FP16 on tensor cores, FP32."""
+
+    half: float
+    fp32: float
+
+
+# By what NVML's and CUDA's names of the device contain; of several, the longest counts. Figures of NVIDIA's
+# data sheets ("NVIDIA H100 Tensor Core GPU" and so on), where those with sparsity are twice as high.
 _GPU_PEAKS = {
-    "H100": 989e12,
-    "H200": 989e12,
-    "A100": 312e12,
-    "B200": 2250e12,
-    "L40S": 362e12,
-    "V100": 125e12,
+    "GB200": _Peaks(2500e12, 80e12),
+    "B200": _Peaks(2250e12, 80e12),
+    "GH200": _Peaks(989e12, 67e12),
+    "H200": _Peaks(989e12, 67e12),  # SXM
+    "H200 NVL": _Peaks(835e12, 60e12),
+    "H100": _Peaks(989e12, 67e12),  # SXM
+    "H100 PCIe": _Peaks(756e12, 51e12),
+    "H100 NVL": _Peaks(835e12, 60e12),
+    "H800": _Peaks(989e12, 67e12),  # SXM
+    "H800 PCIe": _Peaks(756e12, 51e12),
+    "H20": _Peaks(148e12, 44e12),
+    "A100": _Peaks(312e12, 19.5e12),
+    "A800": _Peaks(312e12, 19.5e12),
+    "A40": _Peaks(149.7e12, 37.4e12),
+    "A10": _Peaks(125e12, 31.2e12),
+    "L40S": _Peaks(362e12, 91.6e12),
+    "L40": _Peaks(181e12, 90.5e12),
+    "L4": _Peaks(121e12, 30.3e12),
+    "V100": _Peaks(125e12, 15.7e12),  # SXM
+    "V100-PCIE": _Peaks(112e12, 14e12),
+    "T4": _Peaks(65e12, 8.1e12),
 }
 _MIG_SLICE = re.compile(r"MIG (\d)g")  # compute slices of the seven that each of these GPUs has
 _NUM_SLICES = 7
-_FP32_SHARE = {
-    "H100": 67 / 989,
-    "H200": 67 / 989,
-    "A100": 19.5 / 312,
-    "B200": 80 / 2250,
-    "L40S": 91.6 / 362,
-    "V100": 15.7 / 125,
-}
 
 
 def supports(precision: Precision) -> bool:
@@ -61,15 +79,21 @@ def find_peak_flops(run: Run) -> tuple[float | None, str]:
     if not run.workers.uses_accelerators:
         return _measure_peak(run.precision), "measured matrix product"
     name = torch.cuda.get_device_name()
-    for model, peak in _GPU_PEAKS.items():
-        if model in name:
-            share = _FP32_SHARE[model] if run.precision is Precision.FP32 else 1.0
-            if (instance := _MIG_SLICE.search(name)) is not None:
-                slices = int(instance[1])
-                source = f"data sheet of {model}, {slices} of {_NUM_SLICES} slices"
-                return peak * share * slices / _NUM_SLICES, source
-            return peak * share, f"data sheet of {model}"
-    return None, f"no figure for {name}"
+    model = max((model for model in _GPU_PEAKS if _names(model, name)), key=len, default=None)
+    if model is None:
+        return None, f"no figure for {name}"
+    peaks = _GPU_PEAKS[model]
+    peak = peaks.fp32 if run.precision is Precision.FP32 else peaks.half
+    if (instance := _MIG_SLICE.search(name)) is not None:
+        slices = int(instance[1])
+        source = f"data sheet of {model}, {slices} of {_NUM_SLICES} slices"
+        return peak * slices / _NUM_SLICES, source
+    return peak, f"data sheet of {model}"
+
+
+def _names(model: str, name: str) -> bool:
+    """Whether a device's name says a model, and not one that begins alike (A10, A100)."""
+    return re.search(rf"\b{model}\b", name) is not None
 
 
 def _measure_peak(precision: Precision) -> float:

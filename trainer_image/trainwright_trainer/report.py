@@ -164,6 +164,8 @@ class Reporter:
         self._peak_flops = flops
         if flops is not None:
             self.metrics.of(m.PEAK_FLOPS, source=source).set(flops)
+        else:
+            self.warn([f"the run has no MFU: its devices' peak is not known ({source})"])
 
     def warn(self, texts: list[str]) -> None:
         """Publish sentences for the user, newest last."""

@@ -21,7 +21,8 @@ from trainwright_api import metrics as m
 _OWN_COLLECTORS = ("trainwright_gpu_", "trainwright_operator_")
 
 
-disable_created_metrics()  # a series more for each counter and histogram, and nobody asks for it
+# A series more for each counter and histogram, and nobody asks for it.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class MetricSet:
@@ -29,22 +30,17 @@ class MetricSet:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        own = [metric for metric in m.ALL if not metric.name.startswith(_OWN_COLLECTORS)]
-        self._unset = {m.name for m in own if m.type == "gauge" and not m.labels}
         self._objects = {
-            metric.name: _build(metric, None if metric.name in self._unset else self.registry)
-            for metric in own
+            metric.name: _build(metric, self.registry)
+            for metric in m.ALL
+            if not metric.name.startswith(_OWN_COLLECTORS)
         }
         self._series: dict[str, set[tuple[str, ...]]] = {}
         self._lock = Lock()
 
     def of(self, metric: m.Metric, **labels: str) -> Any:
-        """Return the metric's object for these labels, to be set at once."""
+        """Return the metric's object for these labels."""
         found = self._objects[metric.name]
-        with self._lock:
-            if metric.name in self._unset:
-                self._unset.remove(metric.name)
-                self.registry.register(found)
         return found.labels(**labels) if labels else found
 
     def set_series(self, metric: m.Metric, values: Mapping[tuple[str, ...], float]) -> None:
@@ -58,10 +54,28 @@ class MetricSet:
             self._series[metric.name] = set(values)
 
 
-def _build(metric: m.Metric, registry: CollectorRegistry | None) -> Any:
+class _LateGauge(Gauge):
+    """A gauge that enters the registry with its first value, so that no scrape sees it without one."""
+
+    def __init__(self, name: str, text: str, registry: CollectorRegistry) -> None:
+        super().__init__(name, text, registry=None)
+        self._late_registry: CollectorRegistry | None = registry
+        self._late_lock = Lock()
+
+    def set(self, value: float) -> None:
+        super().set(value)
+        with self._late_lock:
+            registry, self._late_registry = self._late_registry, None
+            if registry is not None:
+                registry.register(self)
+
+
+def _build(metric: m.Metric, registry: CollectorRegistry) -> Any:
     if metric.type == "histogram":
         return Histogram(
             metric.name, metric.help, metric.labels, registry=registry, buckets=metric.buckets
         )
+    if metric.type == "gauge" and not metric.labels:
+        return _LateGauge(metric.name, metric.help, registry)
     kind = Counter if metric.type == "counter" else Gauge
     return kind(metric.name, metric.help, metric.labels, registry=registry)

@@ -6,12 +6,12 @@ samples the host, so that a slow reader never holds up a step.
 
 import json
 import logging
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -19,6 +19,7 @@ from prometheus_client.metrics_core import Metric
 from trainwright_api import metrics as m
 from trainwright_api.history import MAXIMUM_ROWS, HistoryRow, dump_rows, thin_rows
 from trainwright_api.otlp import NOT_INSTALLED, OtlpExport
+from trainwright_api.pod_server import PodHandler, PodServer, open_server
 from trainwright_api.report import RunReport
 from trainwright_api.run import Run
 from trainwright_api.status import CheckpointRecord, ModelStatus, Plan, Progress
@@ -55,7 +56,7 @@ class Reporter:
         self._recent_parts: deque[dict[str, float]] = deque(maxlen=RECENT_STEPS)
         self.heartbeats = Heartbeats(settings.scratch_folder, settings.rank)
         self._closed = threading.Event()
-        self._server: ThreadingHTTPServer | None = None
+        self._server: PodServer | None = None
         self._otlp: OtlpExport | None = None
         self._peak_flops: float | None = None
         self.metrics = MetricSet()
@@ -73,8 +74,7 @@ class Reporter:
         """Serve on the pod's port; only the first rank of a pod does."""
         if self._settings.local_rank != 0:
             return
-        self._server = ThreadingHTTPServer(("", self._settings.port), _handler(self))
-        self._server.daemon_threads = True
+        self._server = open_server(self._settings.port, _handler(self))
         threading.Thread(target=self._server.serve_forever, name="report", daemon=True).start()
         threading.Thread(target=self._sample, name="host-monitor", daemon=True).start()
         if self._settings.exports_otlp:
@@ -239,10 +239,13 @@ class Reporter:
         of(m.TOTAL_STEPS).set(progress.total_steps)
         of(m.TOKENS).inc(step_tokens)
         of(m.SAMPLES).inc(step_tokens / self._run.data.sequence_length)
+        # A gradient that is not finite must not show as the last one that was.
+        of(m.GRADIENT_NORM).set(
+            math.nan if progress.gradient_norm is None else progress.gradient_norm
+        )
         for metric, value in (
             (m.LOSS, progress.loss),
             (m.LEARNING_RATE, progress.learning_rate),
-            (m.GRADIENT_NORM, progress.gradient_norm),
             (m.TOKENS_PER_SECOND, progress.tokens_per_second),
             (m.MFU, progress.mfu),
         ):
@@ -332,9 +335,9 @@ class Reporter:
         self.metrics.set_series(m.MEMORY_BYTES, memory)
 
 
-def _handler(reporter: Reporter) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+def _handler(reporter: Reporter) -> type[PodHandler]:
+    class Handler(PodHandler):
+        def handle_get(self) -> None:
             answers: dict[str, tuple[str, Callable[[], bytes]]] = {
                 "/status": (
                     "application/json",
@@ -348,14 +351,10 @@ def _handler(reporter: Reporter) -> type[BaseHTTPRequestHandler]:
             if answer is None:
                 self.send_error(404)
                 return
-            kind, body = answer[0], answer[1]()
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            kind, build = answer
+            self.answer(200, kind, build())
 
-        def do_POST(self) -> None:
+        def handle_post(self) -> None:
             length = self.headers.get("Content-Length", "")
             is_message = self.path == PATH and length.isascii() and length.isdigit()
             if not is_message or int(length) > MAXIMUM_BYTES:
@@ -364,8 +363,5 @@ def _handler(reporter: Reporter) -> type[BaseHTTPRequestHandler]:
             is_good = reporter.exchange.receive(self.rfile.read(int(length)))
             self.send_response(204 if is_good else 400)
             self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Requests are many and tell nothing."""
 
     return Handler

@@ -12,9 +12,10 @@ def scrape(metrics: MetricSet) -> dict[str, float]:
 
 def test_a_gauge_shows_only_once_it_is_set() -> None:
     metrics = MetricSet()
+    gauge = metrics.of(m.CHECKPOINT_TIMESTAMP)
     assert m.CHECKPOINT_TIMESTAMP.name not in scrape(metrics)
     for value in (5.0, 7.0):
-        metrics.of(m.CHECKPOINT_TIMESTAMP).set(value)
+        gauge.set(value)
         assert scrape(metrics)[m.CHECKPOINT_TIMESTAMP.name] == value
 
 

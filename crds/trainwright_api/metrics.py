@@ -218,7 +218,10 @@ QUEUE_AGE = Metric(
     "trainwright_operator_queue_age_seconds", "gauge", "Age of the oldest key that waits."
 )
 API_CALLS = Metric(
-    "trainwright_operator_api_calls_total", "counter", "Calls of the API server.", ("verb", "code")
+    "trainwright_operator_api_calls_total",
+    "counter",
+    "Calls of the API server by HTTP method and status, error without an answer; watches not counted.",
+    ("verb", "code"),
 )
 RUNS = Metric(
     "trainwright_operator_runs",
@@ -265,7 +268,7 @@ ATTEMPTS = Metric(
 EVENT_LOOP_LAG = Metric(
     "trainwright_operator_event_loop_lag_seconds",
     "gauge",
-    "Delay of the event loop, recent maximum.",
+    "Delay of the event loop, maximum of the last minute.",
 )
 SWEEP_AGE = Metric(
     "trainwright_operator_sweep_age_seconds",

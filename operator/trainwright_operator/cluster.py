@@ -59,7 +59,7 @@ class ClusterClient:
         self, verb: str, path: str, query: list[tuple[str, str]], body: Any, content_type: str
     ) -> Any:
         try:
-            answer = self._api.call_api(
+            answer, code, _ = self._api.call_api(
                 path,
                 verb,
                 query_params=query,
@@ -67,7 +67,6 @@ class ClusterClient:
                 body=body,
                 auth_settings=["BearerToken"],
                 response_type="object",
-                _return_http_data_only=True,
                 _request_timeout=REQUEST_TIMEOUT_SECONDS,
             )
         except ApiException as error:
@@ -76,7 +75,7 @@ class ClusterClient:
         except (HTTPError, OSError) as error:
             self._metrics.count_call(verb, "error")
             raise ClusterCallError(0, "Unreachable", str(error)) from error
-        self._metrics.count_call(verb, "200")
+        self._metrics.count_call(verb, str(code))
         return answer
 
     async def apply(self, path: str, manifest: Any) -> Raw:

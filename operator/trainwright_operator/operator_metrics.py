@@ -2,7 +2,9 @@
 
 import time
 from collections import Counter as Count
-from collections.abc import Iterable
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -12,12 +14,26 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from trainwright_api import metrics as m
 
 from trainwright_operator.accounting import Holding
 
-disable_created_metrics()  # a series more for each counter and histogram, and nobody asks for it
+# A series more for each counter and histogram, and nobody asks for it.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+RECENT_LAGS = 60  # a minute: scrapes are 15 to 60 seconds apart, and none is to miss a long one
+
+
+class _Snapshot(Collector):
+    """Families that are replaced as a whole, so that a scrape meanwhile misses no run."""
+
+    def __init__(self) -> None:
+        self.families: Sequence[Metric] = _describe_runs(())
+
+    def collect(self) -> Iterable[Metric]:
+        return self.families
 
 
 class OperatorMetrics:
@@ -29,15 +45,12 @@ class OperatorMetrics:
         self._queue_depth = self._gauge(m.QUEUE_DEPTH)
         self._queue_age = self._gauge(m.QUEUE_AGE)
         self._api_calls = self._counter(m.API_CALLS)
-        self._runs = self._gauge(m.RUNS)
-        self._accelerators = self._gauge(m.RUN_ACCELERATORS)
-        self._cost = self._gauge(m.RUN_COST_PER_HOUR)
-        self._waiting = self._gauge(m.WAITING_RUNS)
-        self._longest_wait = self._gauge(m.LONGEST_WAIT)
-        self._underutilized = self._gauge(m.UNDERUTILIZED)
+        self._of_runs = _Snapshot()
+        self.registry.register(self._of_runs)
         self._attempts = self._counter(m.ATTEMPTS)
         self._counted: set[tuple[str, str]] = set()
         self._loop_lag = self._gauge(m.EVENT_LOOP_LAG)
+        self._recent_lags: deque[float] = deque(maxlen=RECENT_LAGS)
         self._sweep_age = self._gauge(m.SWEEP_AGE)
         self._sweep_seconds = self._gauge(m.SWEEP_SECONDS)
         self._swept_at = time.monotonic()
@@ -76,46 +89,20 @@ class OperatorMetrics:
     def set_runs(self, holdings: Iterable[Holding]) -> None:
         """Record all runs, what they hold and what they wait for; forget those that are not among them."""
         known = list(holdings)
-        phases = Count((run.kind, run.namespace, run.phase) for run in known)
-        self._runs.clear()
-        for (kind, namespace, phase), count in phases.items():
-            self._runs.labels(kind=kind, run_namespace=namespace, phase=phase).set(count)
-        self._accelerators.clear()
-        self._cost.clear()
-        for run in known:
-            owner = {"run_namespace": run.namespace, "team": run.team}
-            self._accelerators.labels(**owner).inc(run.accelerators)
-            self._cost.labels(**owner).inc(run.price)
-        self._set_waiting(known)
-        self._underutilized.clear()
-        for run in known:
-            if run.underuse is not None:
-                labels = (run.namespace, run.name, run.underuse.reason)
-                self._underutilized.labels(*labels).set(run.underuse.utilization)
+        self._of_runs.families = _describe_runs(known)
         gone = self._counted - {(run.namespace, run.name) for run in known}
         for namespace, name in gone:
             self._attempts.remove_by_labels({"run_namespace": namespace, "run": name})
         self._counted -= gone
-
-    def _set_waiting(self, runs: Iterable[Holding]) -> None:
-        longest: dict[tuple[str, str], float] = {}
-        self._waiting.clear()
-        for run in runs:
-            if run.waiting is not None:
-                key = (run.namespace, run.waiting.reason)
-                self._waiting.labels(*key).inc()
-                longest[key] = max(longest.get(key, 0.0), run.waiting.seconds)
-        self._longest_wait.clear()
-        for key, seconds in longest.items():
-            self._longest_wait.labels(*key).set(seconds)
 
     def begin_acting(self) -> None:
         """Record that this operator has taken in all that there is, and acts."""
         self._leader.set(1)
 
     def set_loop_lag(self, seconds: float) -> None:
-        """Record the event loop's delay."""
-        self._loop_lag.set(seconds)
+        """Record the event loop's delay; shown is the largest of the last RECENT_LAGS."""
+        self._recent_lags.append(seconds)
+        self._loop_lag.set(max(self._recent_lags))
 
     def observe_sweep(self, seconds: float) -> None:
         """Record a complete sweep."""
@@ -136,3 +123,38 @@ class OperatorMetrics:
         """Return the exposition text."""
         self._sweep_age.set(self.sweep_age_seconds)
         return generate_latest(self.registry)
+
+
+def _describe_runs(runs: Sequence[Holding]) -> list[Metric]:
+    """Return what the runs hold, cost and wait for."""
+    accelerators: dict[tuple[str, ...], float] = defaultdict(float)
+    cost: dict[tuple[str, ...], float] = defaultdict(float)
+    waiting: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for run in runs:
+        accelerators[run.namespace, run.team] += run.accelerators
+        cost[run.namespace, run.team] += run.price
+        if run.waiting is not None:
+            waiting[run.namespace, run.waiting.reason].append(run.waiting.seconds)
+    return [
+        _family(m.RUNS, Count((run.kind, run.namespace, run.phase) for run in runs)),
+        _family(m.RUN_ACCELERATORS, accelerators),
+        _family(m.RUN_COST_PER_HOUR, cost),
+        _family(m.WAITING_RUNS, {key: len(seconds) for key, seconds in waiting.items()}),
+        _family(m.LONGEST_WAIT, {key: max(seconds) for key, seconds in waiting.items()}),
+        _family(
+            m.UNDERUTILIZED,
+            {
+                (run.namespace, run.name, run.underuse.reason): run.underuse.utilization
+                for run in runs
+                if run.underuse is not None
+            },
+        ),
+    ]
+
+
+def _family(metric: m.Metric, values: Mapping[Any, float]) -> Metric:
+    """Return a gauge with these series, by the values of its labels."""
+    family = GaugeMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, value in values.items():
+        family.add_metric(labels, value)
+    return family

@@ -1,15 +1,26 @@
 """What the operator's metrics say of the runs: what they hold, cost, wait for and how they ended."""
 
+import asyncio
+import itertools
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
+import kubernetes
 import pytest
+from kubernetes.client.exceptions import ApiException
 from trainwright_api import metrics as m
 from trainwright_api import names
-from trainwright_operator.accounting import measure_run
-from trainwright_operator.operator_metrics import OperatorMetrics
+from trainwright_operator.accounting import Holding, measure_run
+from trainwright_operator.calls import ClusterCallError
+from trainwright_operator.cluster import ClusterClient
+from trainwright_operator.operator_metrics import RECENT_LAGS, OperatorMetrics
 
 from tests.unit.operator.builders import at, format_time, raw_run
 
+# Attempts by three outcomes and six causes or none, and one while it is underutilized;
+# operator/docs/monitoring.md states it.
+SERIES_OF_A_RUN = 22
 PRICES = {"cpu": 0.5, "nvidia.com/gpu": 2.0}
 WORKERS = {"nodes": 2, "acceleratorsPerNode": 4, "resources": {"cpu": 8}}
 
@@ -107,3 +118,65 @@ def test_an_operator_leads_once_it_acts(metrics: OperatorMetrics) -> None:
     assert values(metrics, m.LEADER) == {(): 0}
     metrics.begin_acting()
     assert values(metrics, m.LEADER) == {(): 1}
+
+
+def test_the_lag_is_the_largest_of_the_last_minute(metrics: OperatorMetrics) -> None:
+    for seconds in (0.1, 7.0, 0.2):
+        metrics.set_loop_lag(seconds)
+    assert values(metrics, m.EVENT_LOOP_LAG) == {(): 7}
+    for _ in range(RECENT_LAGS):
+        metrics.set_loop_lag(0.3)
+    assert values(metrics, m.EVENT_LOOP_LAG) == {(): 0.3}
+
+
+def test_a_scrape_sees_the_runs_before_or_after_and_no_half(metrics: OperatorMetrics) -> None:
+    def holdings() -> Iterator[Holding]:
+        yield measure_run(run_in("Running", "b"), PRICES, at(0))
+        seen.append(values(metrics, m.RUNS))  # a scrape while the next ones are measured
+        yield measure_run(run_in("Running", "c"), PRICES, at(0))
+
+    seen: list[dict[tuple[str, ...], float]] = []
+    show(metrics, run_in("Running", "a"))
+    families = list(metrics.registry.collect())  # a scrape that is being written
+    metrics.set_runs(holdings())
+    key = (names.TRAINING_RUN, "team", "Running")
+    (old,) = (family for family in families if family.name == m.RUNS.name)
+    assert [*seen, values(metrics, m.RUNS)] == [{key: 1}, {key: 2}]
+    assert [sample.value for sample in old.samples] == [1]
+
+
+def test_a_run_has_a_bounded_number_of_series(metrics: OperatorMetrics) -> None:
+    causes = ["", *names.Cause]
+    for outcome, cause in [*itertools.product(names.Outcome, causes)] * 3:
+        metrics.count_attempt("team", "a", outcome, cause)
+    told = [condition(names.Condition.UNDERUTILIZED, "True", 0, "DataWait")]
+    show(metrics, run_in("Running", conditions=told, hardware={"utilizationPercent": 12}))
+    samples = [sample for family in metrics.collect() for sample in family.samples]
+    assert sum(sample.labels.get("run") == "a" for sample in samples) == SERIES_OF_A_RUN
+
+
+class Answers:
+    """An API client that answers with one status."""
+
+    def __init__(self, status: int) -> None:
+        self._status = status
+
+    def sanitize_for_serialization(self, body: Any) -> Any:
+        return body
+
+    def call_api(self, *_: Any, **__: Any) -> tuple[Any, int, dict[str, str]]:
+        if self._status >= 400:
+            raise ApiException(self._status)
+        return {}, self._status, {}
+
+
+@pytest.mark.parametrize("status", [200, 201, 409])
+def test_calls_are_counted_by_method_and_by_the_status_of_the_answer(
+    metrics: OperatorMetrics, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(kubernetes.config, "load_incluster_config", lambda: None)
+    monkeypatch.setattr(kubernetes.client, "ApiClient", lambda: Answers(status))
+    client = ClusterClient(1, metrics)
+    with nullcontext() if status < 400 else pytest.raises(ClusterCallError):
+        asyncio.run(client.create_job("team", {}))
+    assert values(metrics, m.API_CALLS) == {("POST", str(status)): 1}

@@ -7,7 +7,7 @@ import errno
 import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-SILENCE_SECONDS = 10  # after which a client that sends or takes nothing is let go
+SILENCE_SECONDS = 10.0  # after which a client that sends or takes nothing is let go
 
 
 class PodHandler(BaseHTTPRequestHandler):

@@ -2,9 +2,11 @@
 
 import ctypes
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from trainwright_api import metrics as m
 from trainwright_trainer import gpu_metrics
@@ -33,7 +35,7 @@ class PretendedLibrary:
 
     def _answer(self, name: str, arguments: tuple[Any, ...]) -> Any:
         self.calls[name] += 1
-        answers = {
+        answers: dict[str, Callable[..., Any]] = {
             "nvmlDeviceGetCount": lambda: 2,
             "nvmlDeviceGetHandleByIndex": lambda index: self._handles[index],
             "nvmlDeviceGetPcieThroughput": lambda *_: 7,
@@ -79,7 +81,7 @@ def test_a_scrape_asks_no_device_and_shows_no_stale_sample() -> None:
     nvml.close()
 
 
-def test_a_declared_metric_that_nobody_offers_is_left_out(monkeypatch) -> None:
+def test_a_declared_metric_that_nobody_offers_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     new = replace(m.GPU_POWER, name="trainwright_gpu_new")
     monkeypatch.setattr(gpu_metrics, "_GPU_METRICS", (new, m.GPU_INFO))
     nvml = Nvml(PretendedLibrary())

@@ -2,7 +2,8 @@
 
 The trainer and the operator create their metrics from these declarations, the dashboards and alerts
 spell queries with them, the reference lists them. Adding a metric is one line here, one line where
-it is set, and one panel. Names follow Prometheus' conventions: base units, `_total` for counters.
+it is set (an objective returns its own from `measure`), and one panel. Names follow Prometheus'
+conventions: base units, `_total` for counters.
 
 Labels of a run (`namespace`, `run`, `kind`) are not on the series themselves but come from the pod's
 labels when it is scraped (PodMonitor relabelling) and from `trainwright_run_info`; so the number of

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from trainwright_api import metrics as m
 from trainwright_api.run import Run
 from trainwright_trainer.data.batch import IGNORED_LABEL
 from trainwright_trainer.train import Trainer
@@ -21,6 +22,8 @@ def main(file: Path, output: Path) -> None:
     parts = json.loads(file.read_text())
     trainers = set_up_trainers(Run.model_validate(part["run"]) for part in parts)
     for part, trainer in zip(parts, trainers, strict=True):
+        # An objective with a figure of its own: the steps that were done before the one it is asked of.
+        trainer.built.objective.measure = lambda state=trainer.state: {m.MFU: state.step}
         steps: list[dict[str, float | bool]] = []
         while len(steps) != part["until_step"]:
             began = time.monotonic()

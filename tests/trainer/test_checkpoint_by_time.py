@@ -123,6 +123,7 @@ def test_the_metrics_of_a_run_have_the_values_of_its_data_schedule_and_manifest(
         m.TRAINED_TOKEN_RATIO: last["trained"] / last["inputs"],
         m.PACKING_UTILIZATION: last["unpadded"] / last["inputs"],
         m.LOSS_SCALE: 1,
+        m.MFU: NUM_SAVES - 1,  # as the worker's objective measures it
         m.SKIPPED_STEPS: 0,
         m.CHECKPOINT_STEP: NUM_SAVES,
         m.CHECKPOINT_SIZE: sum(file["sizeBytes"] for file in manifest["files"]),

@@ -4,9 +4,11 @@ import threading
 import time
 from collections.abc import Sequence
 
+from trainwright_api import metrics as m
 from trainwright_api.names import Outcome
+from trainwright_api.status import Progress
 from trainwright_trainer.tracking.feed import Feed
-from trainwright_trainer.tracking.sink import Ending, Point, Sink
+from trainwright_trainer.tracking.sink import Ending, Point, Sink, build_point
 
 from tests.trainer.tracking_builder import build_points
 
@@ -132,3 +134,9 @@ def test_a_tracker_that_hangs_does_not_hold_up_the_end() -> None:
         "tracking by test: it was not done in time at the end of the attempt; the run goes on without it"
     ]
     tracker.gate.set()
+
+
+def test_a_point_has_what_the_objective_measured() -> None:
+    point = build_point(Progress(step=3, loss=2.0), None, {m.LOSS_SCALE: 8.0}, 1.0)
+    assert (point.step, point.time) == (3, 1.0)
+    assert {"train/loss": 2.0, "train/loss_scale": 8.0}.items() <= point.values.items()

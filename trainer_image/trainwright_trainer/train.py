@@ -8,6 +8,7 @@ import logging
 import math
 import signal
 import time
+from collections.abc import Mapping
 from functools import partial
 
 import torch
@@ -122,6 +123,7 @@ class Trainer:
         loss_sum, norm = self._accumulate(batches, counts["trained"], watch)
         loss = self._sum_over_ranks(loss_sum, watch) / counts["trained"]
         parts = watch.seconds  # the sum has just been waited for, so the device has passed all laps
+        measured = self.built.objective.measure()
         num_skipped = self.built.engine.num_skipped - num_skipped_before
         self.reporter.metrics.of(m.SKIPPED_STEPS).inc(num_skipped)
         self._guard.check(step, loss, norm, num_skipped)
@@ -134,12 +136,12 @@ class Trainer:
             self.state.first_loss = loss if self.state.first_loss is None else self.state.first_loss
         self.reporter.finish_step(self._progress(norm, rate), step_tokens)
         validation_loss, parts["validation"] = self._validate_if_due()
-        self.trackers.log(self.reporter.progress, validation_loss)
+        self.trackers.log(self.reporter.progress, validation_loss, measured)
         is_due = bool(counts["save_due"])
         parts["checkpoint"] = self.saving.save_if_due(self.state, is_due=is_due)
         if self.saving.last_saved_step == step:
             self.trackers.save()
-        self._observe(parts, time.perf_counter() - started, counts)
+        self._observe({**parts, "total": time.perf_counter() - started}, counts, measured)
         if counts["interrupted"]:
             self.saving.save_last(self.state)
             raise InterruptedRunError(f"stopped on request after step {step}, which is saved")
@@ -242,9 +244,13 @@ class Trainer:
             self.reporter.finish_validation(loss)
         return loss, time.perf_counter() - started
 
-    def _observe(self, parts: dict[str, float], total: float, counts: dict[str, int]) -> None:
+    def _observe(
+        self, parts: dict[str, float], counts: dict[str, int], measured: Mapping[m.Metric, float]
+    ) -> None:
         of = self.reporter.metrics.of
-        self.reporter.finish_parts({**parts, "total": total})
+        self.reporter.finish_parts(parts)
+        for metric, value in measured.items():
+            of(metric).set(value)
         all_tokens = self.run.batch.global_sequences * self.run.data.sequence_length
         of(m.TRAINED_TOKEN_RATIO).set(counts["trained"] / all_tokens)
         of(m.PACKING_UTILIZATION).set(counts["unpadded"] / all_tokens)

@@ -1,10 +1,12 @@
 """The interface of objectives, and the tensors that they work on."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from trainwright_api.metrics import Metric
 from trainwright_api.run import Run
 
 from trainwright_trainer.data.batch import IGNORED_LABEL, Batch
@@ -48,3 +50,11 @@ class Objective(ABC):
     @abstractmethod
     def loss_sum(self, model: torch.nn.Module, batch: DeviceBatch) -> torch.Tensor:
         """Return the sum of the losses of all trained tokens of the batch (scalar, float32, nats)."""
+
+    def measure(self) -> Mapping[Metric, float]:
+        """Return what this objective alone knows of the step just done, by declared gauge.
+
+        Called on every rank once the step's loss is known, and before a validation; rank 0's figures
+        are shown. Nothing by default.
+        """
+        return {}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from trainwright_api.metrics import Metric
 from trainwright_api.names import Outcome
 from trainwright_api.run import Run
 from trainwright_api.status import GeneratedSample, Progress
@@ -70,9 +71,15 @@ class Sink(ABC):
         """Bring to the store what lies in scratch."""
 
 
-def build_point(progress: Progress, validation_loss: float | None, now: float) -> Point:
+def build_point(
+    progress: Progress, validation_loss: float | None, measured: Mapping[Metric, float], now: float
+) -> Point:
     """Return what trackers show of a step; measurements that there are not are left out."""
     values = {
+        **{
+            f"train/{metric.name.removeprefix('trainwright_')}": measured[metric]
+            for metric in measured
+        },
         "train/loss": progress.loss,
         "train/learning_rate": progress.learning_rate,
         "train/gradient_norm": progress.gradient_norm,

@@ -1,6 +1,7 @@
 """All trackers of a run, as the training loop sees them: none of its calls waits or raises."""
 
 import time
+from collections.abc import Mapping
 
 from trainwright_api import metrics as m
 from trainwright_api.names import Outcome
@@ -33,9 +34,14 @@ class Trackers:
             self._count_dropped(feed.name, 0)  # the series is there before a point is dropped
             feed.start()
 
-    def log(self, progress: Progress, validation_loss: float | None) -> None:
-        """Hand over a step; `validation_loss` if it was measured after this step."""
-        point = build_point(progress, validation_loss, time.time())
+    def log(
+        self,
+        progress: Progress,
+        validation_loss: float | None,
+        measured: Mapping[m.Metric, float],
+    ) -> None:
+        """Hand over a step; `validation_loss` if it was measured after it, `measured` by the objective."""
+        point = build_point(progress, validation_loss, measured, time.time())
         for feed in self._feeds:
             feed.put(point)
 

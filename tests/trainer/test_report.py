@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from trainwright_api import metrics as m
+from trainwright_api.status import Progress
+from trainwright_trainer import report
 from trainwright_trainer.gpu_metrics import MAXIMUM_XIDS
 from trainwright_trainer.heartbeats import Heartbeats
 from trainwright_trainer.report import Reporter
@@ -112,6 +114,33 @@ def test_a_rank_has_a_memory_only_while_it_trains(tmp_path: Path) -> None:
     assert b'rank="1"' not in page
     reporter.set_activity("export")
     assert b"trainwright_memory_bytes{" not in reporter.render_metrics()
+
+
+def test_a_sample_that_fails_is_told_once_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    reporter, calls = Reporter(build_run(), replace(Settings(), scratch_folder=tmp_path)), []
+
+    def fail() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            reporter.close()
+        raise OSError("gone")
+
+    monkeypatch.setattr(report, "SAMPLE_SECONDS", 0)
+    monkeypatch.setattr(reporter, "_sample_once", fail)
+    reporter._sample()
+    assert len(calls) == 3
+    assert [record.getMessage() for record in caplog.records] == [
+        "host and devices could not be sampled"
+    ]
+
+
+def test_a_gradient_that_is_not_finite_shows_as_such(tmp_path: Path) -> None:
+    reporter = Reporter(build_run(), replace(Settings(), scratch_folder=tmp_path))
+    for norm, shown in ((2.5, b"2.5"), (None, b"NaN")):
+        reporter.finish_step(Progress(step=1, total_steps=9, gradient_norm=norm), 1000)
+        assert b"\ntrainwright_gradient_norm " + shown in reporter.render_metrics()
 
 
 def test_the_status_tells_of_all_pods_devices(said: dict[str, Any]) -> None:

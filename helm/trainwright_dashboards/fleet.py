@@ -15,10 +15,20 @@ from trainwright_dashboards.panels import (
     table_panel,
 )
 from trainwright_dashboards.promql import FULL_NAME, by_full_name, new_events, series
-from trainwright_dashboards.rules import COST_PER_HOUR, GOODPUT, UTILIZATION, WASTED_ACCELERATORS
+from trainwright_dashboards.rules import (
+    COST_PER_HOUR,
+    DEVICES,
+    GOODPUT,
+    UTILIZATION,
+    WASTED_ACCELERATORS,
+)
 
 CHOSEN = {"namespace": "=~$namespace"}
 CHOSEN_RUNS = {"run_namespace": "=~$namespace"}
+GOODPUT_TEXT = (
+    "Share of the live pods' last 5 minutes spent in steps: start-up and checkpoints' stalls count as lost,"
+    " steps done again after a restart do not."
+)
 NOBODY = 'label_replace(vector(0), "reason", "nobody", "", "")'
 
 
@@ -41,6 +51,8 @@ def build_fleet_dashboard() -> dashboard.Dashboard:
 def _add_summary(board: dashboard.Dashboard) -> None:
     live = series(m.RUNS, phase="=~Running|Starting|Restarting", **CHOSEN_RUNS)
     failed = series(m.RUNS, phase="=Failed", **CHOSEN_RUNS)
+    goodput = f'{GOODPUT}{{namespace=~"$namespace"}}'
+    weighted = f"{goodput} * on (namespace, run) {DEVICES}"
     tiles = (
         (Text("Live runs", "Runs that hold pods now.", "short"), f"sum({live}) or vector(0)"),
         (
@@ -56,12 +68,8 @@ def _add_summary(board: dashboard.Dashboard) -> None:
             f"sum({series(m.RUN_ACCELERATORS, **CHOSEN_RUNS)})",
         ),
         (
-            Text(
-                "Goodput",
-                "Share of pod time spent in steps, checkpoints' stalls taken off.",
-                "percentunit",
-            ),
-            f'avg({GOODPUT}{{namespace=~"$namespace"}})',
+            Text("Goodput", f"{GOODPUT_TEXT} Runs count by their devices.", "percentunit"),
+            f"sum({weighted}) / sum({DEVICES} and on (namespace, run) {goodput})",
         ),
         (
             Text(
@@ -162,11 +170,7 @@ def _use_panels() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
             minimum=0,
         ),
         line_panel(
-            Text(
-                "Goodput",
-                "Share of pod time spent in steps, checkpoints' stalls taken off.",
-                "percentunit",
-            ),
+            Text("Goodput", GOODPUT_TEXT, "percentunit"),
             Query(f'{GOODPUT}{{namespace=~"$namespace"}}', "{{namespace}}/{{run}}"),
             minimum=0,
             maximum=1,

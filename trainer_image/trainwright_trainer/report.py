@@ -72,6 +72,7 @@ class Reporter:
         """Serve on the pod's port; only the first rank of a pod does."""
         if self._settings.local_rank != 0:
             return
+        self.metrics.of(m.START_TIMESTAMP).set(time.time())
         self._server = ThreadingHTTPServer(("", self._settings.port), _handler(self))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, name="report", daemon=True).start()

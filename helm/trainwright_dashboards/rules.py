@@ -41,18 +41,16 @@ class Alert:
     for_minutes: float = 0
     labels: dict[str, str] = field(default_factory=dict)
 
-    def to_rule(self) -> dict[str, Any]:
-        """Return the alert as a Prometheus rule."""
+    def to_rule(self, runbook_base_url: str = "") -> dict[str, Any]:
+        """Return the alert as a Prometheus rule; without a base URL it leads to no runbook."""
+        link = {"runbook_url": f"{runbook_base_url.rstrip('/')}/{self.name}.md"}
         return {
             "alert": self.name,
             "expr": self.expression,
             "for": f"{round(self.for_minutes * 60)}s",
             "labels": {"severity": self.severity} | self.labels,
-            "annotations": {
-                "summary": self.summary,
-                "description": self.description,
-                "runbook_url": f"{RUNBOOK_BASE}/{self.name}.md",
-            },
+            "annotations": {"summary": self.summary, "description": self.description}
+            | (link if runbook_base_url else {}),
         }
 
 
@@ -230,11 +228,12 @@ def _gpu_alerts() -> list[Alert]:
     ]
 
 
-def build_rule_groups() -> dict[str, Any]:
-    """Return the content of a rule file of Prometheus."""
+def build_rule_groups(runbook_base_url: str = "") -> dict[str, Any]:
+    """Return the content of a rule file of Prometheus; the alerts lead to runbooks below the URL, if given."""
+    alerts = [alert.to_rule(runbook_base_url) for alert in build_alerts()]
     return {
         "groups": [
             {"name": "trainwright.recording", "interval": "15s", "rules": build_recording_rules()},
-            {"name": "trainwright.alerts", "rules": [alert.to_rule() for alert in build_alerts()]},
+            {"name": "trainwright.alerts", "rules": alerts},
         ]
     }

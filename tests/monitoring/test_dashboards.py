@@ -15,7 +15,7 @@ from trainwright_api import metrics
 from trainwright_cli.app import app
 from trainwright_dashboards.frame import TAG, UIDS
 from trainwright_dashboards.generate import CHART_FILES
-from trainwright_dashboards.rules import build_recording_rules
+from trainwright_dashboards.rules import RUNBOOK_BASE, build_recording_rules
 
 from tests.monitoring.panels import find_panels, find_queries, load_dashboards
 from tools.machine import PROJECT
@@ -108,9 +108,30 @@ def test_every_metric_is_on_a_dashboard_or_joins_others() -> None:
 
 
 def test_the_command_writes_the_files_that_the_chart_ships(tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["dashboards", "export", str(tmp_path)])
-    assert done.exit_code == 0, done.output
+    written = export(tmp_path, "--runbook-base-url", RUNBOOK_BASE.join(("https://", "/")))
     chart = PROJECT / CHART_FILES
-    written = {p.relative_to(tmp_path): p.read_text() for p in tmp_path.rglob("*") if p.is_file()}
     shipped = {p.relative_to(chart): p.read_text() for p in chart.rglob("*") if p.is_file()}
+    rules = Path("rules.yaml")
+    assert written.pop(rules).replace("https://", "") == shipped.pop(rules)
     assert written == shipped
+
+
+def test_alerts_of_the_command_lead_nowhere_unless_it_is_told(tmp_path: Path) -> None:
+    text = export(tmp_path)[Path("rules.yaml")]
+    assert "runbook" not in text
+    assert RUNBOOK_BASE not in text
+
+
+def test_the_command_refuses_a_path_as_the_runbooks_url(tmp_path: Path) -> None:
+    arguments = ["dashboards", "export", str(tmp_path), "--runbook-base-url", "docs/runbooks"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
+    assert "got docs/runbooks, expected a URL" in done.output
+    assert not list(tmp_path.iterdir())
+
+
+def export(folder: Path, *options: str) -> dict[Path, str]:
+    """The files that `trainwright dashboards export` writes."""
+    done = CliRunner().invoke(app, ["dashboards", "export", str(folder), *options])
+    assert done.exit_code == 0, done.output
+    return {p.relative_to(folder): p.read_text() for p in folder.rglob("*") if p.is_file()}

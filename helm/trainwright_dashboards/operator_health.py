@@ -40,8 +40,8 @@ def build_operator_dashboard() -> dashboard.Dashboard:
     for text, expression in tiles:
         board.with_panel(stat_panel(text, Query(expression, "")).span(4).height(4))
     board.with_row(dashboard.Row("Work"))
-    for panel in _work_panels():
-        board.with_panel(panel.span(8).height(8))
+    for panel, width in zip(_work_panels(), (8, 8, 8, 6, 6, 6, 6), strict=True):
+        board.with_panel(panel.span(width).height(8))
     return board
 
 
@@ -79,7 +79,7 @@ def _work_panels() -> list[timeseries.Panel]:
         line_panel(
             Text(
                 "Delays",
-                "How long the oldest run waits, the last sweep took, and ago it was.",
+                "How long the oldest run has waited, how long the last sweep took, and how long ago it was.",
                 "s",
             ),
             Query(f"max({series(m.QUEUE_AGE)})", "oldest in the queue"),
@@ -97,6 +97,13 @@ def _work_panels() -> list[timeseries.Panel]:
                 f"sum by (outcome, cause) {new_events(series(m.ATTEMPTS), '10m')}",
                 "{{outcome}} {{cause}}",
             ),
+            minimum=0,
+        ),
+        line_panel(
+            Text(
+                "Versions", "Operators that report, by version; two while one takes over.", "short"
+            ),
+            Query(f"count by (version) ({series(m.BUILD_INFO)})", "{{version}}"),
             minimum=0,
         ),
     ]

@@ -47,10 +47,13 @@ def by_run(aggregation: str, metric: Metric, **matchers: str) -> str:
     return f"{aggregation} by (namespace, run) ({of_run(metric, **matchers)})"
 
 
-def by_full_name(aggregation: str, selector: str) -> str:
-    """Return one series per run with the label `namespace_run`: two namespaces may have a run of one name."""
+def by_full_name(aggregation: str, selector: str, *, keep: tuple[str, ...] = ()) -> str:
+    """Return one series per run with the label `namespace_run`: two namespaces may have a run of one name.
+
+    `keep` are labels that it has beside this one.
+    """
     named = f'label_join({selector}, "{FULL_NAME}", "/", "namespace", "run")'
-    return f"{aggregation} by ({FULL_NAME}) ({named})"
+    return f"{aggregation} by ({', '.join((FULL_NAME, *keep))}) ({named})"
 
 
 def by_rank(metric: Metric, **matchers: str) -> str:

@@ -40,8 +40,10 @@ def build_operator_dashboard() -> dashboard.Dashboard:
     for text, expression in tiles:
         board.with_panel(stat_panel(text, Query(expression, "")).span(4).height(4))
     board.with_row(dashboard.Row("Work"))
-    for panel, width in zip(_work_panels(), (8, 8, 8, 6, 6, 6, 6), strict=True):
-        board.with_panel(panel.span(width).height(8))
+    for panel in _work_panels():
+        board.with_panel(panel.span(8).height(8))
+    for panel in _state_panels():
+        board.with_panel(panel.span(6).height(8))
     return board
 
 
@@ -71,6 +73,11 @@ def _work_panels() -> list[timeseries.Panel]:
             Query(f"sum by (verb, code) (rate({series(m.API_CALLS)}[5m]))", "{{verb}} {{code}}"),
             minimum=0,
         ),
+    ]
+
+
+def _state_panels() -> list[timeseries.Panel]:
+    return [
         line_panel(
             Text("Queue", "Runs waiting for a reconciliation.", "short"),
             Query(f"sum({series(m.QUEUE_DEPTH)})", "waiting"),

@@ -85,6 +85,21 @@ def test_a_wrong_document_is_found_out(change: Change) -> None:
     assert find_faults(document)
 
 
+def test_a_row_of_the_fleet_leads_to_the_dashboard_of_its_run() -> None:
+    (table,) = (p for p in find_panels(DASHBOARDS["fleet"]) if p["type"] == "table")
+    set_by_column = {
+        override["matcher"]["options"]: {p["id"]: p["value"] for p in override["properties"]}
+        for override in table["fieldConfig"]["overrides"]
+    }
+    (link,) = set_by_column["Run"]["links"]
+    assert link["url"].startswith(f"/d/{UIDS['run']}?")
+    chosen = {v["name"] for v in DASHBOARDS["run"]["templating"]["list"]} - {"datasource"}
+    for name in chosen:  # a label of the row, which has no column of its own
+        assert f"var-{name}=${{__data.fields.{name}}}" in link["url"]
+        assert set_by_column[name] == {"custom.hidden": True}
+        assert re.search(rf"by \([^)]*\b{name}\b", table["targets"][0]["expr"])
+
+
 @pytest.mark.parametrize(("name", "panel"), PANELS)
 def test_title_is_not_cut_on_a_screen_of_1080_lines(name: str, panel: dict[str, Any]) -> None:
     """14 pixels high, 7.5 a letter on average; the sign with the description takes 40 more."""

@@ -121,6 +121,39 @@ def test_least_used_runs_are_named_with_the_reason_that_the_operator_gives(tmp_p
     check(expression, given, expected, tmp_path)
 
 
+def test_goodput_of_all_runs_counts_them_by_their_devices(tmp_path: Path) -> None:
+    given = {
+        f'trainwright:{name}{{namespace="team",run="{run}"}}': f"{value}x10"
+        for run, ratio, devices in (("big", 0.75, 3), ("small", 0.25, 1))
+        for name, value in (("goodput:ratio", ratio), ("devices:count", devices))
+    }
+    given['trainwright:devices:count{namespace="team",run="has-not-said"}'] = "8x10"
+    tile, _ = expressions_of("fleet", "Goodput")
+    check(tile, given, {"{}": 0.625}, tmp_path)
+
+
+def test_live_runs_are_those_that_have_done_a_step_and_are_there(tmp_path: Path) -> None:
+    given = {
+        f'trainwright_{name}{{namespace="team",run="{run}",pod="{run}-1-worker-0"}}': values
+        for run, names, values in (
+            ("trains", ("step", "steps_planned", "checkpoint_timestamp_seconds"), "8x10"),
+            ("starts", ("steps_planned", "checkpoint_timestamp_seconds"), "8x10"),
+            ("ended", ("step", "steps_planned", "checkpoint_timestamp_seconds"), "8x4 stale"),
+        )
+        for name in names
+    }
+    given |= {
+        f'trainwright:device_utilization:ratio{{namespace="team",run="{run}"}}': "8x10"
+        for run in ("trains", "starts")
+    }
+    _, *found = expressions_of("fleet", "Live runs")  # after the tile of this name
+    progress, use, age = found[0], found[4], found[5]
+    name = 'namespace_run="team/trains"'
+    check(progress, given, {f'{{{name},namespace="team",run="trains"}}': 1.0}, tmp_path)
+    check(use, given, {f"{{{name}}}": 8.0}, tmp_path)
+    check(age, given, {f"{{{name}}}": 292.0}, tmp_path)
+
+
 def test_annotations_are_at_the_time_of_the_event(tmp_path: Path) -> None:
     pods = [f'namespace="team",run="gpt",pod="gpt-2-{pod}"' for pod in ("master-0", "worker-0")]
     given = {

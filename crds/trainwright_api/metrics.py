@@ -89,6 +89,10 @@ HEARTBEAT_AGE = Metric(
     ("rank",),
 )
 
+START_TIMESTAMP = Metric(
+    "trainwright_start_timestamp_seconds", "gauge", "Unix time at which the pod's trainer started."
+)
+
 # Trainer: checkpoints
 CHECKPOINT_STEP = Metric("trainwright_checkpoint_step", "gauge", "Step of the newest checkpoint.")
 CHECKPOINT_TIMESTAMP = Metric(

@@ -102,6 +102,10 @@ class Cause(StrEnum):
     UNKNOWN = "Unknown"
 
 
+WAITING_FOR_RUN = "WaitingForRun"
+"""Why a run does not start whose base model or checkpoint another run has yet to make."""
+
+
 class Outcome(StrEnum):
     """What the trainer says of itself in its termination message."""
 

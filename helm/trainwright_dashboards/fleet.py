@@ -3,11 +3,12 @@
 from grafana_foundation_sdk.builders import bargauge, dashboard, timeseries
 from trainwright_api import metrics as m
 
-from trainwright_dashboards.frame import namespace_choice, new_dashboard
+from trainwright_dashboards.frame import UIDS, namespace_choice, new_dashboard
 from trainwright_dashboards.panels import (
     MOST_BARS,
     USED_THRESHOLDS,
     Query,
+    RowLink,
     Text,
     bar_panel,
     line_panel,
@@ -15,10 +16,24 @@ from trainwright_dashboards.panels import (
     table_panel,
 )
 from trainwright_dashboards.promql import FULL_NAME, by_full_name, new_events, series
-from trainwright_dashboards.rules import COST_PER_HOUR, GOODPUT, UTILIZATION, WASTED_ACCELERATORS
+from trainwright_dashboards.rules import (
+    COST_PER_HOUR,
+    DEVICES,
+    GOODPUT,
+    UTILIZATION,
+    WASTED_ACCELERATORS,
+)
 
 CHOSEN = {"namespace": "=~$namespace"}
 CHOSEN_RUNS = {"run_namespace": "=~$namespace"}
+RUN_PARTS = ("namespace", "run")
+RUN_LINK = f"/d/{UIDS['run']}?${{datasource:queryparam}}&${{__url_time_range}}&" + "&".join(
+    f"var-{label}=${{__data.fields.{label}}}" for label in RUN_PARTS
+)
+GOODPUT_TEXT = (
+    "Share of the live pods' last 5 minutes spent in steps: start-up and checkpoints' stalls count as lost,"
+    " steps done again after a restart do not."
+)
 NOBODY = 'label_replace(vector(0), "reason", "nobody", "", "")'
 
 
@@ -41,6 +56,8 @@ def build_fleet_dashboard() -> dashboard.Dashboard:
 def _add_summary(board: dashboard.Dashboard) -> None:
     live = series(m.RUNS, phase="=~Running|Starting|Restarting", **CHOSEN_RUNS)
     failed = series(m.RUNS, phase="=Failed", **CHOSEN_RUNS)
+    goodput = f'{GOODPUT}{{namespace=~"$namespace"}}'
+    weighted = f"{goodput} * on (namespace, run) {DEVICES}"
     tiles = (
         (Text("Live runs", "Runs that hold pods now.", "short"), f"sum({live}) or vector(0)"),
         (
@@ -56,12 +73,8 @@ def _add_summary(board: dashboard.Dashboard) -> None:
             f"sum({series(m.RUN_ACCELERATORS, **CHOSEN_RUNS)})",
         ),
         (
-            Text(
-                "Goodput",
-                "Share of pod time spent in steps, checkpoints' stalls taken off.",
-                "percentunit",
-            ),
-            f'avg({GOODPUT}{{namespace=~"$namespace"}})',
+            Text("Goodput", f"{GOODPUT_TEXT} Runs count by their devices.", "percentunit"),
+            f"sum({weighted}) / sum({DEVICES} and on (namespace, run) {goodput})",
         ),
         (
             Text(
@@ -78,15 +91,23 @@ def _add_summary(board: dashboard.Dashboard) -> None:
 
 
 def _add_runs(board: dashboard.Dashboard) -> None:
-    def latest(metric: m.Metric, aggregation: str = "max") -> str:
-        return by_full_name(aggregation, series(metric, **CHOSEN))
+    # Rows are of the runs that have done a step: what else is known of others would make rows with gaps.
+    steps = f"and on (namespace, run) {series(m.STEP, **CHOSEN)}"
 
+    def latest(metric: m.Metric) -> str:
+        return by_full_name("max", f"{series(metric, **CHOSEN)} {steps}")
+
+    done, planned = (
+        by_full_name("max", series(metric, **CHOSEN), keep=RUN_PARTS)
+        for metric in (m.STEP, m.TOTAL_STEPS)
+    )
+    use = f'{UTILIZATION}{{namespace=~"$namespace"}} {steps}'
     columns = {
-        "Progress": Query(f"{latest(m.STEP)} / {latest(m.TOTAL_STEPS)}", ""),
+        "Progress": Query(f"{done} / {planned}", ""),
         "Loss": Query(latest(m.LOSS), ""),
         "Tokens/s": Query(latest(m.TOKENS_PER_SECOND), ""),
         "MFU": Query(latest(m.MFU), ""),
-        "Utilisation": Query(by_full_name("avg", f'{UTILIZATION}{{namespace=~"$namespace"}}'), ""),
+        "Utilisation": Query(by_full_name("avg", use), ""),
         "Checkpoint age": Query(f"time() - {latest(m.CHECKPOINT_TIMESTAMP)}", ""),
         "Heartbeat age": Query(latest(m.HEARTBEAT_AGE), ""),
     }
@@ -94,7 +115,7 @@ def _add_runs(board: dashboard.Dashboard) -> None:
         table_panel(
             Text(
                 "Live runs",
-                "One row per run that reports; sort by heartbeat age to find stuck ones.",
+                "One row per run that trains; its name leads to its dashboard. Sort by heartbeat age to find stuck ones.",
                 "short",
             ),
             columns,
@@ -107,6 +128,7 @@ def _add_runs(board: dashboard.Dashboard) -> None:
                 "Checkpoint age": "s",
                 "Heartbeat age": "s",
             },
+            link=RowLink("Dashboard of this run", RUN_LINK, hidden=RUN_PARTS),
         )
         .span(24)
         .height(9)
@@ -143,7 +165,6 @@ def _life_panels() -> tuple[timeseries.Panel, ...]:
 
 
 def _use_panels() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
-    use = f'{UTILIZATION}{{namespace=~"$namespace"}}'
     return (
         line_panel(
             Text("Accelerators by namespace", "Accelerators that live attempts hold.", "short"),
@@ -162,11 +183,7 @@ def _use_panels() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
             minimum=0,
         ),
         line_panel(
-            Text(
-                "Goodput",
-                "Share of pod time spent in steps, checkpoints' stalls taken off.",
-                "percentunit",
-            ),
+            Text("Goodput", GOODPUT_TEXT, "percentunit"),
             Query(f'{GOODPUT}{{namespace=~"$namespace"}}', "{{namespace}}/{{run}}"),
             minimum=0,
             maximum=1,
@@ -174,15 +191,24 @@ def _use_panels() -> tuple[timeseries.Panel | bargauge.Panel, ...]:
         bar_panel(
             Text(
                 "Least used runs",
-                "Use of a run's devices; once more with the reason while its condition Underutilized holds.",
+                "Use of a run's devices, with the reason while its condition Underutilized holds.",
                 "percentunit",
             ),
-            Query(f"bottomk({MOST_BARS}, {use})", "{{namespace}}/{{run}}"),
-            Query(series(m.UNDERUTILIZED, **CHOSEN_RUNS), "{{run_namespace}}/{{run}}: {{reason}}"),
+            Query(f"bottomk({MOST_BARS}, {_explained_use()})", "{{namespace}}/{{run}} {{reason}}"),
             maximum=1,
             thresholds=USED_THRESHOLDS,
         ),
     )
+
+
+def _explained_use() -> str:
+    """The use of each run's devices, with the label `reason` where the operator has one."""
+    use = f'{UTILIZATION}{{namespace=~"$namespace"}}'
+    # One reason each, also while two operators report.
+    underused = f"topk by (run_namespace, run) (1, {series(m.UNDERUTILIZED, **CHOSEN_RUNS)})"
+    reason = f'label_replace({underused}, "namespace", "$1", "run_namespace", "(.*)")'
+    explained = f"{use} * on (namespace, run) group_left (reason) (0 * {reason} + 1)"
+    return f"({explained} or ({use} unless on (namespace, run) {reason}))"
 
 
 def _add_queue(board: dashboard.Dashboard) -> None:

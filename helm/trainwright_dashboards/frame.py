@@ -64,3 +64,42 @@ def run_choice() -> dashboard.QueryVariable:
     return choice(
         "run", "Runs", f'label_values({metrics.RUN_INFO.name}{{namespace=~"$namespace"}}, run)'
     )
+
+
+class _Event(model.AnnotationQuery):
+    """An annotation with the fields of the Prometheus data source, which the SDK does not know."""
+
+    title_format = ""
+
+    def to_json(self) -> dict[str, object]:
+        """Return what Grafana reads.
+
+        A value is the time (milliseconds) of its event; events less than a `step` apart are shown as one.
+        """
+        return super().to_json() | {
+            "titleFormat": self.title_format,
+            "useValueForTime": True,
+            "step": "5s",
+        }
+
+
+class _EventBuilder(dashboard.AnnotationQuery):
+    def __init__(self) -> None:
+        super().__init__()
+        self._internal: _Event = _Event()
+
+    def build(self) -> _Event:
+        return self._internal
+
+
+def annotation(name: str, times: str, title: str, color: str) -> dashboard.AnnotationQuery:
+    """Return marks at the times that a query's values are (Unix seconds), titled with its labels."""
+    builder = _EventBuilder()
+    builder.build().title_format = title
+    return (
+        builder.name(name)
+        .datasource(DATASOURCE)
+        .expr(f"1000 * {times}")
+        .icon_color(color)
+        .enable(True)
+    )

@@ -4,6 +4,15 @@ from grafana_foundation_sdk.builders import bargauge, dashboard, timeseries
 from trainwright_api import metrics as m
 
 from trainwright_dashboards.frame import namespace_choice, new_dashboard, run_choice
+from trainwright_dashboards.gpus import (
+    DEVICE,
+    FAULTY,
+    NO_GPU,
+    in_all,
+    power_panel,
+    throttled_panel,
+    xid_panel,
+)
 from trainwright_dashboards.panels import (
     MOST_BARS,
     USED_THRESHOLDS,
@@ -12,16 +21,13 @@ from trainwright_dashboards.panels import (
     bar_panel,
     line_panel,
 )
-from trainwright_dashboards.promql import new_events, of_dcgm, of_run
+from trainwright_dashboards.promql import events, of_dcgm, of_run, recent_mean
 
-DEVICE = "{{node}} gpu {{gpu}}: {{run}} rank {{rank}}"
-FAULTY = "{{node}} {{uuid}}"  # what to cordon and what to have replaced
-POD = "{{pod}} CPU"
-NO_GPU = "No pod with a GPU"
 WITHOUT_GPU = (
     f"unless on (namespace, pod) {of_run(m.GPU_UTILIZATION)}"  # CPU pods fill the same panels
 )
-CPU_USE = f"avg_over_time({of_run(m.CPU_UTILIZATION)}[5m])"
+CPU_USE = f"{recent_mean(of_run(m.CPU_UTILIZATION))} {WITHOUT_GPU}"
+GPU_USE = recent_mean(of_run(m.GPU_UTILIZATION))
 
 
 def build_hardware_dashboard() -> dashboard.Dashboard:
@@ -47,6 +53,7 @@ def _add_worst(board: dashboard.Dashboard) -> None:
 
 
 def _worst_nodes() -> tuple[bargauge.Panel, ...]:
+    gpus, cpus = (f"avg by (node) ({use})" for use in (GPU_USE, CPU_USE))
     return (
         bar_panel(
             Text(
@@ -54,11 +61,7 @@ def _worst_nodes() -> tuple[bargauge.Panel, ...]:
                 "Nodes whose devices are used least over 5 minutes; without GPUs, the pods' CPUs.",
                 "percentunit",
             ),
-            Query(
-                f"bottomk({MOST_BARS}, avg by (node) (avg_over_time({of_run(m.GPU_UTILIZATION)}[5m])))",
-                "{{node}}",
-            ),
-            Query(f"bottomk({MOST_BARS}, avg by (node) ({CPU_USE} {WITHOUT_GPU}))", "{{node}} CPU"),
+            _worst("bottomk", _named(gpus, "$1", "node"), _named(cpus, "$1 CPU", "node")),
             maximum=1,
             thresholds=USED_THRESHOLDS,
         ),
@@ -77,6 +80,7 @@ def _worst_nodes() -> tuple[bargauge.Panel, ...]:
 def _worst_devices() -> tuple[bargauge.Panel, ...]:
     memory = f"{of_run(m.GPU_MEMORY_USED)} / {of_run(m.GPU_MEMORY_TOTAL)}"
     used, limit = (of_run(m.HOST_MEMORY_BYTES, state=f"={state}") for state in ("used", "limit"))
+    host = f"{used} / ignoring (state) {limit} {WITHOUT_GPU}"
     return (
         bar_panel(
             Text(
@@ -84,8 +88,7 @@ def _worst_devices() -> tuple[bargauge.Panel, ...]:
                 "Devices with the lowest utilisation over 5 minutes; without GPUs, the pods' CPUs.",
                 "percentunit",
             ),
-            Query(f"bottomk({MOST_BARS}, avg_over_time({of_run(m.GPU_UTILIZATION)}[5m]))", DEVICE),
-            Query(f"bottomk({MOST_BARS}, {CPU_USE} {WITHOUT_GPU})", POD),
+            _worst("bottomk", _named_gpus(GPU_USE), _named(CPU_USE, "$1 CPU", "pod")),
             maximum=1,
             thresholds=USED_THRESHOLDS,
         ),
@@ -95,12 +98,28 @@ def _worst_devices() -> tuple[bargauge.Panel, ...]:
                 "Memory in use over the device's memory; without GPUs, over the pod's limit.",
                 "percentunit",
             ),
-            Query(f"topk({MOST_BARS}, {memory})", DEVICE),
-            Query(f"topk({MOST_BARS}, {used} / ignoring (state) {limit} {WITHOUT_GPU})", POD),
+            _worst("topk", _named_gpus(memory), _named(host, "$1 memory", "pod")),
             maximum=1,
             thresholds=((None, "green"), (0.9, "orange"), (0.97, "red")),
         ),
     )
+
+
+def _worst(aggregation: str, gpus: str, others: str) -> Query:
+    """GPUs and what stands for them elsewhere in one ranking: two would each begin with its own worst."""
+    return Query(f"{aggregation}({MOST_BARS}, {gpus} or {others})", "{{device}}")
+
+
+def _named(selector: str, name: str, label: str) -> str:
+    """Series with the label `device`, a name made from another label."""
+    return f'label_replace({selector}, "device", "{name}", "{label}", "(.*)")'
+
+
+def _named_gpus(selector: str) -> str:
+    """Series of GPUs with the label `device`, which says where it is and which rank has it."""
+    joined = f'label_join({selector}, "device", ";", "node", "gpu", "run", "rank")'
+    parts = "(.*);(.*);(.*);(.*)"
+    return f'label_replace({joined}, "device", "$1 gpu $2: $3 rank $4", "device", "{parts}")'
 
 
 def _slowness() -> str:
@@ -123,13 +142,13 @@ def _add_devices(board: dashboard.Dashboard) -> None:
                 "percentunit",
             ),
             Query(of_run(m.GPU_UTILIZATION), DEVICE),
-            Query(f"{of_run(m.CPU_UTILIZATION)} {WITHOUT_GPU}", POD),
+            Query(f"{of_run(m.CPU_UTILIZATION)} {WITHOUT_GPU}", "{{pod}} CPU"),
             minimum=0,
         ),
         line_panel(
             Text("Memory", "Memory in use per device; without GPUs, per pod.", "bytes"),
             Query(of_run(m.GPU_MEMORY_USED), DEVICE),
-            Query(f"{of_run(m.HOST_MEMORY_BYTES, state='=used')} {WITHOUT_GPU}", POD),
+            Query(f"{of_run(m.HOST_MEMORY_BYTES, state='=used')} {WITHOUT_GPU}", "{{pod}}"),
             minimum=0,
         ),
         line_panel(
@@ -150,30 +169,19 @@ def _add_devices(board: dashboard.Dashboard) -> None:
 
 def _add_faults(board: dashboard.Dashboard) -> None:
     """What is wrong, by device, and how often in all: a 0 says that there is none."""
-    xid = new_events(of_run(m.GPU_XID_EVENTS), "10m")
     memory, nvlink, pcie = (
-        f"increase({of_run(metric)}[10m])"
+        events(of_run(metric), "10m")
         for metric in (m.GPU_ECC_ERRORS, m.GPU_NVLINK_ERRORS, m.GPU_PCIE_REPLAYS)
     )
     panels = (
-        line_panel(
-            Text("Throttled", "Reasons that hold clocks down now, and which devices.", "short"),
-            _in_all(of_run(m.GPU_THROTTLED)),
-            Query(f"{of_run(m.GPU_THROTTLED)} > 0", FAULTY + " {{reason}}"),
-            minimum=0,
-        ),
-        line_panel(
-            Text("Xid events", "Xid events of the driver in 10 minutes, by code.", "short"),
-            _in_all(xid),
-            Query(xid, FAULTY + " Xid {{xid}}"),
-            minimum=0,
-        ),
+        throttled_panel(),
+        xid_panel(),
         line_panel(
             Text(
                 "Memory errors", "Corrected and uncorrected memory errors in 10 minutes.", "short"
             ),
-            _in_all(memory),
-            Query(memory, FAULTY + " {{type}}"),
+            in_all(memory),
+            Query(f"{memory} > 0", FAULTY + " {{type}}"),
             minimum=0,
         ),
         line_panel(
@@ -182,20 +190,15 @@ def _add_faults(board: dashboard.Dashboard) -> None:
                 "Errors in 10 minutes: NVLink CRC and replay errors of all links, PCIe packets sent again.",
                 "short",
             ),
-            _in_all(nvlink, pcie),
-            Query(nvlink, FAULTY + " NVLink"),
-            Query(pcie, FAULTY + " PCIe"),
+            in_all(nvlink, pcie),
+            Query(f"{nvlink} > 0", FAULTY + " NVLink"),
+            Query(f"{pcie} > 0", FAULTY + " PCIe"),
             minimum=0,
         ),
     )
     board.with_row(dashboard.Row("Faults"))
     for panel in panels:
         board.with_panel(panel.span(6).height(8))
-
-
-def _in_all(*counts: str) -> Query:
-    """The sum of counts, which is 0 where nothing is counted."""
-    return Query(" + ".join(f"(sum({count}) or vector(0))" for count in counts), "in all")
 
 
 def _add_hosts(board: dashboard.Dashboard) -> None:
@@ -235,12 +238,7 @@ def _add_physics(board: dashboard.Dashboard) -> None:
             no_value=NO_GPU,
             thresholds=((None, "green"), (80, "orange"), (88, "red")),
         ),
-        line_panel(
-            Text("Power", "Power drawn per device.", "watt"),
-            Query(of_run(m.GPU_POWER), DEVICE),
-            no_value=NO_GPU,
-            minimum=0,
-        ),
+        power_panel(),
         line_panel(
             Text("Clocks", "SM and memory clock per device.", "hertz"),
             Query(of_run(m.GPU_CLOCK), DEVICE + " {{domain}}"),

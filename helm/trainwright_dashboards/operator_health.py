@@ -42,6 +42,8 @@ def build_operator_dashboard() -> dashboard.Dashboard:
     board.with_row(dashboard.Row("Work"))
     for panel in _work_panels():
         board.with_panel(panel.span(8).height(8))
+    for panel in _state_panels():
+        board.with_panel(panel.span(6).height(8))
     return board
 
 
@@ -71,6 +73,11 @@ def _work_panels() -> list[timeseries.Panel]:
             Query(f"sum by (verb, code) (rate({series(m.API_CALLS)}[5m]))", "{{verb}} {{code}}"),
             minimum=0,
         ),
+    ]
+
+
+def _state_panels() -> list[timeseries.Panel]:
+    return [
         line_panel(
             Text("Queue", "Runs waiting for a reconciliation.", "short"),
             Query(f"sum({series(m.QUEUE_DEPTH)})", "waiting"),
@@ -79,7 +86,7 @@ def _work_panels() -> list[timeseries.Panel]:
         line_panel(
             Text(
                 "Delays",
-                "How long the oldest run waits, the last sweep took, and ago it was.",
+                "How long the oldest run has waited, how long the last sweep took, and how long ago it was.",
                 "s",
             ),
             Query(f"max({series(m.QUEUE_AGE)})", "oldest in the queue"),
@@ -97,6 +104,13 @@ def _work_panels() -> list[timeseries.Panel]:
                 f"sum by (outcome, cause) {new_events(series(m.ATTEMPTS), '10m')}",
                 "{{outcome}} {{cause}}",
             ),
+            minimum=0,
+        ),
+        line_panel(
+            Text(
+                "Versions", "Operators that report, by version; two while one takes over.", "short"
+            ),
+            Query(f"count by (version) ({series(m.BUILD_INFO)})", "{{version}}"),
             minimum=0,
         ),
     ]

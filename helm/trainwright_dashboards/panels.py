@@ -194,8 +194,23 @@ def bar_panel(
     return panel if maximum is None else panel.max(maximum)
 
 
+@dataclass(frozen=True, slots=True)
+class RowLink:
+    """Where a row of a table leads: `path` may name fields of the row, also those of `hidden` labels."""
+
+    title: str
+    path: str
+    hidden: tuple[str, ...]
+
+
 def table_panel(
-    text: Text, columns: dict[str, Query], *, join: str, rows: str, units: dict[str, str]
+    text: Text,
+    columns: dict[str, Query],
+    *,
+    join: str,
+    rows: str,
+    units: dict[str, str],
+    link: RowLink,
 ) -> table.Panel:
     """Return a table that joins instant queries on one label, one column per query.
 
@@ -215,6 +230,11 @@ def table_panel(
         names[f"Value #{letter}"] = title
     for title, unit in units.items():
         panel = panel.override_by_name(title, [model.DynamicConfigValue(id_val="unit", value=unit)])
+    links = [{"title": link.title, "url": link.path}]
+    panel = panel.override_by_name(rows, [model.DynamicConfigValue(id_val="links", value=links)])
+    for label in link.hidden:
+        hide = model.DynamicConfigValue(id_val="custom.hidden", value=True)
+        panel = panel.override_by_name(label, [hide])
     excluded = {"Time": True} | {f"Time {index}": True for index in range(1, len(columns) + 1)}
     return panel.with_transformation(
         model.DataTransformerConfig(

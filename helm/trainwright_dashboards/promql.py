@@ -47,15 +47,23 @@ def by_run(aggregation: str, metric: Metric, **matchers: str) -> str:
     return f"{aggregation} by (namespace, run) ({of_run(metric, **matchers)})"
 
 
-def by_full_name(aggregation: str, selector: str) -> str:
-    """Return one series per run with the label `namespace_run`: two namespaces may have a run of one name."""
+def by_full_name(aggregation: str, selector: str, *, keep: tuple[str, ...] = ()) -> str:
+    """Return one series per run with the label `namespace_run`: two namespaces may have a run of one name.
+
+    `keep` are labels that it has beside this one.
+    """
     named = f'label_join({selector}, "{FULL_NAME}", "/", "namespace", "run")'
-    return f"{aggregation} by ({FULL_NAME}) ({named})"
+    return f"{aggregation} by ({', '.join((FULL_NAME, *keep))}) ({named})"
 
 
 def by_rank(metric: Metric, **matchers: str) -> str:
     """Return one series per rank of the chosen runs; the pods of all attempts share it."""
     return f"max by (namespace, run, rank) ({of_run(metric, **matchers)})"
+
+
+def events(selector: str, window: str) -> str:
+    """Return how often a counter of events rose in a window: a whole number, where `increase` extrapolates."""
+    return f"round(increase({selector}[{window}]))"
 
 
 def new_events(selector: str, window: str) -> str:
@@ -64,7 +72,32 @@ def new_events(selector: str, window: str) -> str:
     A series that begins with its first event never rises from 0: `increase` alone would miss it.
     """
     before = f"max_over_time({selector}[{window}] offset {window})"
-    return f"(({selector} unless {before}) + 0 or increase({selector}[{window}]))"
+    return f"(({selector} unless {before}) + 0 or {events(selector, window)})"
+
+
+def recent_mean(selector: str, window: str = "5m") -> str:
+    """Return the mean of gauges over a window, of those alone that are there still.
+
+    `avg_over_time` alone shows an ended pod for as long as the window is.
+    """
+    return f"(avg_over_time({selector}[{window}]) and {selector})"
+
+
+def gained(selector: str, started: str, seconds: int) -> str:
+    """Return by how much counters of pods rose in so many seconds, since their start if that is later.
+
+    `increase` extrapolates to the window's ends and does not see what a pod's first sample brings. A
+    pod whose trainer started in between has counted from 0, whether or not it had an earlier one.
+    """
+    before = (
+        f"{selector} offset {seconds}s and on (namespace, pod) ({lifetime(started)} >= {seconds})"
+    )
+    return f"({selector} - ({before} or 0 * {selector}))"
+
+
+def lifetime(started: str) -> str:
+    """Return for how long pods have been there, at the time of their samples as other series are (seconds)."""
+    return f"(timestamp({started}) - {started})"
 
 
 def mean_over_pods(metric: Metric, by: str, window: str, **matchers: str) -> str:

@@ -8,14 +8,23 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from trainwright_api import metrics as m
-from trainwright_api.names import Cause
+from trainwright_api.names import WAITING_FOR_RUN, Cause
 
-from trainwright_dashboards.promql import new_events, series
+from trainwright_dashboards.promql import (
+    events,
+    gained,
+    lifetime,
+    new_events,
+    recent_mean,
+    series,
+)
 
 GOODPUT = "trainwright:goodput:ratio"
 UTILIZATION = "trainwright:device_utilization:ratio"
 WASTED_ACCELERATORS = "trainwright:wasted_devices:count"
 COST_PER_HOUR = "trainwright:cost:usd_per_hour"
+DEVICES = "trainwright:devices:count"
+GOODPUT_SECONDS = 300
 RUNBOOK_BASE = "RUNBOOK_BASE_URL"  # the chart puts its value monitoring.runbookBaseUrl here
 OF_RUN = "namespace, run"
 
@@ -32,45 +41,54 @@ class Alert:
     for_minutes: float = 0
     labels: dict[str, str] = field(default_factory=dict)
 
-    def to_rule(self) -> dict[str, Any]:
-        """Return the alert as a Prometheus rule."""
+    def to_rule(self, runbook_base_url: str = "") -> dict[str, Any]:
+        """Return the alert as a Prometheus rule; without a base URL it leads to no runbook."""
+        link = {"runbook_url": f"{runbook_base_url.rstrip('/')}/{self.name}.md"}
         return {
             "alert": self.name,
             "expr": self.expression,
             "for": f"{round(self.for_minutes * 60)}s",
             "labels": {"severity": self.severity} | self.labels,
-            "annotations": {
-                "summary": self.summary,
-                "description": self.description,
-                "runbook_url": f"{RUNBOOK_BASE}/{self.name}.md",
-            },
+            "annotations": {"summary": self.summary, "description": self.description}
+            | (link if runbook_base_url else {}),
         }
 
 
 def build_recording_rules() -> list[dict[str, Any]]:
     """Return the series that dashboards and alerts share."""
-    step = series(m.STEP_SECONDS, "_sum", part="=total")
-    stall = series(m.STEP_SECONDS, "_sum", part="=checkpoint")
-    busy = f"sum by ({OF_RUN}) (increase({step}[5m])) - sum by ({OF_RUN}) (increase({stall}[5m]))"
-    # Of the window, the time for which each pod was there: a young one has not idled before.
-    seen = f"timestamp({series(m.STEP)})[5m:15s]"
-    lived = f"sum by ({OF_RUN}) (max_over_time({seen}) - min_over_time({seen}))"
-    pods = f"count by ({OF_RUN}) (count by ({OF_RUN}, pod) ({series(m.STEP)}))"
-    gpus = f"avg by ({OF_RUN}) (avg_over_time({series(m.GPU_UTILIZATION)}[5m]))"
-    cpus = f"avg by ({OF_RUN}) (avg_over_time({series(m.CPU_UTILIZATION)}[5m]))"
+    started = series(m.START_TIMESTAMP)
+    pods = f"count by ({OF_RUN}) ({started})"
+    gpus = f"avg by ({OF_RUN}) ({recent_mean(series(m.GPU_UTILIZATION))})"
+    cpus = f"avg by ({OF_RUN}) ({recent_mean(series(m.CPU_UTILIZATION))})"
     gpu_count = f"count by ({OF_RUN}) ({series(m.GPU_UTILIZATION)})"
     return [
-        {"record": GOODPUT, "expr": f"clamp(({busy}) / ({lived} > 0), 0, 1)"},
+        {"record": GOODPUT, "expr": _goodput(started)},
         {"record": UTILIZATION, "expr": f"{gpus} or {cpus}"},
+        {"record": DEVICES, "expr": f"{gpu_count} or {pods}"},
         {
             "record": WASTED_ACCELERATORS,
-            "expr": f"({gpu_count} or {pods}) * (1 - clamp_max({UTILIZATION}, 1))",
+            "expr": f"{DEVICES} * (1 - clamp_max({UTILIZATION}, 1))",
         },
         {
             "record": COST_PER_HOUR,
             "expr": f"sum by (run_namespace, team) ({series(m.RUN_COST_PER_HOUR)})",
         },
     ]
+
+
+def _goodput(started: str) -> str:
+    """Seconds in steps without checkpoints' stalls, over the seconds that the pods were there.
+
+    Both of the pods that are there now, of the last GOODPUT_SECONDS or since the pod's trainer started:
+    what it does before its first step counts as lost.
+    """
+    lived = f"sum by ({OF_RUN}) (clamp({lifetime(started)}, 0, {GOODPUT_SECONDS}))"
+    steps, stalls = (
+        f"(sum by ({OF_RUN}) ({gained(selector, started, GOODPUT_SECONDS)}) or 0 * {lived})"
+        for part in ("total", "checkpoint")
+        for selector in [series(m.STEP_SECONDS, "_sum", part=f"={part}")]
+    )
+    return f"clamp(({steps} - {stalls}) / ({lived} > 0), 0, 1)"
 
 
 def build_alerts() -> list[Alert]:
@@ -101,7 +119,6 @@ def _operator_alerts() -> list[Alert]:
 
 def _pod_alerts() -> list[Alert]:
     """What the pods of a run say themselves."""
-    age = f"time() - max by ({OF_RUN}) ({m.CHECKPOINT_TIMESTAMP.name})"
     run = "{{ $labels.namespace }}/{{ $labels.run }}"
     return [
         Alert(
@@ -114,20 +131,33 @@ def _pod_alerts() -> list[Alert]:
         ),
         Alert(
             "TrainwrightCheckpointTooOld",
-            f"({age}) > 3600",
+            _unsaved(),
             "warning",
-            f"The newest checkpoint of run {run} is {{{{ $value | humanizeDuration }}}} old.",
+            f"Run {run} has trained {{{{ $value | humanizeDuration }}}} without a checkpoint.",
             "A failure now would cost that much training.",
             for_minutes=5,
         ),
         Alert(
             "TrainwrightCheckpointStoreFailing",
-            f"sum by ({OF_RUN}) (increase({m.CHECKPOINT_FAILURES.name}[15m])) > 0",
+            f"sum by ({OF_RUN}) ({events(m.CHECKPOINT_FAILURES.name, '15m')}) > 0",
             "critical",
             f"Run {run} could not save {{{{ $value | humanize }}}} checkpoints in 15 minutes.",
             "The store refuses or loses writes; nothing new is safe.",
         ),
     ]
+
+
+def _unsaved() -> str:
+    """Time since the newest checkpoint, or since the attempt's start if that is later, where it is too long.
+
+    That is more than an hour, and for a run that saves less often than that by its own settings, twice
+    its mean pause between two checkpoints of this attempt.
+    """
+    saved, started = m.CHECKPOINT_TIMESTAMP.name, m.START_TIMESTAMP.name
+    count = series(m.CHECKPOINT_SECONDS, "_count", part="=save")
+    age = f'time() - max by ({OF_RUN}) ({{__name__=~"{saved}|{started}"}})'
+    pause = f"max by ({OF_RUN}) (({saved} - {started}) / ignoring (part) ({count} > 0))"
+    return f"({age}) > 3600 unless ({age}) < 2 * {pause}"
 
 
 def _run_alerts() -> list[Alert]:
@@ -160,10 +190,10 @@ def _run_alerts() -> list[Alert]:
         ),
         Alert(
             "TrainwrightQuotaStuck",
-            f"{m.LONGEST_WAIT.name} > 3600",
+            f"{series(m.LONGEST_WAIT, reason=f'!={WAITING_FOR_RUN}')} > 3600",
             "warning",
             "A run in namespace {{ $labels.run_namespace }} has waited {{ $value | humanizeDuration }} to start: {{ $labels.reason }}.",
-            "It waits for quota, nodes or another run; kubectl describe says which.",
+            "It waits for quota, nodes, a Secret, claim or image; kubectl describe says which.",
             for_minutes=1,
         ),
     ]
@@ -182,7 +212,7 @@ def _gpu_alerts() -> list[Alert]:
         ),
         Alert(
             "TrainwrightGPUMemoryErrors",
-            f"increase({series(m.GPU_ECC_ERRORS, type='=uncorrected')}[15m]) > 0",
+            f"{events(series(m.GPU_ECC_ERRORS, type='=uncorrected'), '15m')} > 0",
             "critical",
             f"{device} had {{{{ $value | humanize }}}} uncorrected memory errors.",
             "Results of this device cannot be trusted; drain the node.",
@@ -198,11 +228,12 @@ def _gpu_alerts() -> list[Alert]:
     ]
 
 
-def build_rule_groups() -> dict[str, Any]:
-    """Return the content of a rule file of Prometheus."""
+def build_rule_groups(runbook_base_url: str = "") -> dict[str, Any]:
+    """Return the content of a rule file of Prometheus; the alerts lead to runbooks below the URL, if given."""
+    alerts = [alert.to_rule(runbook_base_url) for alert in build_alerts()]
     return {
         "groups": [
             {"name": "trainwright.recording", "interval": "15s", "rules": build_recording_rules()},
-            {"name": "trainwright.alerts", "rules": [alert.to_rule() for alert in build_alerts()]},
+            {"name": "trainwright.alerts", "rules": alerts},
         ]
     }

@@ -3,9 +3,9 @@
 from grafana_foundation_sdk.builders import dashboard, timeseries, trend
 from trainwright_api import metrics as m
 
-from trainwright_dashboards.frame import namespace_choice, new_dashboard, run_choice
+from trainwright_dashboards.frame import annotation, namespace_choice, new_dashboard, run_choice
+from trainwright_dashboards.gpus import gpu_row
 from trainwright_dashboards.panels import (
-    DATASOURCE,
     Query,
     Text,
     line_panel,
@@ -17,12 +17,14 @@ from trainwright_dashboards.promql import (
     by_full_name,
     by_rank,
     by_run,
+    events,
     mean_over_pods,
     mean_seconds,
     of_run,
 )
 
 LEGEND = "{{namespace}}/{{run}}"
+TOKEN_RATE, SEQUENCE_RATE = "count:tok/s", "count:seq/s"  # Grafana's form of a unit of one's own
 
 
 def build_run_dashboard() -> dashboard.Dashboard:
@@ -33,34 +35,32 @@ def build_run_dashboard() -> dashboard.Dashboard:
         )
         .with_variable(namespace_choice())
         .with_variable(run_choice())
-        .annotation(_annotation("Attempt started", _new_attempts(), "red"))
         .annotation(
-            _annotation("Checkpoint", f"changes({of_run(m.CHECKPOINT_STEP)}[1m]) > 0", "green")
+            annotation(
+                "Attempt started", _attempts(), "Attempt {{attempt}} of {{run}} started", "red"
+            )
         )
+        .annotation(annotation("Checkpoint", _checkpoints(), "Checkpoint of {{run}}", "green"))
     )
     _add_summary(board)
     _add_learning(board)
     _add_speed(board)
     _add_devices(board)
     _add_checkpoints(board)
+    board.with_row(gpu_row())
     return board
 
 
-def _new_attempts() -> str:
-    """Attempts that were not there a minute ago; the number is a label, so no value changes."""
-    labels, info = "namespace, run, attempt", of_run(m.RUN_INFO)
-    return f"count by ({labels}) ({info}) unless count by ({labels}) ({info} offset 1m)"
+def _attempts() -> str:
+    """When the first pod of each attempt started (Unix seconds)."""
+    attempt = f"max by (namespace, pod, attempt) ({of_run(m.RUN_INFO)})"
+    started = f"{of_run(m.START_TIMESTAMP)} * on (namespace, pod) group_left (attempt) {attempt}"
+    return f"min by (namespace, run, attempt) ({started})"
 
 
-def _annotation(name: str, expression: str, color: str) -> dashboard.AnnotationQuery:
-    return (
-        dashboard.AnnotationQuery()
-        .name(name)
-        .datasource(DATASOURCE)
-        .expr(expression)
-        .icon_color(color)
-        .enable(True)
-    )
+def _checkpoints() -> str:
+    """When each run's newest checkpoint was made (Unix seconds)."""
+    return by_run("max", m.CHECKPOINT_TIMESTAMP)
 
 
 def _add_summary(board: dashboard.Dashboard) -> None:
@@ -83,7 +83,7 @@ def _add_summary(board: dashboard.Dashboard) -> None:
             3,
         ),
         (
-            Text("Tokens per second", "Input tokens per second over all workers.", "short"),
+            Text("Tokens per second", "Input tokens per second over all workers.", TOKEN_RATE),
             by_run("max", m.TOKENS_PER_SECOND),
             0,
         ),
@@ -191,8 +191,9 @@ def _learning_panels() -> tuple[timeseries.Panel, ...]:
 
 def _add_speed(board: dashboard.Dashboard) -> None:
     board.with_row(dashboard.Row("Speed"))
-    for panel in (*_speed_panels(), *_step_panels()):
-        board.with_panel(panel.span(8).height(8))
+    widths = [8] * 6 + [6] * 4
+    for panel, width in zip((*_speed_panels(), *_step_panels()), widths, strict=True):
+        board.with_panel(panel.span(width).height(8))
 
 
 def _speed_panels() -> tuple[timeseries.Panel, ...]:
@@ -201,7 +202,7 @@ def _speed_panels() -> tuple[timeseries.Panel, ...]:
     slowest = mean_seconds(m.STEP_SECONDS, "namespace, run, pod", part="=data")
     return (
         line_panel(
-            Text("Throughput", "Input tokens per second over all workers.", "short"),
+            Text("Throughput", "Input tokens per second over all workers.", TOKEN_RATE),
             Query(by_run("max", m.TOKENS_PER_SECOND), LEGEND),
             minimum=0,
         ),
@@ -213,7 +214,6 @@ def _speed_panels() -> tuple[timeseries.Panel, ...]:
             ),
             Query(parts, LEGEND + " {{part}}"),
             minimum=0,
-            stacked=True,
         ),
         line_panel(
             Text("MFU", "Model FLOPs utilisation: achieved over assumed peak.", "percentunit"),
@@ -246,7 +246,7 @@ def _step_panels() -> tuple[timeseries.Panel, ...]:
                 "Steps skipped in 10 minutes because gradients overflowed.",
                 "short",
             ),
-            Query(f"sum by (namespace, run) (increase({of_run(m.SKIPPED_STEPS)}[10m]))", LEGEND),
+            Query(f"sum by (namespace, run) ({events(of_run(m.SKIPPED_STEPS), '10m')})", LEGEND),
             minimum=0,
         ),
         line_panel(
@@ -259,15 +259,13 @@ def _step_panels() -> tuple[timeseries.Panel, ...]:
             minimum=0,
         ),
         line_panel(
-            Text("Work done", "Input tokens and sequences per second, from the counters.", "short"),
-            Query(
-                f"max by (namespace, run) (rate({of_run(m.TOKENS)}[$__rate_interval]))",
-                LEGEND + " tokens",
-            ),
-            Query(
-                f"max by (namespace, run) (rate({of_run(m.SAMPLES)}[$__rate_interval]))",
-                LEGEND + " sequences",
-            ),
+            Text("Tokens done", "Input tokens per second, from the counter.", TOKEN_RATE),
+            _rate(m.TOKENS),
+            minimum=0,
+        ),
+        line_panel(
+            Text("Sequences done", "Sequences per second, from the counter.", SEQUENCE_RATE),
+            _rate(m.SAMPLES),
             minimum=0,
         ),
         line_panel(
@@ -276,6 +274,10 @@ def _step_panels() -> tuple[timeseries.Panel, ...]:
             minimum=0,
         ),
     )
+
+
+def _rate(metric: m.Metric) -> Query:
+    return Query(f"max by (namespace, run) (rate({of_run(metric)}[$__rate_interval]))", LEGEND)
 
 
 def _add_devices(board: dashboard.Dashboard) -> None:
@@ -333,6 +335,15 @@ def _add_checkpoints(board: dashboard.Dashboard) -> None:
             minimum=0,
         ),
         line_panel(
+            Text(
+                "Newest checkpoint",
+                "Step of the newest complete checkpoint: a restart goes on from there.",
+                "none",
+            ),
+            Query(by_run("max", m.CHECKPOINT_STEP), LEGEND),
+            minimum=0,
+        ),
+        line_panel(
             Text("Checkpoint size", "Size of all files of the newest checkpoint.", "bytes"),
             Query(by_run("max", m.CHECKPOINT_SIZE), LEGEND),
             minimum=0,
@@ -344,7 +355,7 @@ def _add_checkpoints(board: dashboard.Dashboard) -> None:
                 "short",
             ),
             Query(
-                f"sum by (namespace, run) (increase({of_run(m.CHECKPOINT_FAILURES)}[{window}]))",
+                f"sum by (namespace, run) ({events(of_run(m.CHECKPOINT_FAILURES), window)})",
                 LEGEND,
             ),
             minimum=0,
@@ -357,12 +368,12 @@ def _add_checkpoints(board: dashboard.Dashboard) -> None:
             ),
             Query(
                 "sum by (namespace, run, tracker)"
-                f" (increase({of_run(m.TRACKER_DROPPED_POINTS)}[{window}]))",
+                f" ({events(of_run(m.TRACKER_DROPPED_POINTS), window)})",
                 LEGEND + " {{tracker}}",
             ),
             minimum=0,
         ),
     )
     board.with_row(dashboard.Row("Checkpoints and trackers"))
-    for panel in panels:
-        board.with_panel(panel.span(6).height(8))
+    for panel, width in zip(panels, (8, 8, 8, 12, 12), strict=True):
+        board.with_panel(panel.span(width).height(8))

@@ -71,7 +71,7 @@ def resolve(resource: Resource, attempt: int, world: World) -> Resolution:
             models[reference] = model
         elif not path.endswith("resumeFrom.run"):
             message = f"{path}: waits for {reference.kind}/{reference.name} to succeed"
-            return Resolution(problem=Problem("WaitingForRun", message))
+            return Resolution(problem=Problem(names.WAITING_FOR_RUN, message))
     try:
         undecided = resolve_run(
             resource, attempt=attempt, decisions=Decisions(), models=models, folders=folders
@@ -132,7 +132,7 @@ def _look_up(
     raw = world.find(reference.kind, namespace, reference.name)
     if raw is None:
         message = f"{path}: got {reference.kind}/{reference.name}, which is not in namespace {namespace}; create it"
-        return Problem("WaitingForRun", message)
+        return Problem(names.WAITING_FOR_RUN, message)
     try:
         other = parse_run(raw)
     except ValidationError as error:

@@ -265,6 +265,13 @@ def test_alerts_lead_to_the_runbooks_of_ones_own() -> None:
         assert alert["annotations"]["runbook_url"] == expected
 
 
+def test_alerts_have_no_link_where_nobody_says_where_the_runbooks_are() -> None:
+    rule = render({"monitoring": {"prometheusRule": {"enabled": True}}}).only("PrometheusRule")
+    (_, alerts) = rule["spec"]["groups"]
+    for alert in alerts["rules"]:
+        assert alert["annotations"].keys() == {"summary", "description"}
+
+
 def test_the_operator_learns_where_grafana_is() -> None:
     assert "TRAINWRIGHT_GRAFANA_URL" not in render().environment()
     environment = render({"grafana": {"url": "https://grafana.example"}}).environment()

@@ -28,6 +28,7 @@ REFUSED = [
     ({"prices": {"cpu": "cheap"}}, "prices"),
     ({"grafana": {"url": "grafana.example"}}, "url"),
     ({"monitoring": {"dashboards": {"kind": "Secret"}}}, "kind"),
+    ({"monitoring": {"prometheusRule": {"runbookBaseUrl": "docs/runbooks"}}}, "runbookBaseUrl"),
 ]
 
 
@@ -70,6 +71,7 @@ OTHER_VALUES: dict[str, Any] = {
     "extraEnv": [{"name": "OTHER", "value": "1"}],
     "tolerations": [{"operator": "Exists"}],
     "grafana.url": "https://other",
+    "monitoring.prometheusRule.runbookBaseUrl": "https://other",
     "otlpEndpoint": "https://other",
     "monitoring.dashboards.kind": "GrafanaDashboard",
     # Of the other kind only: test_switches has them.

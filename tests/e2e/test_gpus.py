@@ -98,6 +98,7 @@ def test_devices_of_two_pods_are_seen_and_their_faults_raise_alerts(
 
     with (devices / WORKER).open("a") as state:
         state.write("throttle 0 64\nxid 0 79\n")
+        state.write("ecc_corrected 0 5\nnvlink_errors 0 5\npcie_replays 0 5\n")
     check_alerts(place, prometheus)
     check_panels(place, prometheus)
     place.kubectl("delete", "trainingrun", "gpus", "-n", place.namespace, "--wait=false")

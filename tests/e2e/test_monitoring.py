@@ -1,6 +1,7 @@
 """A real Prometheus scrapes real runs: every panel without GPUs has data, every rule is evaluated."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +22,24 @@ pytestmark = pytest.mark.timeout(500)
 SCRAPE_SECONDS = 120
 
 
+OTHERWISE_TESTED = {
+    m.UNDERUTILIZED: "no run is underused here; test_gpus.py has one that is",
+    m.GPU_XID_EVENTS: "needs a GPU; test_gpus.py",
+    m.GPU_ECC_ERRORS: "needs a GPU; test_gpus.py",
+    m.GPU_THROTTLED: "needs a GPU; test_gpus.py",
+}
+
+
+def find_names(expression: str) -> set[str]:
+    """The names of metrics and recorded series in a query, those that `unless` only leaves out excepted."""
+    wanted = re.sub(r"unless on \(namespace, pod\) \w+", "", expression)
+    return set(re.findall(r"\b(?:trainwright[_:]|DCGM_)[\w:]+", wanted))
+
+
 def is_for_gpus(query: PanelQuery) -> bool:
-    """Whether test_gpus.py has it: CPU pods fill the panels of devices by queries that leave out GPUs."""
-    wanted = query.expression.partition("unless")[0]
-    return any(name in wanted for name in ("trainwright_gpu_", "DCGM_", m.UNDERUTILIZED.name))
+    """Whether nothing but devices can fill it: test_gpus.py has it."""
+    names = find_names(query.expression) - {m.STEP.name}
+    return names != set() and all(name.startswith(("trainwright_gpu_", "DCGM_")) for name in names)
 
 
 def test_every_panel_of_a_run_on_cpus_has_data(
@@ -73,15 +88,28 @@ def test_every_panel_of_a_run_on_cpus_has_data(
     assert all(0 < sample.value < 20 for sample in loss)
     mfu = prometheus.query(f'trainwright_mfu_ratio{{namespace="{place.namespace}",run="watched"}}')
     assert all(0 < sample.value <= 1.5 for sample in mfu)
-    for rule in build_recording_rules():
-        prometheus.query(rule["expr"])
-    for alert in build_alerts():
-        prometheus.query(alert.expression)
+    check_rules(prometheus)
     assert "TrainwrightOperatorDown" not in prometheus.alerts()
     check_reports(world, place, tmp_path)
     place.kubectl(
         "delete", "trainingrun", "watched", "waits", "-n", place.namespace, "--wait=false"
     )
+
+
+def check_rules(prometheus: Prometheus) -> None:
+    """Every recorded series is there, and so is every metric that an alert is about."""
+    missing = [
+        rule["record"] for rule in build_recording_rules() if not prometheus.query(rule["expr"])
+    ]
+    untested = {metric.name for metric in OTHERWISE_TESTED}
+    for alert in build_alerts():
+        prometheus.query(alert.expression)
+        missing += [
+            f"{name} of {alert.name}"
+            for name in sorted(find_names(alert.expression) - untested)
+            if not prometheus.query(name)
+        ]
+    assert missing == []
 
 
 def check_reports(world: World, place: Place, folder: Path) -> None:

@@ -6,6 +6,8 @@ minute; `_` is no sample.
 
 from dataclasses import dataclass
 
+from trainwright_api.names import WAITING_FOR_RUN
+
 Series = dict[str, str]
 
 
@@ -36,6 +38,15 @@ def waits(reason: str) -> str:
     return f"trainwright_operator_longest_wait_seconds{{{labels}}}"
 
 
+def saves(started: str, count: str, saved: str = "_x400") -> Series:
+    """The series of a pod that saves: when it started, its newest checkpoint's time, how many it saved."""
+    return {
+        f"trainwright_start_timestamp_seconds{{{RUN}}}": started,
+        f"trainwright_checkpoint_timestamp_seconds{{{RUN}}}": saved,
+        f'trainwright_checkpoint_seconds_count{{{RUN},part="save"}}': count,
+    }
+
+
 CASES = (
     AlertCase(
         "TrainwrightOperatorDown",
@@ -55,6 +66,19 @@ CASES = (
         {
             "trainwright_operator_queue_age_seconds": "2x30",
             "trainwright_operator_sweep_age_seconds": "5x30",
+        },
+    ),
+    AlertCase(
+        "TrainwrightOperatorLagging",
+        "The operator is 3m 0s behind.",
+        20,
+        {
+            "trainwright_operator_queue_age_seconds": "2x30",
+            "trainwright_operator_sweep_age_seconds": "180x30",
+        },
+        {
+            "trainwright_operator_queue_age_seconds": "2x30",
+            "trainwright_operator_sweep_age_seconds": "100x30",
         },
     ),
     AlertCase(
@@ -85,18 +109,32 @@ CASES = (
             ended("", "i", "Suspended"): "0+1x70",
         },
     ),
-    AlertCase(
+    AlertCase(  # it saved every minute, then no more
         "TrainwrightCheckpointTooOld",
-        "The newest checkpoint of run team/a is 1h 59m 0s old.",
-        120,
-        {f"trainwright_checkpoint_timestamp_seconds{{{RUN}}}": "60x120"},
-        {f"trainwright_checkpoint_timestamp_seconds{{{RUN}}}": "0+60x120"},
+        "Run team/a has trained 1h 59m 0s without a checkpoint.",
+        180,
+        saves(started="0x180", saved="_ 0+60x60 3660x119", count="0+1x61 61x119"),
+        saves(started="0x180", saved="_ 0+60x200", count="0+1x200"),
+    ),
+    AlertCase(  # it has never saved; the other goes on from an old checkpoint
+        "TrainwrightCheckpointTooOld",
+        "Run team/a has trained 1h 40m 0s without a checkpoint.",
+        100,
+        saves(started="0x100", count="0x100"),
+        saves(started="_x90 5400x30", saved="_x90 60x30", count="_x90 0x30"),
+    ),
+    AlertCase(  # it saves every two hours: late after four
+        "TrainwrightCheckpointTooOld",
+        "Run team/a has trained 4h 10m 0s without a checkpoint.",
+        370,
+        saves(started="0x400", saved="_x120 7200x280", count="0x119 1x280"),
+        saves(started="0x400", saved="_x120 7200x120 14400x160", count="0x119 1x120 2x160"),
     ),
     AlertCase(
         "TrainwrightCheckpointStoreFailing",
         "Run team/a could not save 1 checkpoints in 15 minutes.",
         20,
-        {f"trainwright_checkpoint_failures_total{{{RUN}}}": "0x10 1x10"},
+        {f"trainwright_checkpoint_failures_total{{{RUN}}}": "_x8 0x2 1x10"},
         {f"trainwright_checkpoint_failures_total{{{RUN}}}": "3x20"},
     ),
     AlertCase(
@@ -113,7 +151,11 @@ CASES = (
         "A run in namespace team has waited 1h 30m 0s to start: QuotaExceeded.",
         90,
         {waits("QuotaExceeded"): "0+60x100"},
-        {waits("QuotaExceeded"): "0+60x50 0+60x50", waits("Unschedulable"): "600x100"},
+        {
+            waits("QuotaExceeded"): "0+60x50 0+60x50",
+            waits("Unschedulable"): "600x100",
+            waits(WAITING_FOR_RUN): "0+60x100",  # that run may well train for days
+        },
     ),
     AlertCase(
         "TrainwrightGPUXid",

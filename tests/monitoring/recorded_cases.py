@@ -2,19 +2,29 @@
 
 from dataclasses import dataclass
 
-from trainwright_dashboards.rules import COST_PER_HOUR, GOODPUT, UTILIZATION, WASTED_ACCELERATORS
+from trainwright_dashboards.rules import (
+    COST_PER_HOUR,
+    DEVICES,
+    GOODPUT,
+    UTILIZATION,
+    WASTED_ACCELERATORS,
+)
 
 from tests.monitoring.alert_cases import RUN, Series
 
 
 @dataclass(frozen=True)
 class RecordedCase:
-    """One recorded series; `samples` are its values by labels at minute `at`."""
+    """One recorded series; `samples` are its values by labels, `at` so many seconds."""
 
     expression: str
     series: Series
     samples: dict[str, float]
-    at: int = 20
+    at: int = 1200
+    interval: int = 60
+    """Seconds between two values of a series."""
+    evaluated: int = 60
+    """Seconds between two evaluations of the rules."""
 
 
 def of_pod(metric: str, pod: int, more: str = "") -> str:
@@ -33,31 +43,78 @@ GPUS = {
 }
 TEAMS = 'run_namespace="team",team='
 
-RECORDED = (
+
+def steps(pod: int, total: str, checkpoint: str = "") -> Series:
+    """The seconds that a pod has spent in steps, and in checkpoints' stalls among these."""
+    parts = {"total": total} | ({"checkpoint": checkpoint} if checkpoint else {})
+    name = "trainwright_step_seconds_sum"
+    return {of_pod(name, pod, f',part="{part}"'): values for part, values in parts.items()}
+
+
+def started(pod: int, values: str) -> Series:
+    """When a pod's trainer started."""
+    return {of_pod("trainwright_start_timestamp_seconds", pod): values}
+
+
+def goodput(series: Series, expected: float, at: int) -> RecordedCase:
+    """A case as in life: scraped every 15 s, and evaluated at times of its own."""
+    return RecordedCase(
+        GOODPUT, series, {recorded(GOODPUT): expected}, at=at, interval=15, evaluated=7
+    )
+
+
+GOODPUTS = (
     RecordedCase(  # of 60 s, one pod steps 45 and stands still 15 of them, the other steps 30
         GOODPUT,
         {
-            of_pod("trainwright_step", 0): "0+1x30",
-            of_pod("trainwright_step", 1): "0+1x30",
-            of_pod("trainwright_step_seconds_sum", 0, ',part="total"'): "0+45x30",
-            of_pod("trainwright_step_seconds_sum", 0, ',part="checkpoint"'): "0+15x30",
-            of_pod("trainwright_step_seconds_sum", 1, ',part="total"'): "0+30x30",
+            **started(0, "0x30"),
+            **started(1, "0x30"),
+            **steps(0, "0+45x30", "0+15x30"),
+            **steps(1, "0+30x30"),
         },
         {recorded(GOODPUT): 0.5},
     ),
-    RecordedCase(  # a pod that is two minutes old is judged by these
-        GOODPUT,
+    # 13.5 s of 15 in steps: neither the window's ends nor the time of evaluation add to it
+    goodput({**started(0, "0x200"), **steps(0, "0+13.5x200")}, 0.9, at=1200),
+    # four minutes old, of which it took one to start
+    goodput({**started(0, "_x40 600x100"), **steps(0, "_x44 0+15x100")}, 0.75, at=840),
+    # a minute old: what it had done at its first sample counts
+    goodput({**started(0, "_x40 600x100"), **steps(0, "_x41 13.5+13.5x100")}, 0.9, at=660),
+    # the container began anew in the same pod: what it had done before is not taken off
+    goodput({**started(0, "0x39 600x100"), **steps(0, "0+15x39 0+13.5x100")}, 0.9, at=750),
+    # has not done a step yet
+    goodput(started(0, "0x100"), 0, at=600),
+    # one goes on, the other has ended and counts neither as useful nor as lost
+    goodput(
         {
-            of_pod("trainwright_step", 0): "_x18 0+1x30",
-            of_pod("trainwright_step_seconds_sum", 0, ',part="total"'): "_x18 0+45x30",
-            of_pod("trainwright_step_seconds_sum", 0, ',part="checkpoint"'): "_x18 0+15x30",
+            **started(0, "0x200"),
+            **started(1, "0x70 stale"),
+            **steps(0, "0+7.5x200"),
+            **steps(1, "0+15x70 stale"),
         },
-        {recorded(GOODPUT): 0.5},
+        0.5,
+        at=1200,
     ),
+)
+
+RECORDED = (
+    *GOODPUTS,
     RecordedCase(
         UTILIZATION,
         {**GPUS, of_pod("trainwright_cpu_utilization_ratio", 0): "0.125x30"},
         {recorded(UTILIZATION): 0.5},
+    ),
+    RecordedCase(  # the second device's pod has ended a minute ago
+        UTILIZATION,
+        {
+            of_pod("trainwright_gpu_utilization_ratio", 0): "0.75x30",
+            of_pod("trainwright_gpu_utilization_ratio", 1): "0.25x18 stale",
+        },
+        {recorded(UTILIZATION): 0.75},
+    ),
+    RecordedCase(DEVICES, {**GPUS, **started(0, "0x30")}, {recorded(DEVICES): 2.0}),
+    RecordedCase(  # without GPUs, the pods
+        DEVICES, {**started(0, "0x30"), **started(1, "0x30")}, {recorded(DEVICES): 2.0}
     ),
     RecordedCase(WASTED_ACCELERATORS, GPUS, {recorded(WASTED_ACCELERATORS): 1.0}),
     RecordedCase(

@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 from trainwright_dashboards.promql import by_full_name, of_dcgm
 
 from tests.cluster.cache import cache_folder
+from tests.monitoring.panels import find_queries, load_dashboards
 from tests.monitoring.prometheus import fetch_prometheus
 from tools.pictures.dashboard import fill_in
 
@@ -43,6 +44,140 @@ def test_runs_of_one_name_in_two_namespaces_are_two(tmp_path: Path) -> None:
     }
     expected = {'{namespace_run="a/gpt"}': 4.0, '{namespace_run="b/gpt"}': 9.0}
     check(by_full_name("max", "trainwright_step"), given, expected, tmp_path)
+
+
+GPU = 'namespace="team",run="gpt",pod="gpt-1-worker-0",node="n1",rank="{}",gpu="{}"'
+POD = 'namespace="team",run="{0}",pod="{0}-1-worker-0",node="n{1}"'
+VARIABLES = {"namespace": "team", "run": ".+", "__rate_interval": "5m", "__range": "5m"}
+
+
+def test_the_worst_devices_are_in_one_order_and_named_and_those_of_ended_pods_are_not(
+    tmp_path: Path,
+) -> None:
+    use, cpu = "trainwright_gpu_utilization_ratio", "trainwright_cpu_utilization_ratio"
+    given = {
+        f"{use}{{{GPU.format(3, 3)}}}": "0.75x10",
+        f"{use}{{{GPU.format(4, 4)}}}": "0.25x4 stale",
+        f"{cpu}{{{POD.format('gpt', 1)}}}": "0.125x10",  # a pod with GPUs is judged by these
+        f"{cpu}{{{POD.format('small', 2)}}}": "0.5x10",
+        f"{cpu}{{{POD.format('done', 3)}}}": "0.0625x4 stale",
+    }
+    (expression,) = expressions_of("hardware", "Least used devices")
+    query = f"sum by (device) ({expression})"
+    expected = {
+        '{device="n1 gpu 3: gpt rank 3"}': 0.75,
+        '{device="small-1-worker-0 CPU"}': 0.5,
+    }
+    check(query, given, expected, tmp_path)
+    (expression,) = expressions_of("hardware", "Least used nodes")
+    check(expression, given, {'{node="n1",device="n1"}': 0.75, '{node="n2",device="n2 CPU"}': 0.5}, tmp_path)  # fmt: skip
+
+
+def test_memory_of_a_pod_without_a_gpu_is_called_memory(tmp_path: Path) -> None:
+    memory = f"trainwright_host_memory_bytes{{{POD.format('small', 2)},state="
+    given = {f'{memory}"used"}}': "30x10", f'{memory}"limit"}}': "40x10"}
+    (expression,) = expressions_of("hardware", "Fullest devices")
+    expected = {'{device="small-1-worker-0 memory"}': 0.75}
+    check(f"sum by (device) ({expression})", given, expected, tmp_path)
+
+
+def test_faults_show_only_the_device_that_has_them(tmp_path: Path) -> None:
+    errors = "trainwright_gpu_ecc_errors_total"
+    given = {
+        f'{errors}{{{GPU.format(3, 3)},uuid="GPU-3",type="corrected"}}': "0x10",
+        f'{errors}{{{GPU.format(4, 4)},uuid="GPU-4",type="corrected"}}': "_x2 0 0 2x10",
+    }
+    in_all, by_device = expressions_of("hardware", "Memory errors")
+    check(in_all, given, {"{}": 2}, tmp_path)
+    check(f"sum by (uuid) ({by_device})", given, {'{uuid="GPU-4"}': 2}, tmp_path)
+
+
+def test_a_run_without_gpus_has_no_zero_in_their_row(tmp_path: Path) -> None:
+    info = f"trainwright_gpu_info{{{GPU.format(3, 3)}}}"
+    for title in ("Throttled", "Xid events"):
+        in_all, _ = expressions_of("run", title)
+        check(in_all, {"trainwright_step": "1x5"}, {}, tmp_path)
+        check(in_all, {info: "1x5"}, {"{}": 0}, tmp_path)
+
+
+def test_least_used_runs_are_named_with_the_reason_that_the_operator_gives(tmp_path: Path) -> None:
+    use, why = (
+        "trainwright:device_utilization:ratio",
+        "trainwright_operator_underutilized_run_ratio",
+    )
+    given = {
+        f'{use}{{namespace="team",run="a"}}': "0.25x10",
+        f'{use}{{namespace="team",run="b"}}': "0.75x10",
+        **{  # an operator in another namespace, and the one that takes over
+            f'{why}{{namespace="system",pod="{pod}",run_namespace="team",run="a",reason="DataWait"}}': "0.25x10"
+            for pod in "xy"
+        },
+    }
+    (expression,) = expressions_of("fleet", "Least used runs")
+    expected = {
+        '{namespace="team",run="a",reason="DataWait"}': 0.25,
+        f'{use}{{namespace="team",run="b"}}': 0.75,
+    }
+    check(expression, given, expected, tmp_path)
+
+
+def test_goodput_of_all_runs_counts_them_by_their_devices(tmp_path: Path) -> None:
+    given = {
+        f'trainwright:{name}{{namespace="team",run="{run}"}}': f"{value}x10"
+        for run, ratio, devices in (("big", 0.75, 3), ("small", 0.25, 1))
+        for name, value in (("goodput:ratio", ratio), ("devices:count", devices))
+    }
+    given['trainwright:devices:count{namespace="team",run="has-not-said"}'] = "8x10"
+    tile, _ = expressions_of("fleet", "Goodput")
+    check(tile, given, {"{}": 0.625}, tmp_path)
+
+
+def test_live_runs_are_those_that_have_done_a_step_and_are_there(tmp_path: Path) -> None:
+    given = {
+        f'trainwright_{name}{{namespace="team",run="{run}",pod="{run}-1-worker-0"}}': values
+        for run, names, values in (
+            ("trains", ("step", "steps_planned", "checkpoint_timestamp_seconds"), "8x10"),
+            ("starts", ("steps_planned", "checkpoint_timestamp_seconds"), "8x10"),
+            ("ended", ("step", "steps_planned", "checkpoint_timestamp_seconds"), "8x4 stale"),
+        )
+        for name in names
+    }
+    given |= {
+        f'trainwright:device_utilization:ratio{{namespace="team",run="{run}"}}': "8x10"
+        for run in ("trains", "starts")
+    }
+    _, *found = expressions_of("fleet", "Live runs")  # after the tile of this name
+    progress, use, age = found[0], found[4], found[5]
+    name = 'namespace_run="team/trains"'
+    check(progress, given, {f'{{{name},namespace="team",run="trains"}}': 1.0}, tmp_path)
+    check(use, given, {f"{{{name}}}": 8.0}, tmp_path)
+    check(age, given, {f"{{{name}}}": 292.0}, tmp_path)
+
+
+def test_annotations_are_at_the_time_of_the_event(tmp_path: Path) -> None:
+    pods = [f'namespace="team",run="gpt",pod="gpt-2-{pod}"' for pod in ("master-0", "worker-0")]
+    given = {
+        f"trainwright_start_timestamp_seconds{{{pods[0]}}}": "_ 70x10",
+        f"trainwright_start_timestamp_seconds{{{pods[1]}}}": "_ 72x10",
+        f"trainwright_checkpoint_timestamp_seconds{{{pods[0]}}}": "_x3 185x10",
+        **{f'trainwright_run_info{{{pod},attempt="2"}}': "_ _ 1x10" for pod in pods},
+    }
+    started, saved = (
+        fill_in(annotation["expr"], VARIABLES)
+        for annotation in load_dashboards()["run"]["annotations"]["list"]
+    )
+    expected = {'{namespace="team",run="gpt",attempt="2"}': 70_000.0}
+    check(started, given, expected, tmp_path)
+    check(saved, given, {'{namespace="team",run="gpt"}': 185_000.0}, tmp_path)
+
+
+def expressions_of(dashboard: str, title: str) -> list[str]:
+    """The queries of a panel, for all runs of the namespace `team`."""
+    return [
+        fill_in(query.expression, VARIABLES)
+        for query in find_queries()
+        if (query.dashboard, query.panel) == (dashboard, title)
+    ]
 
 
 def check(query: str, given: dict[str, str], expected: dict[str, float], folder: Path) -> None:

@@ -41,13 +41,24 @@ def fired_alerts(promtool: Path, rules_file: Path, case: AlertCase, series: Seri
     return find_differences(promtool, rules_file, series, alert_rule_test=[expected])
 
 
-def find_differences(promtool: Path, rules_file: Path, series: Series, **expected: Any) -> str:
-    """Return how what the rules make of series differs from what is expected; empty if it does not."""
+def find_differences(
+    promtool: Path,
+    rules_file: Path,
+    series: Series,
+    *,
+    interval: int = 60,
+    evaluated: int = 60,
+    **expected: Any,
+) -> str:
+    """Return how what the rules make of series differs from what is expected; empty if it does not.
+
+    A value of the series comes every `interval` seconds; the rules are evaluated every `evaluated` ones.
+    """
     inputs = [{"series": name, "values": values} for name, values in series.items()]
     test = {
         "rule_files": [str(rules_file)],
-        "evaluation_interval": "1m",
-        "tests": [{"interval": "1m", "input_series": inputs, **expected}],
+        "evaluation_interval": f"{evaluated}s",
+        "tests": [{"interval": f"{interval}s", "input_series": inputs, **expected}],
     }
     path = rules_file.with_name("test.yaml")
     with path.open("w") as stream:
@@ -85,8 +96,15 @@ def test_recorded_series_have_the_values_that_they_are_named_after(
     promtool: Path, rules_file: Path, case: RecordedCase
 ) -> None:
     samples = [{"labels": labels, "value": value} for labels, value in case.samples.items()]
-    expected = {"expr": case.expression, "eval_time": f"{case.at}m", "exp_samples": samples}
-    found = find_differences(promtool, rules_file, case.series, promql_expr_test=[expected])
+    expected = {"expr": case.expression, "eval_time": f"{case.at}s", "exp_samples": samples}
+    found = find_differences(
+        promtool,
+        rules_file,
+        case.series,
+        interval=case.interval,
+        evaluated=case.evaluated,
+        promql_expr_test=[expected],
+    )
     assert found == ""
 
 

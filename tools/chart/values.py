@@ -165,9 +165,10 @@ class PrometheusRule(Values):
     enabled: bool = Field(False, description="Create it; needs the Prometheus operator's CRDs.")
     labels: dict[str, str] = Field({}, description="Labels by which your Prometheus selects it.")
     runbook_base_url: str = Field(
-        "operator/docs/runbooks",
-        description="Where people read the runbooks: the alerts' runbook_url is this, a slash and the "
-        "alert's name with .md.",
+        "",
+        description="Where people read the runbooks, such as https://wiki.example/runbooks: the alerts' "
+        "runbook_url is this, a slash and the alert's name with .md; empty: alerts have none.",
+        pattern="^(https?://.+)?$",
     )
 
 

@@ -1,6 +1,7 @@
 """What a Prometheus answered to a dashboard's queries: fetched from a server, or read from a file.
 
-A file holds the same answers in few bytes: times are counted, values rounded to four digits. It is
+A file holds the same answers in few bytes: times are counted, values rounded to four digits (but for
+those of annotations, which are times). It is
 what `--record` writes and what the test and the docs' pictures are drawn from.
 """
 
@@ -108,7 +109,9 @@ def _fetch(
     for labels, points in api.query_range(expression, span.start, span.end, span.step):
         values = dict(points)
         row = (values.get(at, math.nan) for at in span.times())
-        yield Series(_keep(labels), tuple(map(_round, row)))
+        # A time of which four digits were kept would be another day.
+        round_ = _round_time if isinstance(query, Mark) else _round
+        yield Series(_keep(labels), tuple(map(round_, row)))
 
 
 def _keep(labels: Mapping[str, str]) -> dict[str, str]:
@@ -117,6 +120,10 @@ def _keep(labels: Mapping[str, str]) -> dict[str, str]:
 
 def _round(value: float) -> float:
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else math.nan
+
+
+def _round_time(milliseconds: float) -> float:
+    return float(round(milliseconds)) if math.isfinite(milliseconds) else math.nan
 
 
 def write_answers(path: Path, answers: Answers) -> None:

@@ -59,7 +59,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Mark:
-    """An annotation: drawn over all lines where its query has a value."""
+    """An annotation: drawn over all lines at the times that its query's values are (milliseconds)."""
 
     name: str
     expression: str
@@ -124,12 +124,14 @@ def parse_target(target: Mapping[str, Any]) -> Target:
 
 
 def parse_marks(dashboard: Mapping[str, Any]) -> list[Mark]:
-    """The annotations that are queries."""
-    return [
-        Mark(found["name"], found["expr"], found.get("iconColor", "gray"))
-        for found in dashboard.get("annotations", {}).get("list", ())
-        if "expr" in found
-    ]
+    """The annotations that are queries; raises ValueError on one whose values are no times."""
+    found = [a for a in dashboard.get("annotations", {}).get("list", ()) if "expr" in a]
+    for other in found:
+        if not other.get("useValueForTime"):
+            raise ValueError(
+                f"{other['name']}: got no useValueForTime, expected values that are times"
+            )
+    return [Mark(a["name"], a["expr"], a.get("iconColor", "gray")) for a in found]
 
 
 def fill_in(expression: str, variables: Mapping[str, str]) -> str:

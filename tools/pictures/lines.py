@@ -33,7 +33,7 @@ def draw_lines(canvas: Canvas, box: Box, panel: Panel, data: PanelData) -> None:
     set_limits(axes, panel, data.curves)
     for mark in data.marks:
         color = theme.NAMED.get(mark.color, mark.color)
-        axes.axvline(mark.start, color=color, linewidth=0.8, linestyle=(0, (3, 2)), alpha=0.8)
+        axes.axvline(mark.at, color=color, linewidth=0.8, linestyle=(0, (3, 2)), alpha=0.8)
     draw_legend(canvas, box.inner(0, box.height - legend, 0, 0), panel, data.curves)
 
 

@@ -1,7 +1,7 @@
 """What one panel shows: its queries' answers with their legends, and the marks of annotations; pure."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tools.pictures.answers import Answers
@@ -24,11 +24,10 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """A time during which an annotation holds (unit: Unix seconds)."""
+class Event:
+    """A time at which an annotation says that something happened (unit: Unix seconds)."""
 
-    start: float
-    end: float
+    at: float
     color: str
 
 
@@ -38,7 +37,7 @@ class PanelData:
 
     times: list[float]
     curves: list[Curve]
-    marks: list[Stretch]
+    marks: list[Event]
 
     @property
     def is_empty(self) -> bool:
@@ -46,7 +45,7 @@ class PanelData:
         return all(math.isnan(curve.last) for curve in self.curves)
 
 
-def collect_data(panel: Panel, answers: Answers, marks: list[Stretch]) -> PanelData:
+def collect_data(panel: Panel, answers: Answers, marks: list[Event]) -> PanelData:
     """The series of a panel with values, in the order of its queries."""
     curves = [
         Curve(
@@ -63,25 +62,13 @@ def collect_data(panel: Panel, answers: Answers, marks: list[Stretch]) -> PanelD
     )
 
 
-def find_marks(marks: Iterable[Mark], answers: Answers) -> list[Stretch]:
-    """The stretches of time of all annotations."""
-    times = answers.span.times()
+def find_marks(marks: Iterable[Mark], answers: Answers) -> list[Event]:
+    """The events of all annotations within the picture's time, each once."""
+    span = answers.span
     return [
-        Stretch(start, end, mark.color)
+        Event(at, mark.color)
         for mark in marks
         for found in answers.of(mark)
-        for start, end in _stretches(times, found.values)
+        for at in sorted({value / 1000 for value in found.values if not math.isnan(value)})
+        if span.start <= at <= span.end
     ]
-
-
-def _stretches(times: list[float], values: tuple[float, ...]) -> Iterator[tuple[float, float]]:
-    start: float | None = None
-    for at, value in zip(times, values, strict=True):
-        if math.isnan(value):
-            if start is not None:
-                yield start, at
-            start = None
-        elif start is None:
-            start = at
-    if start is not None:
-        yield start, times[-1]

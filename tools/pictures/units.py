@@ -4,6 +4,7 @@ import math
 
 _SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
 _SHORT = ((1e12, " Tri"), (1e9, " Bil"), (1e6, " Mil"), (1e3, " K"), (1, ""))
+_COUNT = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"), (1, ""))
 _BINARY = ((2**40, " TiB"), (2**30, " GiB"), (2**20, " MiB"), (2**10, " KiB"), (1, " B"))
 _TIME = ((86400, " day"), (3600, " hour"), (60, " min"), (1, " s"), (1e-3, " ms"), (1e-6, " µs"))
 _SUFFIXES = {
@@ -22,7 +23,9 @@ def format_value(value: float, unit: str, decimals: int | None = None) -> str:
     if unit == "percentunit":
         return f"{_digits(value * 100, decimals)}%"
     if unit == "currencyUSD":
-        return f"${_digits(value, 2 if decimals is None else decimals)}"
+        return f"${_digits(value, _cents(value) if decimals is None else decimals)}"
+    if unit.startswith("count:"):  # a unit of one's own
+        return f"{_scale(value, _COUNT, decimals)} {unit.removeprefix('count:')}"
     if unit == "sci":
         return f"{value:.{2 if decimals is None else decimals}e}"
     if unit in _SUFFIXES:
@@ -46,6 +49,11 @@ def _scale(
     size, name = whole
     is_plain = size == 1 and decimals is not None
     return f"{_digits(value / size, decimals if is_plain else None)}{space}{name}{suffix}"
+
+
+def _cents(value: float) -> int:
+    """Two decimals, or as many as show three digits of a sum below a dollar."""
+    return 2 if value == 0 else min(6, max(2, 2 - math.floor(math.log10(abs(value)))))
 
 
 def _digits(value: float, decimals: int | None) -> str:

@@ -74,6 +74,7 @@ class Reporter:
         """Serve on the pod's port; only the first rank of a pod does."""
         if self._settings.local_rank != 0:
             return
+        self.metrics.of(m.START_TIMESTAMP).set(time.time())
         self._server = open_server(self._settings.port, _handler(self))
         threading.Thread(target=self._server.serve_forever, name="report", daemon=True).start()
         threading.Thread(target=self._sample, name="host-monitor", daemon=True).start()

@@ -5,7 +5,7 @@ Exit code 0 when both runs succeeded; 1 with the reason otherwise; 130 after Ctr
 
 import sys
 
-from demo import local, story
+from demo import current, local, story
 from demo.console import Console
 from demo.errors import DemoError
 from demo.settings import CLUSTER_NAME, Settings, read_settings
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
 def run(settings: Settings, console: Console) -> int:
     """The demo on the cluster that the settings name, or without one."""
     if settings.current:
-        return story.run_on_current_cluster(settings, console)
+        return current.run_on_current_cluster(settings, console)
     if find_cluster_obstacle():
         return local.run_locally(settings, console)
     return story.run_on_embedded_cluster(settings, console)

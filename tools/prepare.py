@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tools.debian import DebianError, can_install, install_packages, remove_leftover
 from tools.machine import PROJECT, cache_folder, find_cluster_obstacle
 
 ENVIRONMENT = PROJECT / ".venv"
@@ -85,7 +86,9 @@ def ensure_debian_packages() -> None:
     wanted = {"gcc": shutil.which("cc") or shutil.which("gcc"), "libc6-dev": _has_c_headers()}
     wanted["ca-certificates"] = _CERTIFICATES.exists()
     missing = [package for package, there in wanted.items() if not there]
-    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+    if can_install():
+        remove_leftover()
+    if missing and can_install():
         install_debian_packages(missing)
 
 
@@ -95,7 +98,7 @@ def _has_c_headers() -> bool:
 
 def ensure_browser() -> None:
     """A browser for the tests of reports, where Debian's package can be had; else they are skipped."""
-    if any(map(shutil.which, BROWSERS)) or os.geteuid() or not shutil.which("apt-get"):
+    if any(map(shutil.which, BROWSERS)) or not can_install():
         return
     try:
         install_debian_packages([BROWSERS[0]], "100 MB, usually 40 s")
@@ -106,13 +109,10 @@ def ensure_browser() -> None:
 def install_debian_packages(packages: Sequence[str], effort: str = "usually 20 s") -> None:
     """Install packages by apt-get without starting any service; raises PreparationError."""
     say(f"installing Debian packages: {' '.join(packages)} ({effort})")
-    apt = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=240"]
-    settings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (
-        [*apt, "update"],
-        [*apt, "install", "--yes", "--no-install-recommends", *packages],
-    ):
-        run(command, settings)
+    try:
+        install_packages(*packages)
+    except DebianError as problem:
+        raise PreparationError(str(problem)) from problem
 
 
 def ensure_uv() -> str:
@@ -133,7 +133,7 @@ def find_pip() -> list[str]:
     """A command that is pip, installed from Debian's packages if there is none."""
     pip = [sys.executable, "-m", "pip"]
     if not succeeds([*pip, "--version"]):
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
+        if not can_install():
             raise PreparationError(
                 f"{sys.executable} has no pip; install it (Debian: apt-get install python3-pip)"
             )

@@ -1,6 +1,5 @@
 """Starting, watching and ending real processes."""
 
-import stat
 import subprocess
 import sys
 import uuid
@@ -87,22 +86,6 @@ def test_pid_used_again_is_another_process(mark: str, tmp_path: Path) -> None:
 def test_ended_process_that_nobody_waited_for_is_not_alive() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         wait_until("it is a zombie", lambda: read_start_time(child.pid) == 0, DEADLINE)
-
-
-@pytest.mark.parametrize("previous", [None, "#!/bin/sh\nexit 0\n"])
-def test_services_are_forbidden_for_the_installation_only(
-    previous: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    policy = tmp_path / "policy-rc.d"
-    monkeypatch.setattr(packages, "_POLICY", policy)
-    if previous is not None:
-        policy.write_text(previous)
-        policy.chmod(0o700)
-    with packages.services_forbidden():
-        assert subprocess.run([policy], check=False).returncode == 101
-    assert (policy.read_text() if policy.exists() else None) == previous
-    if previous is not None:
-        assert stat.S_IMODE(policy.stat().st_mode) == 0o700
 
 
 def test_missing_programs_are_named_by_package(monkeypatch: pytest.MonkeyPatch) -> None:

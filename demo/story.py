@@ -71,8 +71,8 @@ def embedded_place(cluster: Cluster, namespace: str) -> Place:
         secret_key=cluster.state.secret_key,
         region=REGION,
     )
-    environment = {"KUBECONFIG": str(cluster.kubeconfig)}
-    return Place(f"the embedded cluster {cluster.name!r}", namespace, store, environment)
+    name = f"the embedded cluster {cluster.name!r}"
+    return Place(name, namespace, store, cluster.kubectl_environment())
 
 
 def run_story(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tools.debian import DebianError, can_install, install_packages, remove_leftover
-from tools.machine import PROJECT, cache_folder, find_cluster_obstacle
+from tools.machine import DEBIAN_PYTHON, PROJECT, cache_folder, find_cluster_obstacle
 
 ENVIRONMENT = PROJECT / ".venv"
 COMMANDS = ("trainwright", "kubectl-trainwright")
@@ -56,7 +56,7 @@ def describe_machine(target: str) -> str:
 
 def prepare(target: str) -> None:
     """Make the clone ready for `target`; raises PreparationError."""
-    ensure_debian_packages()
+    ensure_debian_packages(has_cluster=target != "python" and not find_cluster_obstacle())
     if target == "test":
         ensure_browser()
     ensure_environment(ensure_uv())
@@ -81,10 +81,14 @@ def sys_python() -> str:
     return str(ENVIRONMENT / "bin" / "python")
 
 
-def ensure_debian_packages() -> None:
-    """A C compiler for the tests' libraries and certificates, where apt-get can give them."""
+def ensure_debian_packages(*, has_cluster: bool = False) -> None:
+    """A C compiler for the tests' libraries and certificates, where apt-get can give them.
+
+    For a cluster also Debian's Python, if this one is another.
+    """
     wanted = {"gcc": shutil.which("cc") or shutil.which("gcc"), "libc6-dev": _has_c_headers()}
     wanted["ca-certificates"] = _CERTIFICATES.exists()
+    wanted["python3"] = DEBIAN_PYTHON.exists() or not has_cluster
     missing = [package for package, there in wanted.items() if not there]
     if can_install():
         remove_leftover()

@@ -127,13 +127,18 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         """What a shell needs to use the cluster: KUBECONFIG and S3's address and credentials."""
         s3 = build_s3_environment(self.state) if self.state.spec.s3 else {}
-        return {"KUBECONFIG": str(self.kubeconfig), **s3}
+        return {**self.kubectl_environment(), **s3}
+
+    def kubectl_environment(self) -> dict[str, str]:
+        """What kubectl and Helm need; what they cache goes with the cluster."""
+        cache = str(self.layout.kubectl_cache)
+        return {"KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": cache}
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl and return its output; raises CalledProcessError with both outputs in it."""
         done = subprocess.run(
             [start.find_kubectl(), f"--kubeconfig={self.kubeconfig}", *arguments],
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+            env={**os.environ, **self.kubectl_environment()},
             input=stdin,
             capture_output=True,
             text=True,

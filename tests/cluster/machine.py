@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from pathlib import Path
 
@@ -16,27 +14,20 @@ from tests.cluster.binaries import (
     ensure_binaries,
 )
 from tests.cluster.cache import Report
-from tests.cluster.cgroups import CGROUPS
 from tests.cluster.errors import UnsupportedMachineError
 from tests.cluster.images import ensure_images
 from tests.cluster.kubeflow import ensure_manifests
 from tests.cluster.node_disk import ensure_disk
 from tests.cluster.packages import ensure_system_packages
 from tests.cluster.spec import ClusterSpec
+from tools.machine import find_namespace_obstacle
 
 
 def check_machine() -> None:
     """Raise UnsupportedMachineError unless namespaces and cgroups can be made here."""
-    system = platform.system()
-    if system != "Linux":
-        raise UnsupportedMachineError(f"the embedded cluster needs Linux; this is {system}")
-    if os.geteuid() != 0:
-        raise UnsupportedMachineError(
-            "the embedded cluster needs root (network namespaces, mounts, cgroups); "
-            f"this is user {os.geteuid()}"
-        )
-    if not os.access(CGROUPS, os.W_OK):
-        raise UnsupportedMachineError(f"the embedded cluster needs writable cgroups at {CGROUPS}")
+    obstacle = find_namespace_obstacle()
+    if obstacle:
+        raise UnsupportedMachineError(obstacle.replace("it", "the embedded cluster", 1))
 
 
 def ensure_parts(spec: ClusterSpec, report: Report = print) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from tools.images.builders import Builder, install_packages, run
 from tools.images.cache import cache_folder, fingerprint, publish, temporary_folder
+from tools.machine import DEBIAN_PYTHON, DEBIAN_SUITE
 
 STAND_IN = "stand-in"
-SUITE = "bookworm"
-PYTHON = "/usr/bin/python3.11"
+SUITE = DEBIAN_SUITE
+PYTHON = str(DEBIAN_PYTHON)
 _PACKAGES = ("ca-certificates", "python3", "python3-venv")
 _HOOKS = (
     # mmdebstrap leaves the build machine's name and resolver in the tree.

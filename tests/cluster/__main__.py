@@ -183,10 +183,16 @@ def images_list(name: str) -> None:
 
 @main.command()
 @click.option("--chart-tools", is_flag=True, help="Only Helm and its plugin; needs no root.")
+@click.option(
+    "--no-chart-tests", is_flag=True, help="Without the plugin that only the chart's tests need."
+)
 @clear_errors
-def build(chart_tools: bool) -> None:
+def build(chart_tools: bool, no_chart_tests: bool) -> None:
     """Install and build everything that is needed; quick when it is there."""
-    (build_chart_tools if chart_tools else build_everything)(click.echo)
+    if chart_tools:
+        build_chart_tools(click.echo)
+    else:
+        build_everything(click.echo, for_chart_tests=not no_chart_tests)
 
 
 def _env_lines(cluster: Cluster) -> str:

@@ -46,14 +46,14 @@ def build_chart_tools(report: Report = print) -> None:
         ensure_binaries(module, report)
 
 
-def build_everything(report: Report = print) -> None:
+def build_everything(report: Report = print, *, for_chart_tests: bool = True) -> None:
     """Install and build all that clusters and chart tests need, on a machine that has none of it."""
     started = time.monotonic()
     check_machine()
     ensure_system_packages(report)
-    for module in (TOOLBOX, KUBERNETES, TRAINING_OPERATOR):
+    modules = [TOOLBOX, KUBERNETES, TRAINING_OPERATOR, HELM]
+    for module in [*modules, HELM_UNITTEST] if for_chart_tests else modules:
         ensure_binaries(module, report)
-    build_chart_tools(report)
     ensure_manifests(report)
     ensure_disk(ensure_images(report), report)
     report(f"everything for the cluster is there ({time.monotonic() - started:.1f} s)")

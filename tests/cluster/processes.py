@@ -54,6 +54,13 @@ class Process:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
+    def kill_first_child(self) -> None:
+        """End the process that this one has started and waits for, if there is one."""
+        pid = self.first_child()
+        if pid:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def first_child(self) -> int:
         """The pid of its first child, as the host counts; 0 if it has none."""
         with suppress(FileNotFoundError, ProcessLookupError):

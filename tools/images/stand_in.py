@@ -52,7 +52,9 @@ def _write_root(archive: Path) -> None:
     if not shutil.which("mmdebstrap"):
         install_packages("mmdebstrap", "debian-archive-keyring")
     hooks = [f"--customize-hook={hook}" for hook in _HOOKS]
-    with temporary_folder(_fast_folder()) as scratch:
+    # Its lock is one of this cache, and memory is everybody's.
+    name = f"trainwright{str(archive.parent).replace('/', '-')}"
+    with temporary_folder(_fast_folder(), name) as scratch:
         run(
             [
                 "mmdebstrap",

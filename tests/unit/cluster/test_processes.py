@@ -68,6 +68,18 @@ def test_marked_processes_and_their_children_are_killed(mark: str, tmp_path: Pat
     assert not process.is_alive()
 
 
+def test_first_child_is_killed_by_no_other_program(
+    mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start(mark, tmp_path, "sleep 60; echo ended with $?")
+    wait_until("the child runs", process.first_child, DEADLINE)
+    monkeypatch.setattr(subprocess, "run", None)  # `kill` is a program of a package of its own
+    process.kill_first_child()
+    wait_until("it has ended", lambda: not process.is_alive(), DEADLINE)
+    assert "ended with 137" in process.log_tail()
+    process.kill_first_child()
+
+
 def test_mark_is_a_whole_entry_of_the_environment(mark: str, tmp_path: Path) -> None:
     start(f"{mark}-longer", tmp_path, "exec sleep 60")
     assert find_marked(mark) == {}

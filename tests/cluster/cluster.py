@@ -30,6 +30,11 @@ from tests.cluster.teardown import remove_cluster
 NODE_READY_SECONDS = 60
 
 
+def start_command(name: str) -> str:
+    """What a person types to start this cluster."""
+    return f".venv/bin/python -m tests.cluster up --name {name}"
+
+
 @dataclass
 class Cluster:
     """A running cluster. `is_reused` tells whether `up` found it running already."""
@@ -69,7 +74,7 @@ class Cluster:
         """The running cluster of this name; raises ClusterError if there is none."""
         state = load_state(name)
         if state is None or not state.ready:
-            raise ClusterError(f"no cluster {name!r} runs; start it: python -m tests.cluster up")
+            raise ClusterError(f"no cluster {name!r} runs; start it: {start_command(name)}")
         return cls(state)
 
     @classmethod

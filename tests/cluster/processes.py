@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.cluster.errors import ComponentDiedError, NotReadyError
-from tests.cluster.packages import SYSTEM_PATH
+from tools.debian import SYSTEM_PATH
 
 LOG_TAIL_LINES = 25
 POLL_SECONDS = 0.05

@@ -21,7 +21,9 @@ _HOOKS = (
     'rm -f "$1/etc/resolv.conf" "$1/etc/hostname"',
     'rm -f "$1/usr/lib/python3.11/EXTERNALLY-MANAGED"',
     'ln -s /usr/bin/python3 "$1/usr/local/bin/python"',
-    'rm -rf "$1/usr/share/doc" "$1/usr/share/man" "$1/usr/share/locale"',
+    'rm -rf "$1/usr/share/man" "$1/usr/share/locale"',
+    # Of the documentation, the licences go along with what they are of.
+    'find "$1/usr/share/doc" -type f ! -name copyright -delete',
 )
 _CONFIGURATION = {
     "ENV": "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -47,7 +47,7 @@ def run_on_current_cluster(settings: Settings, console: Console) -> int:
     place = Place(f"context {context!r}", settings.namespace, store)
     console.say(f"cluster: kubectl's context {context!r}, namespace {settings.namespace!r}")
     console.say(f"store: {store.endpoint or 'AWS'}, images: {settings.registry}")
-    plan = describe_plan(context, settings.namespace, list(find_replaced(place)))
+    plan = describe_plan(context, settings.namespace, list(find_replaced(place, settings)))
     if settings.is_agreed:
         console.show(plan)
     elif not ask(plan):
@@ -86,13 +86,13 @@ def check_current_settings(settings: Settings) -> None:
         )
 
 
-def find_replaced(place: Place) -> Iterator[str]:
+def find_replaced(place: Place, settings: Settings) -> Iterator[str]:
     """What is there already and would not be afterwards, as the demo would act on it."""
     yield from _find_release(place)
     if _find(place, place.namespace, "secret", SECRET):
         yield f"overwrite Secret {place.namespace}/{SECRET}"
     served = place.kubectl("api-resources", f"--api-group={GROUP}", "--output=name").split()
-    for kind, name in RUNS:
+    for kind, name in RUNS if settings.fine_tunes else RUNS[:1]:
         plural = f"{PLURALS[kind]}.{GROUP}"
         found = _find(place, place.namespace, plural, name) if plural in served else {}
         if found:

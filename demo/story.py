@@ -22,7 +22,7 @@ from demo.install import (
 from demo.interrupt import Interruption
 from demo.monitoring import PRICES, Monitoring, describe_dashboards, start_monitoring
 from demo.place import JSON, Place, Store
-from demo.settings import CLUSTER_NAME, Settings
+from demo.settings import Settings
 from demo.summary import describe_run, describe_times
 from tests.cluster import Cluster, ClusterSpec, Mount
 from tests.cluster.s3 import REGION
@@ -33,16 +33,16 @@ NODES = 2
 
 
 def run_on_embedded_cluster(
-    settings: Settings, console: Console, cluster_name: str = CLUSTER_NAME
+    settings: Settings, console: Console, cluster_name: str | None = None
 ) -> int:
-    """The demo on a cluster of its own, which stays until `make demo-down`."""
+    """The demo on a cluster of its own, which stays until `make demo-down`; by default the settings'."""
     with console.stage("Build or find the images"):
         operator, trainer = build_archive("operator"), build_archive("trainer-code")
         environment = ensure_trainer_venv()
         console.say(f"operator {operator.reference}, trainer {trainer.reference}")
     with console.stage("Start a Kubernetes cluster"):
         mount = Mount(str(environment), "/opt/venv")
-        spec = ClusterSpec(name=cluster_name, nodes=NODES, mounts=(mount,))
+        spec = ClusterSpec(name=cluster_name or settings.cluster_name, nodes=NODES, mounts=(mount,))
         cluster = Cluster.up(spec, console.show)
         console.say("it runs already" if cluster.is_reused else "it runs")
         for image in (operator, trainer):
@@ -56,7 +56,7 @@ def run_on_embedded_cluster(
         f"The cluster stays: export KUBECONFIG={cluster.kubeconfig}\n"
         "  kubectl get trainwright\n"
         f"  kubectl describe trainingrun {manifests.PRETRAINING}\n"
-        "  make demo-down"
+        f"  make demo-down{'' if cluster.name == 'demo' else f' DEMO_CLUSTER={cluster.name}'}"
     )
     place = embedded_place(cluster, settings.namespace)
     return run_story(place, images, settings, console, next_steps, monitoring, PRICES)
@@ -98,14 +98,15 @@ def run_story(
         interruption = Interruption(place, console, manifests.PRETRAINING, is_wanted=settings.kills)
         runs.append(run_example(place, console, example, interruption.watch))
         interruption.check(runs[-1]["status"])
-    with console.stage("Fine-tune SmolLM2-135M-Instruct on dialogues"):
-        example = example_for(manifests.FINE_TUNING, place, settings)
-        runs.append(run_example(place, console, example, ignore))
+    if settings.fine_tunes:
+        with console.stage("Fine-tune SmolLM2-135M-Instruct on dialogues"):
+            example = example_for(manifests.FINE_TUNING, place, settings)
+            runs.append(run_example(place, console, example, ignore))
     console.show("\n" + place.kubectl("get", "trainwright", "-n", place.namespace))
     for run in runs:
         console.show(describe_run(run) + "\n")
     console.show(describe_times(console.seconds_of_stage, console.seconds()))
-    names = (manifests.PRETRAINING, manifests.FINE_TUNING)
+    names = [run["metadata"]["name"] for run in runs]
     shown = describe_dashboards(monitoring, place.namespace, names, console.seconds())
     console.show(f"\n{shown}\n\n{next_steps}")
     return 0

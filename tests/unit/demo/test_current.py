@@ -13,7 +13,7 @@ from demo.console import Console
 from demo.errors import DemoError
 from demo.manifests import FINE_TUNING, PRETRAINING
 from demo.place import JSON, Place, Store
-from demo.settings import read_settings
+from demo.settings import Settings, read_settings
 
 SETTINGS = {
     "CLUSTER": "current",
@@ -68,14 +68,16 @@ def full_place(monkeypatch: pytest.MonkeyPatch) -> PlayedPlace:
 
 
 def test_all_that_would_be_replaced_is_found(full_place: PlayedPlace) -> None:
-    assert list(current.find_replaced(full_place)) == FULL
+    assert list(current.find_replaced(full_place, Settings())) == FULL
+    one = read_settings({"DEMO_FINE_TUNE": "0"})
+    assert list(current.find_replaced(full_place, one)) == FULL[:-1]
 
 
 def test_on_a_cluster_that_never_saw_the_product_nothing_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(current, "has_checkpoints", lambda *_: False)
-    assert list(current.find_replaced(a_place())) == []
+    assert list(current.find_replaced(a_place(), Settings())) == []
     assert "Nothing that is there is replaced" in current.describe_plan("mine", "team", [])
 
 

@@ -18,7 +18,7 @@ from tests.e2e.world import World
 from tests.embedded_cluster.traces import take_traces
 from tools.machine import PROJECT
 
-NAME = "e2e-demo"
+NAME = "own-demo"
 SETTINGS = {
     "DEMO_CLUSTER": NAME,
     "DEMO_STEPS": "3",

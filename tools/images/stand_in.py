@@ -59,6 +59,8 @@ def _write_root(archive: Path) -> None:
     with temporary_folder(_fast_folder(), name) as scratch:
         run(
             [
+                # Its mounts go with it, also if it is killed: none is left to delete through.
+                *(["unshare", "--mount"] if os.geteuid() == 0 else []),
                 "mmdebstrap",
                 "--variant=minbase",
                 f"--include={','.join(_PACKAGES)}",

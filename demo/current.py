@@ -91,10 +91,10 @@ def find_replaced(place: Place, settings: Settings) -> Iterator[str]:
     yield from _find_release(place)
     if _find(place, place.namespace, "secret", SECRET):
         yield f"overwrite Secret {place.namespace}/{SECRET}"
-    served = place.kubectl("api-resources", f"--api-group={GROUP}", "--output=name").split()
     for kind, name in RUNS if settings.fine_tunes else RUNS[:1]:
         plural = f"{PLURALS[kind]}.{GROUP}"
-        found = _find(place, place.namespace, plural, name) if plural in served else {}
+        is_defined = _find(place, place.namespace, "crd", plural)
+        found = _find(place, place.namespace, plural, name) if is_defined else {}
         if found:
             phase = found.get("status", {}).get("phase", "not seen by an operator yet")
             yield f"delete {kind} {place.namespace}/{name} ({phase}) and train it afresh"

@@ -110,3 +110,20 @@ def test_bootstrap_without_a_python_says_what_to_install(tmp_path: Path) -> None
     )
     assert done.returncode == 1
     assert "no Python from 3.11 to 3.13 found; install one" in done.stderr
+
+
+@pytest.mark.parametrize(("has_cluster", "expected"), [(True, ["python3"]), (False, [])])
+def test_debians_python_is_installed_where_a_cluster_is_to_run(
+    has_cluster: bool, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed: list[str] = []
+    (tmp_path / "there").touch()
+    monkeypatch.setattr(prepare, "DEBIAN_PYTHON", tmp_path / "python3.11")
+    monkeypatch.setattr(prepare, "_CERTIFICATES", tmp_path / "there")
+    monkeypatch.setattr(prepare, "_has_c_headers", lambda: True)
+    monkeypatch.setattr(prepare.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(prepare, "can_install", lambda: True)
+    monkeypatch.setattr(prepare, "remove_leftover", lambda: None)
+    monkeypatch.setattr(prepare, "install_debian_packages", installed.extend)
+    prepare.ensure_debian_packages(has_cluster=has_cluster)
+    assert installed == expected

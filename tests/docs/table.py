@@ -62,7 +62,7 @@ RUN_BY = {
     ".venv/bin/python -m tools.pictures": "tests/monitoring/test_pictures.py::"
     "test_a_picture_has_content_in_every_panel",
     "make demo": "tests/e2e/test_demo_alone.py::"
-    "test_demo_trains_both_models_on_its_own_cluster_and_leaves_nothing",
+    "test_demo_trains_on_its_own_cluster_and_leaves_nothing",
     "make test": _MAKE,
     "make bench": _MAKE,
     "make check": _MAKE,

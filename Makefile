@@ -51,5 +51,5 @@ images: ## Build both container images (TRACKERS=1: a third, the trainer with ML
 
 .PHONY: clean
 clean: ## Delete what was made inside this folder; the cache outside it stays
-	rm -rf .venv out dist build .mypy_cache .ruff_cache .pytest_cache .coverage htmlcov
+	rm -rf .venv out dist build .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,10 +5,10 @@ Exit code 0 when both runs succeeded; 1 with the reason otherwise; 130 after Ctr
 
 import sys
 
-from demo import local, story
+from demo import current, local, story
 from demo.console import Console
 from demo.errors import DemoError
-from demo.settings import CLUSTER_NAME, Settings, read_settings
+from demo.settings import Settings, read_settings
 from tests.cluster import ClusterError, down
 from tools.images.builders import BuildError
 from tools.machine import find_cluster_obstacle
@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     console = Console()
     try:
         if arguments == ["down"]:
-            return take_down(console)
+            return take_down(read_settings().cluster_name, console)
         return run(read_settings(), console)
     except (DemoError, BuildError, ClusterError) as problem:
         console.fail(str(problem))
@@ -32,19 +32,19 @@ def main(arguments: list[str]) -> int:
 def run(settings: Settings, console: Console) -> int:
     """The demo on the cluster that the settings name, or without one."""
     if settings.current:
-        return story.run_on_current_cluster(settings, console)
+        return current.run_on_current_cluster(settings, console)
     if find_cluster_obstacle():
         return local.run_locally(settings, console)
     return story.run_on_embedded_cluster(settings, console)
 
 
-def take_down(console: Console) -> int:
+def take_down(cluster_name: str, console: Console) -> int:
     """End the embedded cluster; nothing of it stays."""
     obstacle = find_cluster_obstacle()
     if obstacle:
         console.say(f"nothing to take down: no cluster runs on this machine ({obstacle})")
         return 0
-    was_there = down(CLUSTER_NAME)
+    was_there = down(cluster_name)
     console.say("the demo's cluster is gone" if was_there else "the demo's cluster was not there")
     return 0
 

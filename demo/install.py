@@ -19,6 +19,7 @@ from tests.cluster.binaries import HELM, ensure_binaries
 from tools.machine import PROJECT
 
 SYSTEM_NAMESPACE = "trainwright-system"
+RELEASE = "trainwright"
 SECRET = "s3"  # noqa: S105 - the Secret's name, which the examples use
 BUCKETS = ("datasets", "models", "checkpoints")
 
@@ -46,7 +47,7 @@ def install_chart(place: Place, images: Images, *more_values: str) -> str:
     More values are `NAME=JSON`: a fraction is a number in JSON only. Raises DemoError with Helm's words.
     """
     helm = str(ensure_binaries(HELM) / "helm")
-    command = [helm, "upgrade", "--install", "trainwright", str(PROJECT / "helm" / "trainwright")]
+    command = [helm, "upgrade", "--install", RELEASE, str(PROJECT / "helm" / "trainwright")]
     command += [
         "--namespace",
         SYSTEM_NAMESPACE,
@@ -109,13 +110,31 @@ def upload_folder(store: Store, folder: Path) -> int:
 
 def delete_checkpoints(store: Store, namespace: str, name: str) -> None:
     """Delete what an earlier run of this name has saved, so that the next one starts from nothing."""
-    bucket, prefix = BUCKETS[-1], f"{namespace}/{name}/"
-    if store.bucket:
-        bucket, prefix = store.bucket, f"{bucket}/{prefix}"
+    bucket, prefix = find_checkpoints(store, namespace, name)
     with _connect(store) as client:
-        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-            for item in page.get("Contents", ()):
-                client.delete_object(Bucket=bucket, Key=item["Key"])
+        for key in _list_keys(client, bucket, prefix):
+            client.delete_object(Bucket=bucket, Key=key)
+
+
+def has_checkpoints(store: Store, namespace: str, name: str) -> bool:
+    """Whether the store holds anything that `delete_checkpoints` would delete."""
+    with _connect(store) as client:
+        try:
+            return any(True for _ in _list_keys(client, *find_checkpoints(store, namespace, name)))
+        except client.exceptions.NoSuchBucket:
+            return False
+
+
+def find_checkpoints(store: Store, namespace: str, name: str) -> tuple[str, str]:
+    """The bucket, and the prefix in it, where a run of the demo saves."""
+    bucket, prefix = BUCKETS[-1], f"{namespace}/{name}/"
+    return (store.bucket, f"{bucket}/{prefix}") if store.bucket else (bucket, prefix)
+
+
+def _list_keys(client: Any, bucket: str, prefix: str) -> Iterator[str]:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for item in page.get("Contents", ()):
+            yield item["Key"]
 
 
 @contextmanager

@@ -22,7 +22,8 @@ def run_locally(settings: Settings, console: Console) -> int:
         data = ensure_data()
     output = cache_folder() / "demo" / "runs"
     output.mkdir(parents=True, exist_ok=True)
-    for name in (manifests.PRETRAINING, manifests.FINE_TUNING):
+    names = (manifests.PRETRAINING, manifests.FINE_TUNING)
+    for name in names if settings.fine_tunes else names[:1]:
         with console.stage(f"Train {name} locally"):
             run_example(name, settings, data, output, console)
     console.show("\n" + describe_times(console.seconds_of_stage, console.seconds()))

@@ -86,7 +86,7 @@ def describe_figures(
         yield f"{run}: {', '.join(shown) or 'no data'}"
     cost = ask(api, build_cost(namespace, round(seconds)))
     if cost > 0:
-        yield f"cost of all: {format_value(cost, 'currencyUSD')} (Fleet, {PRICES[0]} USD an hour)"
+        yield f"cost of all: {format_value(cost, 'currencyUSD', 4)} (Fleet, {PRICES[0]} USD an hour)"
 
 
 def build_figures(namespace: str, run: str, seconds: int) -> list[tuple[str, str, str]]:

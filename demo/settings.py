@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 from demo.errors import DemoError
 
-CLUSTER_NAME = "demo"
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -18,6 +16,8 @@ class Settings:
 
     current: bool = False
     """CLUSTER=current: use the cluster that kubectl points at."""
+    cluster_name: str = "demo"
+    """DEMO_CLUSTER: the name of the demo's own cluster; clusters of different names live side by side."""
     registry: str = ""
     """REGISTRY: where images are pushed to, and where that cluster pulls them from."""
     operator_image: str = ""
@@ -42,6 +42,8 @@ class Settings:
     """PROMETHEUS_URL: one that scrapes the current cluster, for the figures at the end."""
     kills: bool = True
     """DEMO_KILL=0: do not kill a worker on the way."""
+    fine_tunes: bool = True
+    """DEMO_FINE_TUNE=0: pretrain only."""
     num_steps: int | None = None
     """DEMO_STEPS: optimizer steps of each run, for a quick look; default: the examples' own budgets."""
     is_agreed: bool = False
@@ -56,6 +58,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     endpoint = environment.get("AWS_ENDPOINT_URL", "")
     return Settings(
         current=cluster == "current",
+        cluster_name=environment.get("DEMO_CLUSTER") or "demo",
         registry=environment.get("REGISTRY", "").rstrip("/"),
         operator_image=environment.get("OPERATOR_IMAGE", ""),
         trainer_image=environment.get("TRAINER_IMAGE", ""),
@@ -67,6 +70,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         region=environment.get("AWS_REGION") or "us-east-1",
         bucket=environment.get("S3_BUCKET", ""),
         prometheus_url=environment.get("PROMETHEUS_URL", ""),
+        fine_tunes=environment.get("DEMO_FINE_TUNE", "1") != "0",
         num_steps=_read_steps(environment.get("DEMO_STEPS", "")),
         kills=environment.get("DEMO_KILL", "1") != "0",
         is_agreed=environment.get("YES", "") not in ("", "0"),

@@ -1,7 +1,8 @@
-"""The demo from start to end on a cluster; the embedded and the current one differ only at the start."""
+"""The demo from start to end on a cluster, and its start on the embedded one.
 
-import subprocess
-import sys
+The current cluster, which is not ours, differs only at the start: `demo.current`.
+"""
+
 from collections.abc import Callable, Sequence
 
 from trainwright_api.names import FINE_TUNE_JOB, TRAINING_RUN, Phase
@@ -19,37 +20,29 @@ from demo.install import (
     upload_folder,
 )
 from demo.interrupt import Interruption
-from demo.monitoring import (
-    PRICES,
-    Monitoring,
-    describe_dashboards,
-    start_monitoring,
-    use_prometheus,
-)
+from demo.monitoring import PRICES, Monitoring, describe_dashboards, start_monitoring
 from demo.place import JSON, Place, Store
-from demo.settings import CLUSTER_NAME, Settings
+from demo.settings import Settings
 from demo.summary import describe_run, describe_times
 from tests.cluster import Cluster, ClusterSpec, Mount
 from tests.cluster.s3 import REGION
-from tests.cluster.start import find_kubectl
 from tools.images import build_archive, ensure_trainer_venv
-from tools.images.build import build_image
 
 DEADLINE_SECONDS = {TRAINING_RUN: 1500.0, FINE_TUNE_JOB: 1200.0}
 NODES = 2
 
 
 def run_on_embedded_cluster(
-    settings: Settings, console: Console, cluster_name: str = CLUSTER_NAME
+    settings: Settings, console: Console, cluster_name: str | None = None
 ) -> int:
-    """The demo on a cluster of its own, which stays until `make demo-down`."""
+    """The demo on a cluster of its own, which stays until `make demo-down`; by default the settings'."""
     with console.stage("Build or find the images"):
         operator, trainer = build_archive("operator"), build_archive("trainer-code")
         environment = ensure_trainer_venv()
         console.say(f"operator {operator.reference}, trainer {trainer.reference}")
     with console.stage("Start a Kubernetes cluster"):
         mount = Mount(str(environment), "/opt/venv")
-        spec = ClusterSpec(name=cluster_name, nodes=NODES, mounts=(mount,))
+        spec = ClusterSpec(name=cluster_name or settings.cluster_name, nodes=NODES, mounts=(mount,))
         cluster = Cluster.up(spec, console.show)
         console.say("it runs already" if cluster.is_reused else "it runs")
         for image in (operator, trainer):
@@ -63,7 +56,7 @@ def run_on_embedded_cluster(
         f"The cluster stays: export KUBECONFIG={cluster.kubeconfig}\n"
         "  kubectl get trainwright\n"
         f"  kubectl describe trainingrun {manifests.PRETRAINING}\n"
-        "  make demo-down"
+        f"  make demo-down{'' if cluster.name == 'demo' else f' DEMO_CLUSTER={cluster.name}'}"
     )
     place = embedded_place(cluster, settings.namespace)
     return run_story(place, images, settings, console, next_steps, monitoring, PRICES)
@@ -78,81 +71,8 @@ def embedded_place(cluster: Cluster, namespace: str) -> Place:
         secret_key=cluster.state.secret_key,
         region=REGION,
     )
-    environment = {"KUBECONFIG": str(cluster.kubeconfig)}
-    return Place(f"the embedded cluster {cluster.name!r}", namespace, store, environment)
-
-
-def run_on_current_cluster(settings: Settings, console: Console) -> int:
-    """The demo on the cluster that kubectl points at, after asking."""
-    context = current_context()
-    check_current_settings(settings)
-    store = Store(
-        settings.s3_endpoint,
-        settings.s3_endpoint_of_pods,
-        settings.access_key,
-        settings.secret_key,
-        settings.region,
-        settings.bucket,
-    )
-    console.say(f"cluster: kubectl's context {context!r}, namespace {settings.namespace!r}")
-    console.say(f"store: {store.endpoint or 'AWS'}, images: {settings.registry}")
-    if not (settings.is_agreed or ask("Install Trainwright there and run the demo?")):
-        raise DemoError("nothing was touched")
-    with console.stage("Build and push the images"):
-        images = push_images(settings, console)
-    place = Place(f"context {context!r}", settings.namespace, store)
-    next_steps = (
-        "Your cluster keeps the chart and both runs:\n"
-        f"  kubectl -n {settings.namespace} get trainwright\n"
-        f"  kubectl -n {settings.namespace} delete trainingrun/{manifests.PRETRAINING} "
-        f"finetunejob/{manifests.FINE_TUNING}\n"
-        "  helm -n trainwright-system uninstall trainwright"
-    )
-    monitoring = use_prometheus(settings.prometheus_url)
-    return run_story(place, images, settings, console, next_steps, monitoring)
-
-
-def current_context() -> str:
-    """The name of kubectl's context; raises DemoError if there is none."""
-    done = subprocess.run(
-        [find_kubectl(), "config", "current-context"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise DemoError("CLUSTER=current: kubectl has no current context; set KUBECONFIG")
-    return done.stdout.strip()
-
-
-def check_current_settings(settings: Settings) -> None:
-    """Raise DemoError for what the demo cannot guess on a foreign cluster."""
-    if not settings.registry:
-        raise DemoError("REGISTRY: not given; name one that your nodes pull from")
-    if not (settings.access_key and settings.secret_key):
-        raise DemoError(
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: not given; the demo needs an S3 store that "
-            "pods and this machine reach (AWS_ENDPOINT_URL if it is not AWS, S3_BUCKET for one of yours)"
-        )
-
-
-def ask(question: str) -> bool:
-    """Whether the person says yes; without a terminal nobody can."""
-    if not sys.stdin.isatty():
-        raise DemoError("nobody to ask whether to touch this cluster; say YES=1")
-    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
-
-
-def push_images(settings: Settings, console: Console) -> Images:
-    """Both images in the registry: those that are there already, or built and pushed now."""
-    names = []
-    for image, given in (
-        ("operator", settings.operator_image),
-        ("trainer", settings.trainer_image),
-    ):
-        if not given:
-            given = f"trainwright-{image}:demo"
-            build_image(image, None, f"{settings.registry}/{given}", push=True)
-        console.say(f"{image}: {settings.registry}/{given}")
-        names.append(given)
-    return Images(settings.registry, *names)
+    name = f"the embedded cluster {cluster.name!r}"
+    return Place(name, namespace, store, cluster.kubectl_environment())
 
 
 def run_story(
@@ -178,14 +98,15 @@ def run_story(
         interruption = Interruption(place, console, manifests.PRETRAINING, is_wanted=settings.kills)
         runs.append(run_example(place, console, example, interruption.watch))
         interruption.check(runs[-1]["status"])
-    with console.stage("Fine-tune SmolLM2-135M-Instruct on dialogues"):
-        example = example_for(manifests.FINE_TUNING, place, settings)
-        runs.append(run_example(place, console, example, ignore))
+    if settings.fine_tunes:
+        with console.stage("Fine-tune SmolLM2-135M-Instruct on dialogues"):
+            example = example_for(manifests.FINE_TUNING, place, settings)
+            runs.append(run_example(place, console, example, ignore))
     console.show("\n" + place.kubectl("get", "trainwright", "-n", place.namespace))
     for run in runs:
         console.show(describe_run(run) + "\n")
     console.show(describe_times(console.seconds_of_stage, console.seconds()))
-    names = (manifests.PRETRAINING, manifests.FINE_TUNING)
+    names = [run["metadata"]["name"] for run in runs]
     shown = describe_dashboards(monitoring, place.namespace, names, console.seconds())
     console.show(f"\n{shown}\n\n{next_steps}")
     return 0

@@ -13,8 +13,6 @@ done <<'END'
 operator --extra operator --extra otlp
 trainer --extra trainer --extra otlp
 trackers --extra trainer --extra otlp --extra mlflow --extra wandb
-cli --extra cli
-dashboards --extra dashboards
 END
 # Standing alone: the installer itself, and the data of the demo.
 for name in bootstrap demo; do

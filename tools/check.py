@@ -1,7 +1,7 @@
 """All checks that need no test: format, lint, types, import rules, generated files, duplicates.
 
-`make check` and the first tier of `make test` run it. Two checks run at a time; what a failing one
-printed is shown, and all of them run even if one fails.
+`make check` and the first tier of `make test` run it. As many checks run at a time as there are cores;
+what a failing one printed is shown, and all of them run even if one fails.
 """
 
 import os
@@ -53,7 +53,7 @@ def module(name: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", name, *arguments)
 
 
-# The long ones first: two run at a time.
+# The long ones first, so that none of them is left alone at the end.
 CHECKS = (
     Check("types (mypy --strict)", tool("mypy", *TYPED)),
     Check("duplicate code", tool("jscpd", *DUPLICATES, *CODE)),

@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tools.machine import PROJECT, cache_folder, find_cluster_obstacle
+from tools.debian import DebianError, can_install, install_packages, remove_leftover
+from tools.machine import DEBIAN_PYTHON, PROJECT, cache_folder, find_cluster_obstacle, is_ci
 
 ENVIRONMENT = PROJECT / ".venv"
 COMMANDS = ("trainwright", "kubectl-trainwright")
@@ -43,36 +44,46 @@ def describe_machine(target: str) -> str:
     """The first line that a person reads: what will happen on this machine, and for how long."""
     obstacle = find_cluster_obstacle()
     if target == "demo":
-        if uses_current_cluster():
+        if uses_current_cluster(target):
             return "the demo runs on kubectl's current cluster, after asking; usually 15 min"
         if obstacle:
-            return f"no cluster on this machine ({obstacle}): the demo's manifests run locally"
-        return "the demo runs on a cluster of its own; usually 15 min the first time, then 4 min"
+            return (
+                f"no cluster on this machine ({obstacle}): the demo's manifests run locally; "
+                "usually 10 min the first time, then 5 min"
+            )
+        return "the demo runs on a cluster of its own; usually 15 min the first time, then 5 min"
     if obstacle:
-        return f"no cluster on this machine ({obstacle}): tiers that need one are skipped"
+        end = "fail" if is_ci() else "are skipped"
+        return (
+            f"no cluster on this machine ({obstacle}): tiers that need one {end}; "
+            "the others usually take 20 min the first time, then 10 min"
+        )
     return "all tiers run; usually 45 min the first time, then 20 min"
 
 
 def prepare(target: str) -> None:
     """Make the clone ready for `target`; raises PreparationError."""
-    ensure_debian_packages()
+    is_cluster_used = target != "python" and not uses_current_cluster(target)
+    obstacle = find_cluster_obstacle()
+    ensure_debian_packages(has_cluster=is_cluster_used and not obstacle)
     if target == "test":
         ensure_browser()
     ensure_environment(ensure_uv())
-    if target == "python" or uses_current_cluster():
+    if not is_cluster_used:
         return
-    if find_cluster_obstacle():
+    if obstacle:
         if target == "test":  # not inside a test, which has only so much time
             run_step([sys_python(), "-m", "tests.cluster", "build", "--chart-tools"])
         return
-    run_step([sys_python(), "-m", "tests.cluster", "build"])
+    for_demo = ["--no-chart-tests"] if target == "demo" else []
+    run_step([sys_python(), "-m", "tests.cluster", "build", *for_demo])
     run_step([sys_python(), "-m", "tools.images", "--cached", "operator", "trainer-code"])
     run_step([sys_python(), "-m", "tools.images", "trainer-venv"])
 
 
-def uses_current_cluster() -> bool:
-    """Whether the demo is to use kubectl's cluster, so that none is needed here."""
-    return os.environ.get("CLUSTER") == "current"
+def uses_current_cluster(target: str) -> bool:
+    """Whether this is the demo and uses kubectl's cluster, so that none is needed here."""
+    return target == "demo" and os.environ.get("CLUSTER") == "current"
 
 
 def sys_python() -> str:
@@ -80,12 +91,18 @@ def sys_python() -> str:
     return str(ENVIRONMENT / "bin" / "python")
 
 
-def ensure_debian_packages() -> None:
-    """A C compiler for the tests' libraries and certificates, where apt-get can give them."""
+def ensure_debian_packages(*, has_cluster: bool = False) -> None:
+    """A C compiler for the tests' libraries and certificates, where apt-get can give them.
+
+    For a cluster also Debian's Python, if this one is another.
+    """
     wanted = {"gcc": shutil.which("cc") or shutil.which("gcc"), "libc6-dev": _has_c_headers()}
     wanted["ca-certificates"] = _CERTIFICATES.exists()
+    wanted["python3"] = DEBIAN_PYTHON.exists() or not has_cluster
     missing = [package for package, there in wanted.items() if not there]
-    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+    if can_install():
+        remove_leftover()
+    if missing and can_install():
         install_debian_packages(missing)
 
 
@@ -95,7 +112,7 @@ def _has_c_headers() -> bool:
 
 def ensure_browser() -> None:
     """A browser for the tests of reports, where Debian's package can be had; else they are skipped."""
-    if any(map(shutil.which, BROWSERS)) or os.geteuid() or not shutil.which("apt-get"):
+    if any(map(shutil.which, BROWSERS)) or not can_install():
         return
     try:
         install_debian_packages([BROWSERS[0]], "100 MB, usually 40 s")
@@ -106,13 +123,10 @@ def ensure_browser() -> None:
 def install_debian_packages(packages: Sequence[str], effort: str = "usually 20 s") -> None:
     """Install packages by apt-get without starting any service; raises PreparationError."""
     say(f"installing Debian packages: {' '.join(packages)} ({effort})")
-    apt = ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=240"]
-    settings = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (
-        [*apt, "update"],
-        [*apt, "install", "--yes", "--no-install-recommends", *packages],
-    ):
-        run(command, settings)
+    try:
+        install_packages(*packages)
+    except DebianError as problem:
+        raise PreparationError(str(problem)) from problem
 
 
 def ensure_uv() -> str:
@@ -133,7 +147,7 @@ def find_pip() -> list[str]:
     """A command that is pip, installed from Debian's packages if there is none."""
     pip = [sys.executable, "-m", "pip"]
     if not succeeds([*pip, "--version"]):
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
+        if not can_install():
             raise PreparationError(
                 f"{sys.executable} has no pip; install it (Debian: apt-get install python3-pip)"
             )

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from tests.cluster.cluster import Cluster, down
+from tests.cluster.cluster import Cluster, down, start_command
 from tests.cluster.errors import ClusterError
 from tests.cluster.machine import build_chart_tools, build_everything, check_machine
 from tests.cluster.spec import DEFAULT_BUCKETS, DEFAULT_NAME, ClusterSpec, Mount
@@ -128,7 +128,14 @@ def status(name: str, output: str) -> None:
 def env(name: str) -> None:
     """Print the shell lines that point kubectl and S3 clients at the cluster."""
     check_machine()
-    click.echo(_env_lines(Cluster.attach(name)))
+    cluster = Cluster.attach(name)
+    faults = cluster.find_faults()
+    if faults:
+        problem = faults[0].splitlines()[0]
+        raise ClusterError(
+            f"cluster {name!r} cannot be used: {problem}; start it anew: {start_command(name)}"
+        )
+    click.echo(_env_lines(cluster))
 
 
 @main.command("list")
@@ -183,10 +190,16 @@ def images_list(name: str) -> None:
 
 @main.command()
 @click.option("--chart-tools", is_flag=True, help="Only Helm and its plugin; needs no root.")
+@click.option(
+    "--no-chart-tests", is_flag=True, help="Without the plugin that only the chart's tests need."
+)
 @clear_errors
-def build(chart_tools: bool) -> None:
+def build(chart_tools: bool, no_chart_tests: bool) -> None:
     """Install and build everything that is needed; quick when it is there."""
-    (build_chart_tools if chart_tools else build_everything)(click.echo)
+    if chart_tools:
+        build_chart_tools(click.echo)
+    else:
+        build_everything(click.echo, for_chart_tests=not no_chart_tests)
 
 
 def _env_lines(cluster: Cluster) -> str:

@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tools.machine import cache_folder
+
+__all__ = ["Report", "build_key", "cache_folder", "make_once", "one_at_a_time"]
+
 Report = Callable[[str], None]
-
-
-def cache_folder() -> Path:
-    """The folder of everything that is built or downloaded: $TRAINWRIGHT_CACHE or its default."""
-    named = os.environ.get("TRAINWRIGHT_CACHE")
-    if named:
-        return Path(named).absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "trainwright"
 
 
 def build_key(*parts: str | bytes) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tests.cluster.errors import NotReadyError
 from tests.cluster.spec import Layout
+from tools.machine import CGROUPS
 
-CGROUPS = Path("/sys/fs/cgroup")
 _INHERITED = ("cpuset.cpus", "cpuset.mems")
 _CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io", "hugetlb")
 

@@ -30,6 +30,11 @@ from tests.cluster.teardown import remove_cluster
 NODE_READY_SECONDS = 60
 
 
+def start_command(name: str) -> str:
+    """What a person types to start this cluster."""
+    return f".venv/bin/python -m tests.cluster up --name {name}"
+
+
 @dataclass
 class Cluster:
     """A running cluster. `is_reused` tells whether `up` found it running already."""
@@ -69,7 +74,7 @@ class Cluster:
         """The running cluster of this name; raises ClusterError if there is none."""
         state = load_state(name)
         if state is None or not state.ready:
-            raise ClusterError(f"no cluster {name!r} runs; start it: python -m tests.cluster up")
+            raise ClusterError(f"no cluster {name!r} runs; start it: {start_command(name)}")
         return cls(state)
 
     @classmethod
@@ -127,13 +132,18 @@ class Cluster:
     def environment(self) -> dict[str, str]:
         """What a shell needs to use the cluster: KUBECONFIG and S3's address and credentials."""
         s3 = build_s3_environment(self.state) if self.state.spec.s3 else {}
-        return {"KUBECONFIG": str(self.kubeconfig), **s3}
+        return {**self.kubectl_environment(), **s3}
+
+    def kubectl_environment(self) -> dict[str, str]:
+        """What kubectl and Helm need; what they cache goes with the cluster."""
+        cache = str(self.layout.kubectl_cache)
+        return {"KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": cache}
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl and return its output; raises CalledProcessError with both outputs in it."""
         done = subprocess.run(
             [start.find_kubectl(), f"--kubeconfig={self.kubeconfig}", *arguments],
-            env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
+            env={**os.environ, **self.kubectl_environment()},
             input=stdin,
             capture_output=True,
             text=True,

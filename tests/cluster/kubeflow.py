@@ -22,6 +22,7 @@ from tests.cluster.cache import Report, build_key, cache_folder, make_once
 from tests.cluster.certificates import build_authority, build_certificate
 from tests.cluster.images import TOOLBOX_IMAGE, training_operator_image
 from tests.cluster.processes import run_tool
+from tests.cluster.spec import Layout
 
 NAMESPACE = "kubeflow"
 OPERATOR = "training-operator"
@@ -119,11 +120,12 @@ def apply_prerequisites(client: ApiClient) -> None:
     client.apply(f"{path}/secrets/{_SECRET}", build_webhook_secret())
 
 
-def apply_manifests(kubeconfig: Path, file_name: str) -> None:
+def apply_manifests(layout: Layout, file_name: str) -> None:
     """Apply crds.yaml or operator.yaml; server-side, since the definitions are too big otherwise."""
     manifest = ensure_manifests() / file_name
     flags = ["--server-side", "--force-conflicts", "--validate=false"]
-    run_tool(["kubectl", f"--kubeconfig={kubeconfig}", "apply", *flags, "-f", manifest])
+    access = [f"--kubeconfig={layout.kubeconfig}", f"--cache-dir={layout.kubectl_cache}"]
+    run_tool(["kubectl", *access, "apply", *flags, "-f", manifest])
 
 
 def is_available(client: ApiClient) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from pathlib import Path
 
@@ -16,27 +14,20 @@ from tests.cluster.binaries import (
     ensure_binaries,
 )
 from tests.cluster.cache import Report
-from tests.cluster.cgroups import CGROUPS
 from tests.cluster.errors import UnsupportedMachineError
 from tests.cluster.images import ensure_images
 from tests.cluster.kubeflow import ensure_manifests
 from tests.cluster.node_disk import ensure_disk
 from tests.cluster.packages import ensure_system_packages
 from tests.cluster.spec import ClusterSpec
+from tools.machine import find_namespace_obstacle
 
 
 def check_machine() -> None:
     """Raise UnsupportedMachineError unless namespaces and cgroups can be made here."""
-    system = platform.system()
-    if system != "Linux":
-        raise UnsupportedMachineError(f"the embedded cluster needs Linux; this is {system}")
-    if os.geteuid() != 0:
-        raise UnsupportedMachineError(
-            "the embedded cluster needs root (network namespaces, mounts, cgroups); "
-            f"this is user {os.geteuid()}"
-        )
-    if not os.access(CGROUPS, os.W_OK):
-        raise UnsupportedMachineError(f"the embedded cluster needs writable cgroups at {CGROUPS}")
+    obstacle = find_namespace_obstacle()
+    if obstacle:
+        raise UnsupportedMachineError(obstacle.replace("it", "the embedded cluster", 1))
 
 
 def ensure_parts(spec: ClusterSpec, report: Report = print) -> None:
@@ -55,14 +46,14 @@ def build_chart_tools(report: Report = print) -> None:
         ensure_binaries(module, report)
 
 
-def build_everything(report: Report = print) -> None:
+def build_everything(report: Report = print, *, for_chart_tests: bool = True) -> None:
     """Install and build all that clusters and chart tests need, on a machine that has none of it."""
     started = time.monotonic()
     check_machine()
     ensure_system_packages(report)
-    for module in (TOOLBOX, KUBERNETES, TRAINING_OPERATOR):
+    modules = [TOOLBOX, KUBERNETES, TRAINING_OPERATOR, HELM]
+    for module in [*modules, HELM_UNITTEST] if for_chart_tests else modules:
         ensure_binaries(module, report)
-    build_chart_tools(report)
     ensure_manifests(report)
     ensure_disk(ensure_images(report), report)
     report(f"everything for the cluster is there ({time.monotonic() - started:.1f} s)")

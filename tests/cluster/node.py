@@ -107,9 +107,7 @@ class Node:
     def kill_kubelet(self) -> None:
         """SIGKILL the kubelet alone: its containers run on without anybody looking."""
         kubelet = self.processes.pop(f"{self.name}-kubelet")
-        pid = kubelet.first_child()
-        if pid:
-            run_tool(["kill", "-9", str(pid)])
+        kubelet.kill_first_child()
         wait_until(f"{self.name}: kubelet has ended", lambda: not kubelet.is_alive(), 5)
 
     def cut_power(self) -> None:
@@ -117,9 +115,7 @@ class Node:
         for name in (f"{self.name}-kubelet", f"{self.name}-containerd"):
             self.processes.pop(name, None)
         init = self.processes.pop(self.name)
-        pid = init.first_child()
-        if pid:
-            run_tool(["kill", "-9", str(pid)])
+        init.kill_first_child()
         wait_until(f"{self.name} is off", lambda: not init.is_alive(), 5)
         renew_cgroups(self.layout, self.name)
 

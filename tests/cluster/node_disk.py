@@ -12,6 +12,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.cluster.cache import Report, build_key, cache_folder, make_once
@@ -97,5 +98,6 @@ def _build_config(folder: Path) -> str:
 
 def _forget_unused(folder: Path) -> None:
     for disk in folder.iterdir():
-        if time.time() - disk.stat().st_mtime > _FORGET_AFTER_SECONDS:
-            run_tool(["rm", "-rf", disk])
+        with suppress(FileNotFoundError):  # another start has just finished or forgotten it
+            if time.time() - disk.stat().st_mtime > _FORGET_AFTER_SECONDS:
+                run_tool(["rm", "-rf", disk])

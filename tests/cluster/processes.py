@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.cluster.errors import ComponentDiedError, NotReadyError
-from tests.cluster.packages import SYSTEM_PATH
+from tools.debian import SYSTEM_PATH
 
 LOG_TAIL_LINES = 25
 POLL_SECONDS = 0.05
@@ -53,6 +53,13 @@ class Process:
         if self.is_alive():
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+
+    def kill_first_child(self) -> None:
+        """End the process that this one has started and waits for, if there is one."""
+        pid = self.first_child()
+        if pid:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def first_child(self) -> int:
         """The pid of its first child, as the host counts; 0 if it has none."""

@@ -123,6 +123,11 @@ class Layout:
         return self.root / "kubeconfig"
 
     @property
+    def kubectl_cache(self) -> Path:
+        """Where kubectl and Helm keep what they have learnt about the API (KUBECACHEDIR)."""
+        return self.root / "kubectl-cache"
+
+    @property
     def certificates(self) -> Path:
         """The folder of keys and certificates."""
         return self.root / "pki"

@@ -142,12 +142,12 @@ def _finish_nodes(
     kubeflow.apply_prerequisites(client)
     if state.spec.s3:
         apply_s3_service(client)
-    kubeflow.apply_manifests(layout.kubeconfig, "crds.yaml")
+    kubeflow.apply_manifests(layout, "crds.yaml")
     timeline.done("training-operator's definitions applied")
     booted.result()
     timeline.done("nodes booted")
     on_all(nodes, lambda node: node.start_kubelet())
-    kubeflow.apply_manifests(layout.kubeconfig, "operator.yaml")
+    kubeflow.apply_manifests(layout, "operator.yaml")
     for node in nodes:
         path = f"/api/v1/nodes/{node.name}"
         _wait(state, f"{node.name} is Ready", lambda path=path: _is_ready(client, path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.cluster import Cluster
+from tests.cluster.cluster import Cluster, start_command
 from tests.cluster.errors import ClusterError
 from tests.cluster.gpus import GPU_RESOURCE
 from tests.cluster.processes import Process
@@ -19,7 +19,7 @@ def fetch_status(name: str) -> Status:
     """The cluster as it is now; raises ClusterError if there is none of this name."""
     state = load_state(name)
     if state is None:
-        raise ClusterError(f"there is no cluster {name!r}; start it: python -m tests.cluster up")
+        raise ClusterError(f"there is no cluster {name!r}; start it: {start_command(name)}")
     cluster = Cluster(state)
     faults = cluster.find_faults() if state.ready else ["its start was not finished"]
     return {

@@ -12,7 +12,7 @@ import pytest
 from tests.contract.registry import running_registry
 from tools.images.builders import private_store
 from tools.images.cache import PROJECT
-from tools.images.specs import TRACKERS_LOCK
+from tools.images.specs import TRACKERS_LOCK, project_version
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="building images as here needs root on Linux"
@@ -71,14 +71,80 @@ def test_archive_folder_gets_a_file_per_image(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["trainwright-trainer-code.tar"]
 
 
-def test_the_image_with_trackers_installs_their_lock(tmp_path: Path) -> None:
-    """What the builder is told, by one that only writes it down: the image itself takes minutes and 6 GB."""
-    builder, told = tmp_path / "buildah", tmp_path / "told"
+def run_played_builder(
+    program: str, folder: Path, *arguments: str
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Run the command with a builder that only writes down what it is told; and what that was."""
+    told = folder / "told"
+    told.touch()
+    builder = folder / program
     builder.write_text(f'#!/bin/sh\necho "$*" >> {told}\n')
     builder.chmod(0o755)
-    ended = run_command("trainer-trackers", "--tag", "v1", PATH=f"{tmp_path}:/usr/bin:/bin")
+    ended = run_command(*arguments, PATH=str(folder))
+    return ended, told.read_text().splitlines()
+
+
+REFERENCE = "registry.example/team/trainwright-operator:v1"
+BUILD = (
+    f"--build-arg=VERSION={project_version()} --build-arg=BASE_IMAGE=python:3.12-slim "
+    f"-f {PROJECT}/operator/Dockerfile -t {REFERENCE} {PROJECT}"
+)
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        (
+            "buildah",
+            [
+                "--version",
+                f"build --layers {BUILD}",
+                f"push --quiet {REFERENCE} oci-archive:{{archive}}:{REFERENCE}",
+                f"push {REFERENCE}",
+            ],
+        ),
+        (
+            "podman",
+            [
+                "--version",
+                f"build {BUILD}",
+                f"save --quiet --format oci-archive -o {{archive}} {REFERENCE}",
+                f"push {REFERENCE}",
+            ],
+        ),
+        (
+            "docker",
+            [
+                "info",
+                f"build {BUILD}",
+                f"save -o {{archive}} {REFERENCE}",
+                f"push {REFERENCE}",
+            ],
+        ),
+    ],
+)
+def test_each_builder_is_told_in_its_own_words(
+    program: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SSL_CERT_FILE", "PIP_CONFIG_FILE", "PIP_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    ended, told = run_played_builder(
+        program,
+        tmp_path,
+        *("operator", "--base-image", "python:3.12-slim", "--tag", "v1", "--push"),
+        *("--registry", "registry.example/team", "--archive", str(tmp_path)),
+    )
+    assert ended.returncode == 0, ended.stderr
+    archive = tmp_path / "trainwright-operator.tar"
+    assert ended.stdout == f"operator {REFERENCE} {archive}\n"
+    assert told == [line.format(archive=archive) for line in expected]
+
+
+def test_the_image_with_trackers_installs_their_lock(tmp_path: Path) -> None:
+    """What the builder is told: the image itself takes minutes and 6 GB."""
+    ended, told = run_played_builder("buildah", tmp_path, "trainer-trackers", "--tag", "v1")
     assert ended.stdout == "trainer-trackers localhost/trainwright-trainer-trackers:v1\n"
-    (build,) = [line for line in told.read_text().splitlines() if "Dockerfile" in line]
+    (build,) = [line for line in told if "Dockerfile" in line]
     assert "--build-arg=LOCK=trackers" in build.split()
     assert "mlflow-skinny==" in TRACKERS_LOCK.read_text()
     assert "wandb==" in TRACKERS_LOCK.read_text()

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
-PATTERNS = ("*.md", "crds/*.md", "operator/docs/*.md", "trainer_image/*.md", "helm/*.md")
+PATTERNS = (
+    *("*.md", "crds/*.md", "operator/docs/**/*.md", "trainer_image/*.md", "helm/*.md"),
+    "tests/cluster/*.md",
+)
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -46,19 +46,44 @@ def test_make_runs_what_the_docs_say() -> None:
     for target, expected in [
         ("test", "-m tools.tiers"),
         ("demo", "-m demo"),
+        ("demo-down", "-m demo down"),
+        ("images", "-m tools.images all"),
+        (
+            "images REGISTRY=registry.example/team TRACKERS=1",
+            "-m tools.images all trainer-trackers --registry registry.example/team --push",
+        ),
+        ("clean", "find . -name __pycache__ -type d -prune -exec rm -rf {} +"),
         ("generate", "demo tests"),
         ("bench", "-m pytest -q -s tests/bench"),
         *((name, f"-m tools.tiers {name}") for name in names),
     ]:
         shown = subprocess.run(
-            ["make", "--no-print-directory", "--dry-run", target],
+            ["make", "--no-print-directory", "--dry-run", *target.split()],
             cwd=PROJECT,
             capture_output=True,
             text=True,
             check=True,
         ).stdout
-        assert shown.splitlines()[-1].endswith(expected)
-    assert (PROJECT / ".ci" / "run").read_text().splitlines()[-1].endswith(" test")
+        assert shown.splitlines()[-1].strip().endswith(expected)
+
+
+def test_ci_runs_make_test_and_nothing_else() -> None:
+    lines = (PROJECT / ".ci" / "run").read_text().splitlines()
+    make = 'exec make --no-print-directory -C "$(dirname "$0")/.." test'
+    assert lines == ["#!/usr/bin/env bash", make]
+
+
+def test_make_help_names_every_target() -> None:
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    phony = re.findall(r"^\.PHONY: (\S+)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+    targets = {*phony, *(tier.name for tier in TIERS)} - {"$(TIERS)"}
+    assert targets == {*re.findall(r"(?:make|\|) ([a-z0-9-]+)", shown)}
 
 
 def test_the_wheel_has_all_packages_and_commands(tmp_path: Path) -> None:

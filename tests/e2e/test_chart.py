@@ -6,9 +6,10 @@ A suspended run stands for a user's work: nothing of the chart's life may harm i
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from ruamel.yaml import YAML
 
 from tests.cluster import Cluster, ClusterSpec, KubectlError
 from tests.cluster.binaries import HELM, ensure_binaries
+from tests.docs.pages import read_commands
 from tools.images import Built, build_archive
+from tools.machine import PROJECT
 
 NAMESPACE = "trainwright-system"
-CHART = Path(__file__).resolve().parents[2] / "helm" / "trainwright"
+CHART = PROJECT / "helm" / "trainwright"
 DEPLOYMENT = "deployment/trainwright"
 CRDS = {"finetunejobs.trainwright.dev", "trainingruns.trainwright.dev"}
 RUN = {
@@ -45,6 +48,20 @@ pytestmark = [
 ]
 
 
+def documented(start: str) -> list[str]:
+    """The words of the docs' one command that begins so, without the program.
+
+    Images that it names by the reader's registry are on the nodes here.
+    """
+    (line,) = {c.text for c in read_commands() if c.text.startswith(f"{start} ")}
+    return shlex.split(line.replace("registry.example/team", "localhost"))[1:]
+
+
+def as_options(settings: Iterable[str]) -> list[str]:
+    """Chart values as Helm takes them."""
+    return [part for setting in settings for part in ("--set", setting)]
+
+
 class Installation:
     """The cluster and Helm's commands against it."""
 
@@ -61,7 +78,8 @@ class Installation:
     def helm(self, *arguments: str) -> str:
         """Helm's output; fails the test with its words if it ends with an error."""
         ended = subprocess.run(
-            [self._program, *arguments, "--namespace", NAMESPACE],
+            [self._program, *arguments],
+            cwd=PROJECT,
             env=self._environment,
             capture_output=True,
             text=True,
@@ -70,16 +88,20 @@ class Installation:
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
-    def install(self, *settings: str, chart: Path = CHART) -> str:
-        """Installs or upgrades and waits until the operator is ready; returns the notes."""
+    def install(self, *settings: str) -> str:
+        """Installs as documented and waits until the operator is ready; returns the notes."""
         image = f"image.repository=trainwright-operator,image.tag={self._image.tag}"
-        chosen = [part for setting in (image, *settings) for part in ("--set", setting)]
-        command = ("upgrade", "--install", "trainwright", str(chart), "--create-namespace")
-        return self.helm(*command, *chosen, "--wait", "--timeout", "120s")
+        return self.helm(*documented("helm install"), *as_options((image, *settings)))
+
+    def upgrade(self, *settings: str, chart: Path | None = None) -> None:
+        """Upgrades as documented, to another chart if one is given."""
+        words = documented("helm upgrade")
+        words[words.index("helm/trainwright")] = str(chart or "helm/trainwright")
+        self.helm(*words, *as_options(settings))
 
     def uninstall(self) -> None:
-        """Uninstalls and waits until the pod is gone."""
-        self.helm("uninstall", "trainwright", "--wait", "--cascade", "foreground")
+        """Uninstalls as documented and waits until the pod is gone."""
+        self.helm(*documented("helm uninstall"), "--wait", "--cascade", "foreground")
 
     def columns(self) -> list[Any]:
         """The columns that `kubectl get trainingruns` shows."""
@@ -155,13 +177,13 @@ def write_older_chart(folder: Path) -> Path:
 def test_upgrade_brings_definitions_and_settings_up_to_date_and_keeps_runs(
     installation: Installation, tmp_path: Path
 ) -> None:
-    installation.install(chart=write_older_chart(tmp_path))
+    installation.upgrade(chart=write_older_chart(tmp_path))
     assert not installation.columns()
     installation.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(RUN))
     uid = installation.get("trainingrun", "kept")["metadata"]["uid"]
     before = installation.operator_pod()["metadata"]["uid"]
 
-    installation.install("logLevel=DEBUG")
+    installation.upgrade("logLevel=DEBUG")
 
     assert installation.columns()
     assert installation.operator_pod()["metadata"]["uid"] != before
@@ -191,3 +213,5 @@ def test_runs_can_be_deleted_after_uninstall(installation: Installation) -> None
     installation.uninstall()
     installation.cluster.kubectl("delete", "trainingrun", "kept", "--timeout=10s")
     assert not installation.names("trainingruns")
+    installation.cluster.kubectl(*documented("kubectl delete crd"))
+    assert not installation.names("crds") & CRDS

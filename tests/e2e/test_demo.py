@@ -113,7 +113,9 @@ def test_demo_asks_before_it_touches_the_current_cluster(world: World) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "admin@" in done.stdout or "context" in done.stdout
+    context = json.loads(world.cluster.kubeconfig.read_text())["current-context"]
+    assert f"kubectl's context {context!r}" in done.stdout
+    assert "upgrade Helm release trainwright-system/trainwright (revision " in done.stdout
     assert "YES=1" in done.stdout
     assert find_installed(world) == before
     with pytest.raises(DemoError, match="not found"):

@@ -29,7 +29,7 @@ def reader(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
     kubeconfig.write_bytes(Path(place.environment["KUBECONFIG"]).read_bytes())
     folders = [PROJECT / ".venv" / "bin", ensure_binaries(HELM), os.environ["PATH"]]
     path = ":".join(str(folder) for folder in folders)
-    environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "PATH": path}
+    environment = {**os.environ, **place.environment, "KUBECONFIG": str(kubeconfig), "PATH": path}
     namespace = ["kubectl", "config", "set-context", "--current", f"--namespace={place.namespace}"]
     subprocess.run(namespace, env=environment, check=True, capture_output=True)
     yield environment

@@ -136,6 +136,10 @@ def test_component_that_dies_later_is_named_by_status_and_up_starts_anew(name: s
     assert done.returncode == 1
     assert f"kube-controller-manager has ended; the end of {victim.log}:\n" in done.stdout
     assert "\n".join(last_lines) in done.stdout
+    done = run("env", "--name", name)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "kube-controller-manager has ended" in done.stderr
+    assert f"tests.cluster up --name {name}" in done.stderr
     second = Cluster.up(a_control_plane(name))
     assert not second.is_reused
     assert second.find_faults() == []
@@ -193,7 +197,7 @@ def test_unknown_cluster_is_said_in_one_sentence() -> None:
         done = run(action, "--name", "no-such")
         assert done.returncode == 1
         assert "'no-such'" in done.stderr
-        assert "python -m tests.cluster up" in done.stderr
+        assert ".venv/bin/python -m tests.cluster up --name no-such" in done.stderr
     with pytest.raises(ClusterError, match="no cluster 'no-such' runs"):
         Cluster.attach("no-such")
 

@@ -102,11 +102,12 @@ def _secrets() -> Iterator[list[str]]:
     bundle = os.environ.get("SSL_CERT_FILE")
     if bundle and Path(bundle).is_file():
         options.append(f"--secret=id=ca-bundle,src={bundle}")
-    with temporary_folder(cache_folder() / "images") as folder:
+    with temporary_folder(cache_folder() / "images", "secrets") as folder:
         configuration = os.environ.get("PIP_CONFIG_FILE")
         index = os.environ.get("PIP_INDEX_URL")
         if index and not configuration:
             written = folder / "pip.conf"
+            written.touch(mode=0o600)  # an index's address may hold a password
             written.write_text(f"[global]\nindex-url = {index}\n")
             configuration = str(written)
         if configuration and Path(configuration).is_file():

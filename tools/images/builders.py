@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tools import debian
 from tools.images.cache import cache_folder
 
 _PREFERENCE = ("buildah", "podman", "docker")
@@ -125,16 +126,12 @@ def _answers(program: str) -> bool:
 def install_packages(*packages: str) -> None:
     """Installs Debian packages; BuildError off Debian or without root."""
     names = " ".join(packages)
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
+    if not debian.can_install():
         raise BuildError(f"{names} needed: as root on Debian, apt-get install {names}")
-    apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=240"]
-    settings = {"DEBIAN_FRONTEND": "noninteractive"}
-    install = [*apt, "install", "--yes", "--no-install-recommends", *packages]
     try:
-        run(install, settings)
-    except BuildError:
-        run([*apt, "update"], settings)
-        run(install, settings)
+        debian.install_packages(*packages)
+    except debian.DebianError as problem:
+        raise BuildError(str(problem)) from problem
 
 
 def private_store() -> dict[str, str]:

@@ -8,7 +8,6 @@ import fcntl
 import hashlib
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -54,7 +53,7 @@ def publish(path: Path, usually_seconds: int, write: Callable[[Path], None]) -> 
             return path
         say(f"making {path.name}, usually {usually_seconds} s")
         started = time.monotonic()
-        with temporary_folder(path.parent) as folder:
+        with temporary_folder(path.parent, path.name) as folder:
             draft = folder / path.name
             write(draft)
             draft.rename(path)
@@ -86,10 +85,15 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def temporary_folder(parent: Path) -> Iterator[Path]:
-    """A folder below `parent` (same file system, so that renames are atomic), gone at the end."""
+def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
+    """An empty folder below `parent` (same file system, so that renames are atomic), gone at the end.
+
+    The caller holds a lock for the name: what is there already is of a process that was killed.
+    """
+    folder = parent / f".draft-{name}"
+    shutil.rmtree(folder, ignore_errors=True)
     parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".draft-", dir=parent))
+    folder.mkdir()
     folder.chmod(0o755)
     try:
         yield folder

@@ -10,17 +10,20 @@ from pathlib import Path
 
 from tools.images.builders import Builder, install_packages, run
 from tools.images.cache import cache_folder, fingerprint, publish, temporary_folder
+from tools.machine import DEBIAN_PYTHON, DEBIAN_SUITE
 
 STAND_IN = "stand-in"
-SUITE = "bookworm"
-PYTHON = "/usr/bin/python3.11"
+SUITE = DEBIAN_SUITE
+PYTHON = str(DEBIAN_PYTHON)
 _PACKAGES = ("ca-certificates", "python3", "python3-venv")
 _HOOKS = (
     # mmdebstrap leaves the build machine's name and resolver in the tree.
     'rm -f "$1/etc/resolv.conf" "$1/etc/hostname"',
     'rm -f "$1/usr/lib/python3.11/EXTERNALLY-MANAGED"',
     'ln -s /usr/bin/python3 "$1/usr/local/bin/python"',
-    'rm -rf "$1/usr/share/doc" "$1/usr/share/man" "$1/usr/share/locale"',
+    'rm -rf "$1/usr/share/man" "$1/usr/share/locale"',
+    # Of the documentation, the licences go along with what they are of.
+    'find "$1/usr/share/doc" -type f ! -name copyright -delete',
 )
 _CONFIGURATION = {
     "ENV": "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -51,9 +54,13 @@ def _write_root(archive: Path) -> None:
     if not shutil.which("mmdebstrap"):
         install_packages("mmdebstrap", "debian-archive-keyring")
     hooks = [f"--customize-hook={hook}" for hook in _HOOKS]
-    with temporary_folder(_fast_folder()) as scratch:
+    # Its lock is one of this cache, and memory is everybody's.
+    name = f"trainwright{str(archive.parent).replace('/', '-')}"
+    with temporary_folder(_fast_folder(), name) as scratch:
         run(
             [
+                # Its mounts go with it, also if it is killed: none is left to delete through.
+                *(["unshare", "--mount"] if os.geteuid() == 0 else []),
                 "mmdebstrap",
                 "--variant=minbase",
                 f"--include={','.join(_PACKAGES)}",

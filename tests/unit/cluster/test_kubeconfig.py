@@ -10,8 +10,11 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.cluster.certificates import Pair, build_authority, build_certificate
+from tests.cluster.cluster import Cluster
 from tests.cluster.kubeconfig import build_kubeconfig, write_kubeconfig
 from tests.cluster.kubeflow import build_webhook_secret
+from tests.cluster.spec import ClusterSpec, Layout
+from tests.cluster.state import State
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +66,12 @@ def test_webhook_secret_is_what_the_training_operator_reads() -> None:
     server.verify_directly_issued_by(x509.load_pem_x509_certificate(data["ca.crt"]))
     names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["training-operator.kubeflow.svc"]
+
+
+def test_what_kubectl_caches_goes_with_the_cluster() -> None:
+    cluster = Cluster(State(ClusterSpec("mine", s3=False)))
+    root = Layout("mine").root
+    assert cluster.environment() == {
+        "KUBECONFIG": str(root / "kubeconfig"),
+        "KUBECACHEDIR": str(root / "kubectl-cache"),
+    }

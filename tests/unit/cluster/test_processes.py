@@ -1,6 +1,5 @@
 """Starting, watching and ending real processes."""
 
-import stat
 import subprocess
 import sys
 import uuid
@@ -69,6 +68,18 @@ def test_marked_processes_and_their_children_are_killed(mark: str, tmp_path: Pat
     assert not process.is_alive()
 
 
+def test_first_child_is_killed_by_no_other_program(
+    mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = start(mark, tmp_path, "sleep 60; echo ended with $?")
+    wait_until("the child runs", process.first_child, DEADLINE)
+    monkeypatch.setattr(subprocess, "run", None)  # `kill` is a program of a package of its own
+    process.kill_first_child()
+    wait_until("it has ended", lambda: not process.is_alive(), DEADLINE)
+    assert "ended with 137" in process.log_tail()
+    process.kill_first_child()
+
+
 def test_mark_is_a_whole_entry_of_the_environment(mark: str, tmp_path: Path) -> None:
     start(f"{mark}-longer", tmp_path, "exec sleep 60")
     assert find_marked(mark) == {}
@@ -87,22 +98,6 @@ def test_pid_used_again_is_another_process(mark: str, tmp_path: Path) -> None:
 def test_ended_process_that_nobody_waited_for_is_not_alive() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as child:
         wait_until("it is a zombie", lambda: read_start_time(child.pid) == 0, DEADLINE)
-
-
-@pytest.mark.parametrize("previous", [None, "#!/bin/sh\nexit 0\n"])
-def test_services_are_forbidden_for_the_installation_only(
-    previous: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    policy = tmp_path / "policy-rc.d"
-    monkeypatch.setattr(packages, "_POLICY", policy)
-    if previous is not None:
-        policy.write_text(previous)
-        policy.chmod(0o700)
-    with packages.services_forbidden():
-        assert subprocess.run([policy], check=False).returncode == 101
-    assert (policy.read_text() if policy.exists() else None) == previous
-    if previous is not None:
-        assert stat.S_IMODE(policy.stat().st_mode) == 0o700
 
 
 def test_missing_programs_are_named_by_package(monkeypatch: pytest.MonkeyPatch) -> None:

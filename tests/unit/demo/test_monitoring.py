@@ -8,8 +8,9 @@ from typing import Any, cast
 import pytest
 
 from demo import monitoring
-from demo.monitoring import describe_dashboards, start_monitoring, use_prometheus
+from demo.monitoring import describe_dashboards, describe_figures, start_monitoring, use_prometheus
 from tests.cluster import Cluster, ClusterError
+from tools.prometheus_api import PrometheusApi
 
 
 def last_lines(found: monitoring.Monitoring) -> list[str]:
@@ -28,6 +29,12 @@ def test_one_line_says_why_there_is_no_prometheus() -> None:
     silent = last_lines(use_prometheus("http://127.0.0.1:1"))
     assert silent[-1] == "  No Prometheus: http://127.0.0.1:1 does not answer"
     assert len(silent) == len(lines)
+
+
+def test_what_a_short_demo_costs_is_not_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitoring, "ask", lambda *_: 0.00132)
+    lines = list(describe_figures(PrometheusApi(""), "default", (), 60))
+    assert lines == ["cost of all: $0.0013 (Fleet, prices.cpu=0.04 USD an hour)"]
 
 
 @pytest.mark.parametrize(

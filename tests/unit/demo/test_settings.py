@@ -27,5 +27,11 @@ def test_a_value_that_means_nothing_is_refused(environment: dict[str, str]) -> N
         read_settings(environment)
 
 
-def test_kill_can_be_turned_off() -> None:
-    assert read_settings({"DEMO_KILL": "0"}).kills is False
+def test_kill_and_fine_tuning_can_be_turned_off() -> None:
+    settings = read_settings({"DEMO_KILL": "0", "DEMO_FINE_TUNE": "0"})
+    assert (settings.kills, settings.fine_tunes) == (False, False)
+
+
+def test_the_demos_cluster_has_a_name_of_its_own_if_wanted() -> None:
+    assert read_settings({}).cluster_name == "demo"
+    assert read_settings({"DEMO_CLUSTER": "mine"}).cluster_name == "mine"

@@ -1,8 +1,10 @@
 """The images' private store on a machine that has built nothing yet."""
 
+import subprocess
 from pathlib import Path
 
 from tools.images.builders import Builder, empty_private_store_if_large
+from tools.images.stand_in import _HOOKS
 
 
 def test_a_store_without_layers_is_not_large(tmp_path: Path) -> None:
@@ -12,3 +14,17 @@ def test_a_store_without_layers_is_not_large(tmp_path: Path) -> None:
     empty_private_store_if_large(builder)
     (tmp_path / "graph").mkdir()
     empty_private_store_if_large(builder)
+
+
+def test_the_stand_in_keeps_every_licence(tmp_path: Path) -> None:
+    package = tmp_path / "usr" / "share" / "doc" / "bash"
+    package.mkdir(parents=True)
+    (package / "copyright").touch()
+    (package / "README.gz").touch()
+    for folder in ("man", "locale"):
+        (tmp_path / "usr" / "share" / folder / "de").mkdir(parents=True)
+    hooks = [hook for hook in _HOOKS if "/usr/share/" in hook]
+    for hook in hooks:
+        subprocess.run(["sh", "-ec", hook, "sh", str(tmp_path)], check=True)
+    assert [path.name for path in package.iterdir()] == ["copyright"]
+    assert [path.name for path in (tmp_path / "usr" / "share").iterdir()] == ["doc"]

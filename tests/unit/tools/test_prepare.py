@@ -1,3 +1,4 @@
+import re
 import subprocess
 from pathlib import Path
 
@@ -18,15 +19,59 @@ def test_first_line_says_what_a_machine_without_root_can_do(
     assert {"demo": "locally", "test": "skipped"}[target] in line
 
 
+def test_first_line_says_that_ci_fails_without_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setattr(prepare, "find_cluster_obstacle", lambda: "it needs root")
+    assert "tiers that need one fail" in describe_machine("test")
+
+
+@pytest.mark.parametrize("obstacle", [None, "it needs root"])
 @pytest.mark.parametrize("target", ["demo", "test"])
-def test_first_line_says_how_long_it_takes(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+def test_first_line_says_how_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch, target: str, obstacle: str | None
+) -> None:
+    monkeypatch.setattr(prepare, "find_cluster_obstacle", lambda: obstacle)
+    assert re.search(r"usually .*\d+ min the first time, then \d+ min$", describe_machine(target))
+
+
+def test_first_line_and_readme_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepare, "find_cluster_obstacle", lambda: None)
-    assert "usually" in describe_machine(target)
+    readme = (PROJECT / "README.md").read_text()
+    for target in ("demo", "test"):
+        figures = re.findall(r"(\d+) min", describe_machine(target))
+        text = readme.partition(f"```sh\nmake {target}\n```")[2]
+        found = re.search(r"On two cores some (\d+) minutes the first time, (\d+) after that", text)
+        assert found
+        assert list(found.groups()) == figures
 
 
 def test_current_cluster_needs_nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLUSTER", "current")
     assert "kubectl's current cluster" in describe_machine("demo")
+    assert run_steps(monkeypatch, "demo") == []
+
+
+def run_steps(monkeypatch: pytest.MonkeyPatch, target: str) -> list[str]:
+    """The steps that a preparation runs after the environment."""
+    steps: list[str] = []
+    for name in ("ensure_debian_packages", "ensure_browser", "ensure_environment", "ensure_uv"):
+        monkeypatch.setattr(prepare, name, lambda *_, **__: None)
+    monkeypatch.setattr(prepare, "find_cluster_obstacle", lambda: None)
+    monkeypatch.setattr(prepare, "run_step", lambda command: steps.append(" ".join(command[2:])))
+    prepare.prepare(target)
+    return steps
+
+
+IMAGES = ["tools.images --cached operator trainer-code", "tools.images trainer-venv"]
+
+
+def test_the_demo_builds_no_tool_of_the_charts_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_steps(monkeypatch, "demo") == ["tests.cluster build --no-chart-tests", *IMAGES]
+
+
+def test_tests_are_prepared_whatever_the_demo_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTER", "current")
+    assert run_steps(monkeypatch, "test") == ["tests.cluster build", *IMAGES]
 
 
 def test_fingerprint_changes_with_the_lock(tmp_path: Path) -> None:
@@ -65,3 +110,20 @@ def test_bootstrap_without_a_python_says_what_to_install(tmp_path: Path) -> None
     )
     assert done.returncode == 1
     assert "no Python from 3.11 to 3.13 found; install one" in done.stderr
+
+
+@pytest.mark.parametrize(("has_cluster", "expected"), [(True, ["python3"]), (False, [])])
+def test_debians_python_is_installed_where_a_cluster_is_to_run(
+    has_cluster: bool, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed: list[str] = []
+    (tmp_path / "there").touch()
+    monkeypatch.setattr(prepare, "DEBIAN_PYTHON", tmp_path / "python3.11")
+    monkeypatch.setattr(prepare, "_CERTIFICATES", tmp_path / "there")
+    monkeypatch.setattr(prepare, "_has_c_headers", lambda: True)
+    monkeypatch.setattr(prepare.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(prepare, "can_install", lambda: True)
+    monkeypatch.setattr(prepare, "remove_leftover", lambda: None)
+    monkeypatch.setattr(prepare, "install_debian_packages", installed.extend)
+    prepare.ensure_debian_packages(has_cluster=has_cluster)
+    assert installed == expected

@@ -1,0 +1,155 @@
+"""The demo's start on the cluster that kubectl points at: what it would replace there, and whether it may.
+
+That cluster is somebody's. So before anything is touched, the question names the context, the Helm
+release, the Secret, the runs and the checkpoints that are there already; then `demo.story` goes on.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+
+from trainwright_api.names import FINE_TUNE_JOB, GROUP, PLURALS, TRAINING_RUN
+
+from demo import manifests
+from demo.console import Console
+from demo.errors import DemoError
+from demo.install import (
+    RELEASE,
+    SECRET,
+    SYSTEM_NAMESPACE,
+    Images,
+    find_checkpoints,
+    has_checkpoints,
+)
+from demo.monitoring import use_prometheus
+from demo.place import JSON, Place, Store
+from demo.settings import Settings
+from demo.story import run_story
+from tests.cluster.start import find_kubectl
+from tools.images.build import build_image
+
+RUNS = ((TRAINING_RUN, manifests.PRETRAINING), (FINE_TUNE_JOB, manifests.FINE_TUNING))
+
+
+def run_on_current_cluster(settings: Settings, console: Console) -> int:
+    """The demo on the cluster that kubectl points at, after asking."""
+    context = current_context()
+    check_current_settings(settings)
+    store = Store(
+        settings.s3_endpoint,
+        settings.s3_endpoint_of_pods,
+        settings.access_key,
+        settings.secret_key,
+        settings.region,
+        settings.bucket,
+    )
+    place = Place(f"context {context!r}", settings.namespace, store)
+    console.say(f"cluster: kubectl's context {context!r}, namespace {settings.namespace!r}")
+    console.say(f"store: {store.endpoint or 'AWS'}, images: {settings.registry}")
+    plan = describe_plan(context, settings.namespace, list(find_replaced(place, settings)))
+    if settings.is_agreed:
+        console.show(plan)
+    elif not ask(plan):
+        raise DemoError("nothing was touched")
+    with console.stage("Build and push the images"):
+        images = push_images(settings, console)
+    next_steps = (
+        "Your cluster keeps the chart and both runs:\n"
+        f"  kubectl -n {settings.namespace} get trainwright\n"
+        f"  kubectl -n {settings.namespace} delete trainingrun/{manifests.PRETRAINING} "
+        f"finetunejob/{manifests.FINE_TUNING}\n"
+        f"  helm -n {SYSTEM_NAMESPACE} uninstall {RELEASE}"
+    )
+    monitoring = use_prometheus(settings.prometheus_url)
+    return run_story(place, images, settings, console, next_steps, monitoring)
+
+
+def current_context() -> str:
+    """The name of kubectl's context; raises DemoError if there is none."""
+    done = subprocess.run(
+        [find_kubectl(), "config", "current-context"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise DemoError("CLUSTER=current: kubectl has no current context; set KUBECONFIG")
+    return done.stdout.strip()
+
+
+def check_current_settings(settings: Settings) -> None:
+    """Raise DemoError for what the demo cannot guess on a foreign cluster."""
+    if not settings.registry:
+        raise DemoError("REGISTRY: not given; name one that your nodes pull from")
+    if not (settings.access_key and settings.secret_key):
+        raise DemoError(
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: not given; the demo needs an S3 store that "
+            "pods and this machine reach (AWS_ENDPOINT_URL if it is not AWS, S3_BUCKET for one of yours)"
+        )
+
+
+def find_replaced(place: Place, settings: Settings) -> Iterator[str]:
+    """What is there already and would not be afterwards, as the demo would act on it."""
+    yield from _find_release(place)
+    if _find(place, place.namespace, "secret", SECRET):
+        yield f"overwrite Secret {place.namespace}/{SECRET}"
+    for kind, name in RUNS if settings.fine_tunes else RUNS[:1]:
+        plural = f"{PLURALS[kind]}.{GROUP}"
+        is_defined = _find(place, place.namespace, "crd", plural)
+        found = _find(place, place.namespace, plural, name) if is_defined else {}
+        if found:
+            phase = found.get("status", {}).get("phase", "not seen by an operator yet")
+            yield f"delete {kind} {place.namespace}/{name} ({phase}) and train it afresh"
+        if has_checkpoints(place.store, place.namespace, name):
+            bucket, prefix = find_checkpoints(place.store, place.namespace, name)
+            yield f"delete the checkpoints below s3://{bucket}/{prefix}"
+
+
+def _find_release(place: Place) -> Iterator[str]:
+    # Helm keeps a revision a Secret, or a ConfigMap if HELM_DRIVER says so.
+    selector = f"--selector=owner=helm,name={RELEASE}"
+    what = ("secrets,configmaps", "-n", SYSTEM_NAMESPACE, selector, "-o", "json")
+    revisions = [
+        int(item["metadata"]["labels"].get("version", 0))
+        for item in json.loads(place.kubectl("get", *what))["items"]
+    ]
+    if revisions:
+        yield f"upgrade Helm release {SYSTEM_NAMESPACE}/{RELEASE} (revision {max(revisions)})"
+
+
+def _find(place: Place, namespace: str, resource: str, name: str) -> JSON:
+    """An object, or {} if there is none."""
+    options = ("-n", namespace, "--ignore-not-found", "-o", "json")
+    found: JSON = json.loads(place.kubectl("get", resource, name, *options) or "{}")
+    return found
+
+
+def describe_plan(context: str, namespace: str, replaced: Sequence[str]) -> str:
+    """What the demo is about to do, and to which cluster; the same text for the same cluster."""
+    title = (
+        f"On the cluster of kubectl's context {context!r} the demo installs Trainwright and trains two "
+        f"models in namespace {namespace!r}."
+    )
+    if not replaced:
+        return f"{title} Nothing that is there is replaced."
+    return "\n  - ".join([f"{title} It will", *replaced])
+
+
+def ask(plan: str) -> bool:
+    """Whether the person agrees to the plan; without a terminal nobody can."""
+    if not sys.stdin.isatty():
+        raise DemoError(f"{plan}\nThere is nobody to ask; say YES=1 to agree. Nothing was touched.")
+    return input(f"{plan}\nGo on? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def push_images(settings: Settings, console: Console) -> Images:
+    """Both images in the registry: those that are there already, or built and pushed now."""
+    names = []
+    for image, given in (
+        ("operator", settings.operator_image),
+        ("trainer", settings.trainer_image),
+    ):
+        if not given:
+            given = f"trainwright-{image}:demo"
+            build_image(image, None, f"{settings.registry}/{given}", push=True)
+        console.say(f"{image}: {settings.registry}/{given}")
+        names.append(given)
+    return Images(settings.registry, *names)

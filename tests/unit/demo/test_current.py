@@ -1,0 +1,139 @@
+"""Nothing on somebody's cluster is replaced before it has been named and agreed to."""
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from demo import current
+from demo.console import Console
+from demo.errors import DemoError
+from demo.manifests import FINE_TUNING, PRETRAINING
+from demo.place import JSON, Place, Store
+from demo.settings import Settings, read_settings
+
+SETTINGS = {
+    "CLUSTER": "current",
+    "REGISTRY": "registry.example/team",
+    "NAMESPACE": "team",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+}
+FULL = [
+    "upgrade Helm release trainwright-system/trainwright (revision 12)",
+    "overwrite Secret team/s3",
+    f"delete TrainingRun team/{PRETRAINING} (Running) and train it afresh",
+    f"delete the checkpoints below s3://checkpoints/team/{PRETRAINING}/",
+    f"delete FineTuneJob team/{FINE_TUNING} (not seen by an operator yet) and train it afresh",
+]
+
+
+@dataclass(frozen=True)
+class PlayedPlace(Place):
+    """A cluster with these objects; any command but one that reads fails the test."""
+
+    objects: dict[str, JSON] = field(default_factory=dict)
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        match arguments:
+            case ("get", "crd", name, *_):
+                return '{"kind": "Definition"}' if any(name in o for o in self.objects) else ""
+            case ("get", "secrets,configmaps", "-n", "trainwright-system", *_):
+                return json.dumps({"items": self.objects.get("releases", {}).get("items", [])})
+            case ("get", resource, name, "-n", "team", "--ignore-not-found", *_):
+                found = self.objects.get(f"{resource}/{name}")
+                return json.dumps(found) if found else ""
+        raise AssertionError(arguments)
+
+
+def a_place(objects: dict[str, JSON] | None = None) -> PlayedPlace:
+    return PlayedPlace("played", "team", Store("", "", "", "", ""), objects=objects or {})
+
+
+@pytest.fixture
+def full_place(monkeypatch: pytest.MonkeyPatch) -> PlayedPlace:
+    monkeypatch.setattr(current, "has_checkpoints", lambda store, ns, name: name == PRETRAINING)
+    revisions = [{"metadata": {"labels": {"version": str(number)}}} for number in (9, 12, 11)]
+    return a_place(
+        {
+            "releases": {"items": revisions},
+            "secret/s3": {"kind": "Secret"},
+            f"trainingruns.trainwright.dev/{PRETRAINING}": {"status": {"phase": "Running"}},
+            f"finetunejobs.trainwright.dev/{FINE_TUNING}": {"kind": "FineTuneJob"},
+        }
+    )
+
+
+def test_all_that_would_be_replaced_is_found(full_place: PlayedPlace) -> None:
+    assert list(current.find_replaced(full_place, Settings())) == FULL
+    one = read_settings({"DEMO_FINE_TUNE": "0"})
+    assert list(current.find_replaced(full_place, one)) == FULL[:-1]
+
+
+def test_on_a_cluster_that_never_saw_the_product_nothing_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(current, "has_checkpoints", lambda *_: False)
+    assert list(current.find_replaced(a_place(), Settings())) == []
+    assert "Nothing that is there is replaced" in current.describe_plan("mine", "team", [])
+
+
+@pytest.fixture
+def start(
+    full_place: PlayedPlace, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int | str, list[str]]]:
+    """Starts the demo there; its exit code or error, and the steps that it went on to."""
+
+    def start(**environment: str) -> tuple[int | str, list[str]]:
+        went_on: list[str] = []
+        monkeypatch.setattr(current, "current_context", lambda: "prod-eu")
+        monkeypatch.setattr(current, "Place", lambda *_: full_place)
+        monkeypatch.setattr(current, "push_images", lambda *_: went_on.append("push"))
+        monkeypatch.setattr(current, "run_story", lambda *_: went_on.append("story") or 0)
+        try:
+            settings = read_settings({**SETTINGS, **environment})
+            return current.run_on_current_cluster(settings, Console()), went_on
+        except DemoError as problem:
+            return str(problem), went_on
+
+    return start
+
+
+def test_without_a_terminal_it_refuses_and_names_the_context_and_all(
+    start: Callable[..., tuple[int | str, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+    assert start() == (
+        "On the cluster of kubectl's context 'prod-eu' the demo installs Trainwright and trains two "
+        "models in namespace 'team'. It will\n  - "
+        + "\n  - ".join(FULL)
+        + "\nThere is nobody to ask; say YES=1 to agree. Nothing was touched.",
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"), [("n", ("nothing was touched", [])), ("y", (0, ["push", "story"]))]
+)
+def test_the_question_names_the_context_and_all(
+    start: Callable[..., tuple[int | str, list[str]]],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    expected: tuple[int | str, list[str]],
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or answer)
+    assert start() == expected
+    assert all(part in asked[0] for part in ("'prod-eu'", *FULL, "[y/N]"))
+
+
+def test_agreed_beforehand_it_still_says_what_it_replaces(
+    start: Callable[..., tuple[int | str, list[str]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert start(YES="1") == (0, ["push", "story"])
+    printed = capsys.readouterr().out
+    assert all(line in printed for line in ("'prod-eu'", *FULL))

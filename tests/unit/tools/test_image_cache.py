@@ -1,0 +1,33 @@
+"""The cache of images and environments: whole or not at all, and nothing of a killed build."""
+
+from pathlib import Path
+
+import pytest
+
+from tools.images.cache import publish
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TRAINWRIGHT_CACHE", str(tmp_path))
+    return tmp_path / "images"
+
+
+def test_a_finished_build_is_all_that_is_there(folder: Path) -> None:
+    assert publish(folder / "x-1.tar", 1, Path.touch) == folder / "x-1.tar"
+    assert [path.name for path in folder.iterdir()] == ["x-1.tar"]
+
+
+def test_what_a_killed_build_left_is_gone_after_the_next(folder: Path) -> None:
+    def build_and_be_killed(draft: Path) -> None:
+        (draft.parent / "pip.conf").touch()
+        draft.touch()
+        # As SIGKILL would: nothing behind this line is run, and what is there stays.
+        draft.parent.rename(folder / "kept")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        publish(folder / "x-1.tar", 1, build_and_be_killed)
+    (folder / "kept").rename(folder / ".draft-x-1.tar")
+    publish(folder / "x-1.tar", 1, Path.touch)
+    assert [path.name for path in folder.iterdir()] == ["x-1.tar"]

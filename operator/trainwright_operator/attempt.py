@@ -11,11 +11,12 @@ from trainwright_api.status import Attempt
 
 from trainwright_operator.decision import Decision
 from trainwright_operator.ends import AttemptEnd, judge_failure, judge_success
-from trainwright_operator.facts import PodFacts, format_time, parse_time
+from trainwright_operator.facts import PodFacts, format_time
 from trainwright_operator.finish import fail, succeed
 from trainwright_operator.pending import find_obstacle
 from trainwright_operator.recovery import decide_retry
 from trainwright_operator.run_state import RunState
+from trainwright_operator.untrusted import parse_time
 from trainwright_operator.utilization import decide_utilization
 
 JOB_LOST_SECONDS = 10.0  # after which an unseen job, once created, counts as deleted by somebody

@@ -14,10 +14,11 @@ from trainwright_api.status import Attempt
 
 from trainwright_operator.attempt import decide_attempt
 from trainwright_operator.decision import Decision, Policy, Timing
-from trainwright_operator.facts import Observed, Problem, format_time, parse_time
+from trainwright_operator.facts import Observed, Problem, format_time
 from trainwright_operator.finish import decide_finished, fail
 from trainwright_operator.run_state import RunState
 from trainwright_operator.suspension import decide_suspended
+from trainwright_operator.untrusted import parse_time
 from trainwright_operator.utilization import forget_utilization
 
 MAXIMUM_ATTEMPTS_KEPT = 10

@@ -14,14 +14,9 @@ from trainwright_api.names import Outcome
 from trainwright_api.report import RunReport, TerminationMessage
 from trainwright_api.status import Plan
 
-from trainwright_operator.untrusted import clean_text, parse_termination
+from trainwright_operator.untrusted import clean_text, parse_termination, parse_time
 
 Raw = Mapping[str, Any]
-
-
-def parse_time(text: str | None) -> datetime | None:
-    """Return the moment of an RFC 3339 text."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
 
 
 def format_time(moment: datetime) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 from trainwright_api.names import Condition, Phase
 
 from trainwright_operator.decision import Decision
-from trainwright_operator.facts import format_time, parse_time
+from trainwright_operator.facts import format_time
 from trainwright_operator.run_state import RunState
+from trainwright_operator.untrusted import parse_time
 
 LOOK_SECONDS = 2.0  # between two looks at pods that should go
 

@@ -14,8 +14,9 @@ from trainwright_api.run import Run
 
 from trainwright_operator.build import object_name
 from trainwright_operator.calls import ClusterCallError, ClusterCalls
-from trainwright_operator.facts import EventFacts, Observed, Problem, parse_time
+from trainwright_operator.facts import EventFacts, Observed, Problem
 from trainwright_operator.resolving import Resolution, resolve
+from trainwright_operator.untrusted import parse_time
 from trainwright_operator.world import RunEntry, RunKey, World
 
 FIRST_LOOK_SECONDS = 4.0  # after an attempt began, its pods may still be on their way

@@ -13,8 +13,9 @@ from trainwright_operator.accounting import count_cost
 from trainwright_operator.conditions import find_condition, set_condition
 from trainwright_operator.decision import Decision, Notice, PodRemoval, Policy, Timing
 from trainwright_operator.ends import AttemptEnd
-from trainwright_operator.facts import Observed, PodFacts, format_time, parse_time
+from trainwright_operator.facts import Observed, PodFacts, format_time
 from trainwright_operator.merging import merge_report, merge_termination, tell_of_checkpoint
+from trainwright_operator.untrusted import parse_time
 
 
 class RunState:

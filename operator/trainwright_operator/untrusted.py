@@ -1,13 +1,14 @@
 """Takes in what trainers say, which nobody vouches for: a pod may run any image. Pure.
 
 Everything that ends up in a status, an event or a log line goes through here first: texts are cut and
-lose their control characters, lists are cut, numbers that JSON or the API server cannot hold are left
-out. What is then of another form than agreed is no report at all.
+lose their control characters, lists are cut, numbers that JSON or the API server cannot hold and times
+that are none are left out. What is then of another form than agreed is no report at all.
 """
 
 import json
 import math
 import re
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -18,6 +19,7 @@ MAXIMUM_TEXT = 1024
 MAXIMUM_ITEMS = 64
 MAXIMUM_DEPTH = 12
 MAXIMUM_INTEGER = 2**53  # what JSON numbers hold exactly
+_TIMES = frozenset(("savedAt", "saved_at", "updatedAt", "updated_at", "eta"))
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -27,6 +29,15 @@ def clean_text(text: str | None, limit: int = MAXIMUM_TEXT) -> str:
     """Return a text without control characters, cut to a length that a status may hold."""
     plain = _CONTROL.sub(" ", text or "").strip()
     return plain if len(plain) <= limit else plain[: limit - 3] + "..."
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Return the moment of an RFC 3339 text in UTC, as which one without an offset counts; None if it is none."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def parse_report(body: bytes) -> RunReport | None:
@@ -43,7 +54,7 @@ def parse_termination(text: str | None) -> TerminationMessage | None:
 
 def _parse(model: type[ModelT], text: str | bytes) -> ModelT | None:
     try:
-        document = clean_document(json.loads(text))
+        document = _drop_bad_times(clean_document(json.loads(text)))
         # A newer trainer may say more than this operator knows of.
         return model.model_validate(document, extra="ignore")
     except (ValueError, RecursionError, ValidationError):
@@ -67,3 +78,21 @@ def clean_document(value: Any, depth: int = 0) -> Any:
         for key, item in list(value.items())[:MAXIMUM_ITEMS]
     }
     return {key: item for key, item in cleaned.items() if item is not None}
+
+
+def _drop_bad_times(value: Any) -> Any:
+    """Return a cleaned JSON value without times that are none, and without checkpoints saved at such a time."""
+    if isinstance(value, list):
+        items = [_drop_bad_times(item) for item in value]
+        return [item for item, before in zip(items, value, strict=True) if item is not None or before is None]
+    if not isinstance(value, dict):
+        return value
+    bad = {
+        key
+        for key, item in value.items()
+        if key in _TIMES and not (isinstance(item, str) and parse_time(item))
+    }
+    if bad & {"savedAt", "saved_at"}:  # a checkpoint's record is nothing without it
+        return None
+    kept = {key: _drop_bad_times(item) for key, item in value.items() if key not in bad}
+    return {key: item for key, item in kept.items() if item is not None or value[key] is None}

@@ -15,7 +15,8 @@ from kubernetes.client import ApiClient
 from trainwright_api import names
 from trainwright_operator.calls import ClusterCallError
 from trainwright_operator.decision import Notice
-from trainwright_operator.facts import EventFacts, format_time, parse_time
+from trainwright_operator.facts import EventFacts, format_time
+from trainwright_operator.untrusted import parse_time
 from trainwright_operator.world import World
 
 from tests.unit.operator.builders import T0

@@ -5,9 +5,11 @@ run never waits for the operator. See operator/docs/decisions/0002-kopf.md.
 """
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import kopf
@@ -128,7 +130,7 @@ class Operator:
 
     async def see_pod(self, event: kopf.RawEvent, **_: Any) -> None:
         """A pod of ours appeared, changed or went."""
-        self._see(self.world.see_pod, event)
+        self._see(functools.partial(self.world.see_pod, now=datetime.now(UTC)), event)
 
     def _see(self, see: Callable[..., RunKey | None], event: kopf.RawEvent) -> None:
         is_deleted = event["type"] == "DELETED"

@@ -84,7 +84,11 @@ def _drop_bad_times(value: Any) -> Any:
     """Return a cleaned JSON value without times that are none, and without checkpoints saved at such a time."""
     if isinstance(value, list):
         items = [_drop_bad_times(item) for item in value]
-        return [item for item, before in zip(items, value, strict=True) if item is not None or before is None]
+        return [
+            item
+            for item, before in zip(items, value, strict=True)
+            if item is not None or before is None
+        ]
     if not isinstance(value, dict):
         return value
     bad = {

@@ -22,7 +22,7 @@ from trainwright_operator.world import World
 from tests.bench.machine import describe_machine
 from tests.bench.reporters import address_of
 from tests.trainer.ranks import free_port
-from tests.unit.operator.builders import raw_run
+from tests.unit.operator.builders import at, raw_run
 from tests.unit.operator.test_world import raw_pod
 
 RUNS = 50
@@ -57,7 +57,7 @@ def build_world() -> World:
             names.LABEL_RUN_UID: uid,
         }
         pod["status"] |= {"podIP": address_of(index)}
-        world.see_pod(pod)
+        world.see_pod(pod, now=at(0))
     return world
 
 

@@ -153,7 +153,7 @@ class SmallCluster:
             world.see_pod(json.loads(json.dumps(raw)), now=self.now)
         world.lose_runs_but(uids["run"], self.version, names.TRAINING_RUN)
         world.lose_jobs_but(uids["job"], self.version)
-        world.lose_pods_but(uids["pod"], self.version)
+        world.lose_pods_but(uids["pod"], self.version, self.now)
 
     def touch(self, raw: Raw) -> None:
         """Give an object a new version."""

@@ -15,7 +15,7 @@ from trainwright_operator.operator_metrics import OperatorMetrics
 from trainwright_operator.sweep import MAXIMUM_REPORT_BYTES, Sweep
 from trainwright_operator.world import World
 
-from tests.unit.operator.builders import KEY, raw_run
+from tests.unit.operator.builders import KEY, at, raw_run
 from tests.unit.operator.small_cluster import Raw
 from tests.unit.operator.test_world import raw_pod
 
@@ -65,7 +65,7 @@ def sweep_once(port: int, *pods: Raw, times: int = 1) -> tuple[RunReport | None,
     world, marked = World(), []
     world.see_run(raw_run())
     for pod in pods or (master(),):
-        world.see_pod(pod)
+        world.see_pod(pod, now=at(0))
 
     async def work() -> None:
         sweep = Sweep(world, marked.append, 1, OperatorMetrics("test"), port=port)

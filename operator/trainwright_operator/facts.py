@@ -4,7 +4,7 @@ Texts go through `untrusted`: pods, their messages and what Kubernetes says of t
 wrote.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,8 @@ from trainwright_operator.untrusted import clean_text, parse_termination, parse_
 
 Raw = Mapping[str, Any]
 
+_WAIT_THEIR_TURN = ("PodInitializing", "ContainerCreating")
+
 
 def format_time(moment: datetime) -> str:
     """Return a moment as the API writes it, in whole seconds."""
@@ -26,12 +28,13 @@ def format_time(moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ContainerEnd:
-    """How the trainer's container ended."""
+    """How a container ended; `text` is its message where that is not a trainer's last words."""
 
     exit_code: int
     reason: str
     finished_at: datetime | None
     message: TerminationMessage | None
+    text: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -47,7 +50,8 @@ class PodFacts:
     `is_gone`: it was seen before and does not exist any more. `missed_since`: when it was first not
     found, while no watch has told of its end yet. `failure_seen_at`: when the operator
     first saw that it had failed, by its own clock; nodes' clocks may differ. `deleted_at` is the end
-    of the grace that its deletion leaves it, as everywhere in Kubernetes.
+    of the grace that its deletion leaves it, as everywhere in Kubernetes. `waiting_*`: the container
+    that does not start, whichever it is. `init_end`: how an init container failed, `init_container`.
     """
 
     name: str
@@ -64,10 +68,13 @@ class PodFacts:
     deleted_at: datetime | None
     is_gone: bool
     end: ContainerEnd | None
+    waiting_container: str
     waiting_reason: str
     waiting_message: str
     unschedulable: str | None
     disruption: str | None
+    init_container: str = ""
+    init_end: ContainerEnd | None = None
     failure_seen_at: datetime | None = None
     missed_since: datetime | None = None
 
@@ -93,11 +100,11 @@ def parse_pod(raw: Raw, *, is_gone: bool = False) -> PodFacts:
     """Return the facts of a pod."""
     metadata, status = raw["metadata"], raw.get("status", {})
     labels = metadata.get("labels", {})
-    container: Raw = next(
-        (c for c in status.get("containerStatuses", ()) if c["name"] == names.TRAINER_CONTAINER), {}
-    )
-    states = [container, *status.get("initContainerStatuses", ())]
-    waiting: Raw = next((w for c in states if (w := c.get("state", {}).get("waiting"))), {})
+    inits: Sequence[Raw] = status.get("initContainerStatuses") or ()
+    others: Sequence[Raw] = status.get("containerStatuses") or ()
+    container: Raw = next((c for c in others if c["name"] == names.TRAINER_CONTAINER), {})
+    stuck, waiting = _find_waiting([container, *inits, *others])
+    init_container, init_end = _find_failed_init(inits)
     conditions = {c["type"]: c for c in status.get("conditions", ())}
     return PodFacts(
         name=metadata["name"],
@@ -114,11 +121,30 @@ def parse_pod(raw: Raw, *, is_gone: bool = False) -> PodFacts:
         deleted_at=parse_time(metadata.get("deletionTimestamp")),
         is_gone=is_gone,
         end=_parse_end(container.get("state", {}).get("terminated")),
+        waiting_container=stuck,
         waiting_reason=clean_text(waiting.get("reason"), 100),
         waiting_message=clean_text(waiting.get("message")),
         unschedulable=_parse_unschedulable(conditions.get("PodScheduled")),
         disruption=_parse_disruption(conditions.get("DisruptionTarget")),
+        init_container=init_container,
+        init_end=init_end,
     )
+
+
+def _find_waiting(statuses: Iterable[Raw]) -> tuple[str, Raw]:
+    """Return the container that does not start and why; one that has an obstacle before all that wait their turn."""
+    waiting = [(c["name"], w) for c in statuses if (w := c.get("state", {}).get("waiting"))]
+    waiting.sort(key=lambda each: each[1].get("reason") in _WAIT_THEIR_TURN)
+    return waiting[0] if waiting else ("", {})
+
+
+def _find_failed_init(statuses: Iterable[Raw]) -> tuple[str, ContainerEnd | None]:
+    """Return the init container that failed, and how; it keeps the trainer from starting."""
+    for container in statuses:
+        end = _parse_end(container.get("state", {}).get("terminated"))
+        if end is not None and end.exit_code != 0:
+            return container["name"], end
+    return "", None
 
 
 def _parse_unschedulable(condition: Raw | None) -> str | None:
@@ -142,11 +168,13 @@ def _parse_attempt(labels: Raw) -> int:
 def _parse_end(terminated: Raw | None) -> ContainerEnd | None:
     if terminated is None:
         return None
+    told = parse_termination(terminated.get("message"))
     return ContainerEnd(
         exit_code=int(terminated.get("exitCode", -1)),
         reason=clean_text(terminated.get("reason"), 100),
         finished_at=parse_time(terminated.get("finishedAt")),
-        message=parse_termination(terminated.get("message")),
+        message=told,
+        text=clean_text(terminated.get("message")) if told is None else "",
     )
 
 

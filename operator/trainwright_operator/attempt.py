@@ -35,7 +35,7 @@ def decide_attempt(state: RunState, current: Attempt) -> Decision:
     job = state.observed.job_of(current.number)
     if job is None:
         return _without_job(state, current)
-    if job.has_ended and not pods:
+    if job.has_ended and not any(pod.is_live for pod in pods):
         return _without_pods(state, current)
     return _report(state, current, pods)
 
@@ -125,7 +125,7 @@ def _without_job(state: RunState, current: Attempt) -> Decision:
 
 
 def _without_pods(state: RunState, current: Attempt) -> Decision:
-    """The job is over and no pod of it was ever seen: they went, with their last words, while nobody looked.
+    """The job is over and no pod that is left tells how: they went, with their last words, while nobody looked.
 
     What they saved is in the store, from where the next attempt goes on.
     """

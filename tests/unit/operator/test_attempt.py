@@ -8,7 +8,7 @@ from trainwright_api.names import Cause, Phase
 from trainwright_api.report import RunReport
 from trainwright_operator.decide import decide
 from trainwright_operator.decision import PodRemoval
-from trainwright_operator.facts import Observed, Problem
+from trainwright_operator.facts import Observed, PodFacts, Problem
 
 from tests.unit.operator.builders import (
     at,
@@ -156,6 +156,36 @@ def test_a_job_that_ended_unseen_with_its_pods_gone_is_tried_again() -> None:
     (first,) = decision.status.attempts
     assert (decision.status.phase, first.cause) == (Phase.RESTARTING, Cause.INFRASTRUCTURE)
     assert "its pods were gone" in (first.message or "")
+    assert decision.delete_jobs == ("gpt-1",)
+
+
+@pytest.mark.parametrize("left", [pod(1, exit_code=0), pod(1, exit_code=0, is_gone=True)])
+def test_a_job_that_ended_and_left_only_a_worker_that_ended_well_is_tried_again(
+    left: PodFacts,
+) -> None:
+    seen = observed(left, jobs=(job(has_ended=True),))
+    decision = decide(run(status=running_status(phase="Starting")), seen, at(70))
+    (first,) = decision.status.attempts
+    assert (decision.status.phase, first.cause) == (Phase.RESTARTING, Cause.INFRASTRUCTURE)
+    assert "its pods were gone" in (first.message or "")
+
+    lives = observed(left, pod(0), jobs=(job(has_ended=True),))
+    assert decide(run(status=running_status()), lives, at(70)).status.phase is Phase.RUNNING
+
+
+def test_a_gang_of_which_a_pod_finds_no_node_is_started_again_and_costs_no_budget_of_failures() -> (
+    None
+):
+    condition = {"type": "PodScheduled", "status": "False", "message": "Insufficient cpu"}
+    absent = pod(1, phase="Pending", conditions=[condition])
+    words = json.dumps({"outcome": "Failed", "cause": "Unknown", "message": "DistStoreError"})
+    status = running_status(failures={"Unknown": 3, "Infrastructure": 10})
+    decision = decide(
+        run(status=status), observed(pod(0, exit_code=1, said=words), absent), at(1900)
+    )
+    assert decision.status.phase is Phase.RESTARTING
+    assert decision.status.attempts[0].cause is Cause.PREEMPTED
+    assert "Insufficient cpu" in (decision.status.message or "")
     assert decision.delete_jobs == ("gpt-1",)
 
 

@@ -7,7 +7,7 @@ from trainwright_api.report import RunReport
 from trainwright_api.resources import TrainingRun
 from trainwright_operator.decide import decide
 from trainwright_operator.decision import Decision, PodRemoval
-from trainwright_operator.facts import Observed, Problem, format_time
+from trainwright_operator.facts import Observed, PodFacts, Problem, format_time
 
 from tests.unit.operator.builders import (
     at,
@@ -216,6 +216,34 @@ def test_deadline_and_ttl() -> None:
     assert not kept.delete_run
     assert kept.again_seconds == pytest.approx(50)
     assert decide(run(status=done, ttlSecondsAfterFinished=60), Observed(), at(71)).delete_run
+
+
+WELL = '{"outcome": "Succeeded", "model": {"uri": "s3://runs/team/gpt/model/"}}'
+
+
+@pytest.mark.parametrize("spec", [{"deadlineSeconds": 60}, {"suspend": True}])
+@pytest.mark.parametrize(
+    "master",
+    [
+        pod(0, exit_code=0, ended_at=50, said=WELL),
+        pod(0, exit_code=0, ended_at=50),
+        pod(0, exit_code=0, ended_at=50, said=WELL, deleted_at=120),
+    ],
+)
+def test_a_success_that_was_there_first_counts(spec: dict[str, Any], master: PodFacts) -> None:
+    seen = observed(master, pod(1, exit_code=0, ended_at=50))
+    decision = decide(run(status=running_status(), **spec), seen, at(70))
+    assert (decision.status.phase, decision.status.attempts[0].outcome) == (
+        Phase.SUCCEEDED,
+        "Succeeded",
+    )
+
+
+def test_a_good_exit_on_request_without_a_word_is_no_success() -> None:
+    stopped = pod(0, exit_code=0, deleted_at=120, is_gone=True)
+    seen = observed(stopped, pod(1, is_gone=True), jobs=())
+    decision = decide(run(status=running_status(), suspend=True), seen, at(70))
+    assert decision.status.phase is Phase.SUSPENDED
 
 
 def test_a_problem_that_passes_keeps_the_run_pending_and_a_final_one_fails_it() -> None:

@@ -11,7 +11,7 @@ from trainwright_api.status import Attempt
 
 from trainwright_operator.decision import Decision
 from trainwright_operator.ends import AttemptEnd, judge_failure, judge_success
-from trainwright_operator.facts import PodFacts, format_time
+from trainwright_operator.facts import PodFacts, Problem, format_time
 from trainwright_operator.finish import fail, succeed
 from trainwright_operator.pending import find_obstacle
 from trainwright_operator.recovery import decide_retry
@@ -21,6 +21,7 @@ from trainwright_operator.utilization import decide_utilization
 
 JOB_LOST_SECONDS = 10.0  # after which an unseen job, once created, counts as deleted by somebody
 SUCCESS_GRACE_SECONDS = 30.0  # for workers to end after the master succeeded
+NOTICED_SECONDS = 20.0  # after which Kubeflow would have seen a job, were it there
 START_LOOK_SECONDS = 3.0
 RUN_LOOK_SECONDS = 30.0
 
@@ -161,13 +162,30 @@ def _report(state: RunState, current: Attempt, pods: tuple[PodFacts, ...]) -> De
 
 def _report_start(state: RunState, current: Attempt, num_running: int) -> Decision:
     num_pods = state.spec.workers.nodes
-    obstacle = find_obstacle(state.observed, current.number, num_pods)
+    obstacle = find_obstacle(state.observed, current.number, num_pods) or _find_absence(
+        state, current
+    )
     if obstacle is not None:
         state.set_phase(Phase.PENDING, obstacle.reason, obstacle.message)
         state.tell_once("Warning", obstacle.reason, obstacle.message)
     else:
         state.set_phase(Phase.STARTING, "PodsStarting", f"{num_running} of {num_pods} pods run")
     return state.conclude("starting", START_LOOK_SECONDS)
+
+
+def _find_absence(state: RunState, current: Attempt) -> Problem | None:
+    """Nobody does anything about the job: its kind is installed, but Kubeflow's operator does not run."""
+    job = state.observed.job_of(current.number)
+    started = parse_time(current.started_at) or state.now
+    if job is None or job.is_noticed or state.observed.pods_of(current.number):
+        return None
+    if state.now < started + timedelta(seconds=NOTICED_SECONDS):
+        return None
+    return Problem(
+        "NoTrainingOperator",
+        f"PyTorchJob {job.name} got neither pods nor a status within {NOTICED_SECONDS:.0f} s, expected "
+        "them of the Kubeflow training operator; see whether that runs",
+    )
 
 
 def _note_resume(state: RunState, current: Attempt) -> None:

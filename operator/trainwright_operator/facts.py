@@ -180,7 +180,11 @@ def _parse_end(terminated: Raw | None) -> ContainerEnd | None:
 
 @dataclass(frozen=True, slots=True)
 class JobFacts:
-    """The PyTorchJob of an attempt. `has_ended`: by Kubeflow's own account, so it makes no more pods."""
+    """The PyTorchJob of an attempt.
+
+    `has_ended`: by Kubeflow's own account, so it makes no more pods. `is_noticed`: Kubeflow has written
+    its status, however that is.
+    """
 
     name: str
     uid: str
@@ -188,16 +192,13 @@ class JobFacts:
     attempt: int
     deleted_at: datetime | None
     has_ended: bool = False
+    is_noticed: bool = True
 
 
 def parse_job(raw: Raw) -> JobFacts:
     """Return the facts of a PyTorchJob."""
-    metadata = raw["metadata"]
-    ended = {
-        condition.get("type")
-        for condition in raw.get("status", {}).get("conditions") or ()
-        if condition.get("status") == "True"
-    }
+    metadata, conditions = raw["metadata"], raw.get("status", {}).get("conditions") or ()
+    ended = {c.get("type") for c in conditions if c.get("status") == "True"}
     return JobFacts(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -205,6 +206,7 @@ def parse_job(raw: Raw) -> JobFacts:
         attempt=_parse_attempt(metadata.get("labels", {})),
         deleted_at=parse_time(metadata.get("deletionTimestamp")),
         has_ended=bool(ended & {"Succeeded", "Failed"}),
+        is_noticed=bool(conditions),
     )
 
 
@@ -216,11 +218,37 @@ def parse_version(raw: Raw) -> int:
 
 @dataclass(frozen=True, slots=True)
 class EventFacts:
-    """A warning that Kubernetes posted about a pod or a job."""
+    """A warning that Kubernetes posted about a pod or a job; `at` is when it last did."""
 
     name: str
     reason: str
     message: str
+    uid: str = ""
+    at: datetime | None = None
+
+
+def parse_events(items: Iterable[Raw]) -> list[EventFacts]:
+    """Return the facts of events, newest first."""
+    oldest = datetime.min.replace(tzinfo=UTC)
+    events = [_parse_event(raw) for raw in items]
+    return sorted(events, key=lambda event: event.at or oldest, reverse=True)
+
+
+def _parse_event(raw: Raw) -> EventFacts:
+    about = raw.get("involvedObject", {})
+    times = (
+        (raw.get("series") or {}).get("lastObservedTime"),
+        raw.get("lastTimestamp"),
+        raw.get("eventTime"),
+        raw["metadata"].get("creationTimestamp"),
+    )
+    return EventFacts(
+        name=about.get("name", ""),
+        reason=clean_text(raw.get("reason"), 100),
+        message=clean_text(raw.get("message")),
+        uid=about.get("uid", ""),
+        at=next((at for text in times if (at := parse_time(text))), None),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from trainwright_api import names
 from trainwright_operator.facts import EventFacts, Observed, PodFacts, Problem
 
 _PULL_REASONS = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+VOLUME_REASONS = ("FailedMount", "FailedAttachVolume")
 _CONFIG_REASONS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 
@@ -62,7 +63,7 @@ def _of_warning(warning: EventFacts) -> Problem | None:
         return Problem(
             "MissingSecret", f"{warning.name}: {text}; create the Secret in this namespace"
         )
-    if warning.reason in ("FailedMount", "FailedAttachVolume"):
+    if warning.reason in VOLUME_REASONS:
         return Problem("VolumeNotMounted", f"{warning.name}: {text}")
     return None
 

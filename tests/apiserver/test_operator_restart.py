@@ -205,9 +205,11 @@ def test_a_status_decided_for_what_is_not_there_any_more_is_not_written(
     assert asyncio.run(calls.read_run(latest)) is None
 
 
-def test_a_job_of_somebody_else_is_left_alone_and_the_run_says_so(
+def test_a_config_map_and_a_job_of_somebody_else_are_left_alone_and_the_run_says_so(
     operator: OperatorProcess, place: PlayedCluster
 ) -> None:
+    config_map = {"metadata": {"name": "taken-1"}, "data": {"theirs": "kept"}}
+    place.core.create_namespaced_config_map(place.namespace, config_map)
     spec = {"Master": {"replicas": 1, "template": {"spec": {"containers": []}}}}
     theirs = {
         "apiVersion": "kubeflow.org/v1",
@@ -220,7 +222,11 @@ def test_a_job_of_somebody_else_is_left_alone_and_the_run_says_so(
     status = place.wait_for_status(
         run, "the name is in use", lambda status: status["reason"] == "NameInUse", 30
     )
-    assert '"taken-1" already exists' in status["message"]
+    assert 'configmaps "taken-1" already exists' in status["message"]
+    found = place.core.read_namespaced_config_map("taken-1", place.namespace)
+    assert (found.data, found.metadata.labels) == ({"theirs": "kept"}, None)
+    place.core.delete_namespaced_config_map("taken-1", place.namespace)
+    place.wait_for_status(run, "the job's name is in use", lambda s: "pytorchjobs" in s["message"])
     (job,) = place.jobs()
     assert job["spec"]["pytorchReplicaSpecs"] == spec
     place.delete_job("taken-1")

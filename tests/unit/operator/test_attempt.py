@@ -1,6 +1,7 @@
 """Decisions about a running attempt: when its ends are collected, what counts as progress, what goes."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -206,6 +207,17 @@ def test_a_job_that_could_not_be_created_is_tried_again_and_no_attempt_is_begun(
     )
     assert decision.start_attempt == 1
     assert decision.status.attempts == []
+
+
+def test_a_job_that_nobody_notices_names_the_training_operator() -> None:
+    status = running_status(phase="Starting")
+    unnoticed = observed(jobs=(replace(job(), is_noticed=False),))
+    assert decide(run(status=status), unnoticed, at(19)).status.phase is Phase.STARTING
+    late = decide(run(status=status), unnoticed, at(21)).status
+    assert (late.phase, late.reason) == (Phase.PENDING, "NoTrainingOperator")
+    assert "PyTorchJob gpt-1 got neither pods nor a status within 20 s" in (late.message or "")
+    for seen in (observed(), observed(pod(0, phase="Pending"), jobs=unnoticed.jobs)):
+        assert decide(run(status=status), seen, at(21)).status.phase is Phase.STARTING
 
 
 def test_a_stuck_pod_of_a_finished_run_goes_by_force() -> None:

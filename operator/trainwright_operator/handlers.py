@@ -56,11 +56,17 @@ class Operator:
             self.settings.namespaces,
             self.settings.resync_seconds,
         )
-        sweep = Sweep(self.world, self.reconciler.mark, self.settings.sweep_seconds, self.metrics)
+        self.sweep = Sweep(
+            self.world,
+            self.reconciler.mark,
+            self.settings.sweep_seconds,
+            self.metrics,
+            figures_seconds=self.settings.status_seconds,
+        )
         works = (
             self.resync.run(),
             self.reconciler.run_workers(self.resync.is_complete),
-            sweep.run(),
+            self.sweep.run(),
             self._beat(),
         )
         for work in works:
@@ -111,7 +117,7 @@ class Operator:
         is_beating = time.monotonic() - self._last_beat < STALE_SECONDS
         return (
             is_beating
-            and self.metrics.sweep_age_seconds < STALE_SECONDS
+            and self.sweep.idle_seconds < STALE_SECONDS + self.settings.sweep_seconds
             and not self.resync.is_deaf
             and not any(task.done() for task in self._tasks)
         )

@@ -19,7 +19,8 @@ MAXIMUM_TEXT = 1024
 MAXIMUM_ITEMS = 64
 MAXIMUM_DEPTH = 12
 MAXIMUM_INTEGER = 2**53  # what JSON numbers hold exactly
-_TIMES = frozenset(("savedAt", "saved_at", "updatedAt", "updated_at", "eta"))
+_NEEDED_TIMES = frozenset(("savedAt", "saved_at"))  # a checkpoint's record is none without it
+_TIMES = _NEEDED_TIMES | {"updatedAt", "updated_at", "eta"}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -54,7 +55,7 @@ def parse_termination(text: str | None) -> TerminationMessage | None:
 
 def _parse(model: type[ModelT], text: str | bytes) -> ModelT | None:
     try:
-        document = _drop_bad_times(clean_document(json.loads(text)))
+        document = clean_document(json.loads(text))
         # A newer trainer may say more than this operator knows of.
         return model.model_validate(document, extra="ignore")
     except (ValueError, RecursionError, ValidationError):
@@ -72,31 +73,16 @@ def clean_document(value: Any, depth: int = 0) -> Any:
     if depth >= MAXIMUM_DEPTH:
         return None
     if isinstance(value, list):
-        return [clean_document(item, depth + 1) for item in value[:MAXIMUM_ITEMS]]
+        items = ((item, clean_document(item, depth + 1)) for item in value[:MAXIMUM_ITEMS])
+        return [kept for item, kept in items if kept is not None or not isinstance(item, dict)]
     cleaned = {
         clean_text(key, 100): clean_document(item, depth + 1)
         for key, item in list(value.items())[:MAXIMUM_ITEMS]
     }
+    for key in _TIMES & cleaned.keys():
+        text = cleaned[key]
+        if not isinstance(text, str) or parse_time(text) is None:
+            if key in _NEEDED_TIMES:
+                return None
+            del cleaned[key]
     return {key: item for key, item in cleaned.items() if item is not None}
-
-
-def _drop_bad_times(value: Any) -> Any:
-    """Return a cleaned JSON value without times that are none, and without checkpoints saved at such a time."""
-    if isinstance(value, list):
-        items = [_drop_bad_times(item) for item in value]
-        return [
-            item
-            for item, before in zip(items, value, strict=True)
-            if item is not None or before is None
-        ]
-    if not isinstance(value, dict):
-        return value
-    bad = {
-        key
-        for key, item in value.items()
-        if key in _TIMES and not (isinstance(item, str) and parse_time(item))
-    }
-    if bad & {"savedAt", "saved_at"}:  # a checkpoint's record is nothing without it
-        return None
-    kept = {key: _drop_bad_times(item) for key, item in value.items() if key not in bad}
-    return {key: item for key, item in kept.items() if item is not None or value[key] is None}

@@ -16,9 +16,9 @@ from trainwright_operator.attempt import decide_attempt
 from trainwright_operator.decision import Decision, Policy, Timing
 from trainwright_operator.ends import has_succeeded
 from trainwright_operator.facts import Observed, Problem, format_time
-from trainwright_operator.finish import decide_finished, fail
+from trainwright_operator.finish import DEADLINE, decide_finished, fail
 from trainwright_operator.run_state import RunState
-from trainwright_operator.suspension import decide_suspended
+from trainwright_operator.suspension import SUSPENDING, decide_suspended
 from trainwright_operator.untrusted import parse_time
 from trainwright_operator.utilization import forget_utilization
 
@@ -47,7 +47,7 @@ def decide(
     if end is not None and now >= end:
         seconds = state.spec.deadline_seconds
         message = f"not finished within deadlineSeconds ({seconds} s) of its creation"
-        return fail(state, "DeadlineExceeded", message, outcome="Deadline")
+        return fail(state, "DeadlineExceeded", message, outcome=DEADLINE)
     # An attempt that runs was resolved; what stands in the way of the next one does not end it.
     if current is None and problem is not None:
         if problem.is_final:
@@ -57,7 +57,8 @@ def decide(
             return _wait(state, problem)
     if problem is None:
         state.accept()
-    if state.spec.suspend:
+    # Pods that were told to stop do: their ends are no failure, even if suspend is false again by then.
+    if state.spec.suspend or (current is not None and state.old.reason == SUSPENDING):
         return decide_suspended(state, current)
     if current is not None:
         return decide_attempt(state, current)

@@ -22,7 +22,7 @@ from trainwright_api.resolve import (
 )
 from trainwright_api.resources import FineTuneJob, Resource, TrainingRun
 from trainwright_api.run import Run
-from trainwright_api.status import Plan
+from trainwright_api.status import Plan, RunStatus
 from trainwright_planner.advice import fit_message
 from trainwright_planner.errors import PlanError
 from trainwright_planner.facts import model_facts_of_run
@@ -63,15 +63,13 @@ def resolve(resource: Resource, attempt: int, world: World) -> Resolution:
     models: dict[RunReference, Location] = {}
     folders: dict[RunReference, str] = {}
     for path, reference in references(resource):
-        found = _look_up(path, reference, namespace, world)
+        needs_model = not path.endswith("resumeFrom.run")
+        found = _look_up(path, reference, namespace, world, needs_model=needs_model)
         if isinstance(found, Problem):
             return Resolution(problem=found)
         folders[reference], model = found
         if model is not None:
             models[reference] = model
-        elif not path.endswith("resumeFrom.run"):
-            message = f"{path}: waits for {reference.kind}/{reference.name} to succeed"
-            return Resolution(problem=Problem("WaitingForRun", message))
     try:
         undecided = resolve_run(
             resource, attempt=attempt, decisions=Decisions(), models=models, folders=folders
@@ -126,9 +124,9 @@ def _precedence(raw: Mapping[str, Any]) -> tuple[bool, str, str]:
 
 
 def _look_up(
-    path: str, reference: RunReference, namespace: str, world: World
+    path: str, reference: RunReference, namespace: str, world: World, *, needs_model: bool
 ) -> tuple[str, Location | None] | Problem:
-    """Return where another run saves and where its finished model is, if it has one yet."""
+    """Return where another run saves and, if that is needed, where its finished model is."""
     raw = world.find(reference.kind, namespace, reference.name)
     if raw is None:
         message = f"{path}: got {reference.kind}/{reference.name}, which is not in namespace {namespace}; create it"
@@ -139,7 +137,22 @@ def _look_up(
         return Problem("InvalidSpec", clean_text(f"{path}: {reference.name} is not valid: {error}"))
     store = other.spec.checkpoints.store
     folder = run_folder(store, namespace, reference.name)
-    status = other.status
-    if status is None or status.phase is not Phase.SUCCEEDED or status.model is None:
+    status = other.status or RunStatus()
+    if not needs_model:
         return folder.uri, None
+    if status.phase is not Phase.SUCCEEDED or status.model is None:
+        name = f"{reference.kind}/{reference.name}"
+        return Problem("WaitingForRun", clean_text(f"{path}: {_explain_wait(name, status)}"))
     return folder.uri, store.model_copy(update={"uri": status.model.uri})
+
+
+def _explain_wait(name: str, status: RunStatus) -> str:
+    """Say what a run waits for; what has ended without a model needs somebody to act."""
+    remedy = "delete and create it again, or name another"
+    if status.phase is Phase.FAILED:
+        return (
+            f"got {name}, which has failed ({status.reason}), expected one that succeeds; {remedy}"
+        )
+    if status.phase is Phase.SUCCEEDED:
+        return f"got {name}, which has succeeded without a model, expected one with it; {remedy}"
+    return f"waits for {name} to succeed"

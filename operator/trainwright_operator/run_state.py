@@ -104,6 +104,10 @@ class RunState:
         self.change(phase=phase, reason=reason, message=message or None)
         self.set(Condition.RUNNING, phase is Phase.RUNNING, reason, message)
         self.set(Condition.SUSPENDED, phase is Phase.SUSPENDED, reason, message)
+        self.note_checkpoint()
+
+    def note_checkpoint(self) -> None:
+        """Set the condition that tells of the newest checkpoint."""
         latest = self.status.checkpoints.latest if self.status.checkpoints else None
         if latest is None:
             self.set(Condition.CHECKPOINT_READY, False, "NoneYet", "no checkpoint has been saved")
@@ -158,7 +162,7 @@ class RunState:
                 "rank": end.rank if end else None,
                 "exit_code": end.exit_code if end else None,
                 "message": (end.message if end else message) or None,
-                "last_step": self._last_step(attempt),
+                "last_step": self.last_step_of(attempt),
                 "resumed_from_step": told.resumed_from_step
                 if resumed is None and told
                 else resumed,
@@ -167,7 +171,7 @@ class RunState:
         self.change(attempts=[*self.status.attempts[:-1], closed])
         return closed
 
-    def _last_step(self, attempt: Attempt) -> int | None:
+    def last_step_of(self, attempt: Attempt) -> int | None:
         """The last step that this attempt reported; an older one's progress stays in the status."""
         progress = self.status.progress
         if progress is None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -216,6 +217,51 @@ def test_deadline_and_ttl() -> None:
     assert not kept.delete_run
     assert kept.again_seconds == pytest.approx(50)
     assert decide(run(status=done, ttlSecondsAfterFinished=60), Observed(), at(71)).delete_run
+
+
+def test_what_a_stopped_pod_says_after_the_deadline_is_taken_in() -> None:
+    progress = {"step": 20, "updatedAt": format_time(at(20))}
+    late = decide(
+        run(status=running_status(progress=progress), deadlineSeconds=25),
+        observed(pod(0), pod(1)),
+        at(26),
+    )
+    words = {"outcome": "Interrupted", "checkpoint": checkpoint(33), "progress": {"step": 33}}
+    ended = pod(0, exit_code=143, said=json.dumps(words), deleted_at=90)
+    after = decide(
+        run(status=late.status.to_manifest(), deadlineSeconds=25), observed(ended, jobs=()), at(30)
+    )
+    latest = after.status.checkpoints and after.status.checkpoints.latest
+    assert latest is not None
+    assert (latest.step, after.status.attempts[0].last_step) == (33, 33)
+    assert condition(after, "CheckpointReady") == "True"
+    again = decide(run(status=after.status.to_manifest()), observed(ended, jobs=()), at(31))
+    assert again.status == after.status
+
+
+def test_at_a_deadline_a_job_goes_that_has_made_no_pods_yet() -> None:
+    status = running_status(phase="Starting")
+    late = decide(run(status=status, deadlineSeconds=25), observed(), at(26))
+    assert late.delete_jobs == ("gpt-1",)
+    done = (pod(0, exit_code=0, said=WELL), pod(1, exit_code=0))
+    assert decide(run(status=running_status()), observed(*done), at(70)).delete_jobs == ()
+
+
+def test_a_run_resumed_before_its_pods_have_stopped_is_charged_with_no_failure() -> None:
+    stopping = decide(run(status=running_status(), suspend=True), observed(pod(0), pod(1)), at(50))
+    said = json.dumps({"outcome": "Interrupted", "checkpoint": checkpoint(33)})
+    ended = (pod(0, exit_code=143, said=said, deleted_at=110), pod(1, deleted_at=110))
+    resumed = decide(run(status=stopping.status.to_manifest()), observed(*ended, jobs=()), at(52))
+    assert (resumed.reason, resumed.start_attempt) == ("suspending", None)
+
+    gone = tuple(replace(each, is_gone=True) for each in ended)
+    resting = decide(run(status=resumed.status.to_manifest()), observed(*gone, jobs=()), at(54))
+    assert resting.status.attempts[0].outcome == "Suspended"
+    assert resting.again_seconds == pytest.approx(0.1)
+
+    goes_on = decide(run(status=resting.status.to_manifest()), observed(jobs=()), at(55))
+    assert (goes_on.start_attempt, goes_on.status.failures) == (2, {})
+    assert goes_on.status.checkpoints is not None
 
 
 WELL = '{"outcome": "Succeeded", "model": {"uri": "s3://runs/team/gpt/model/"}}'

@@ -46,6 +46,15 @@ def test_a_run_waits_for_the_one_that_it_starts_from() -> None:
     waiting = decide(parse_run(raw), Observed(problem=unfinished.problem), at(1))
     assert condition_of(waiting.status, "Accepted").status == "Unknown"
 
+    for ended, words in (
+        ({"phase": "Failed", "reason": "UserError"}, "which has failed (UserError)"),
+        ({"phase": "Succeeded"}, "which has succeeded without a model"),
+    ):
+        problem = resolve_in(raw, named("gpt", "a", status=ended)).problem
+        assert problem is not None
+        assert problem.reason == "WaitingForRun"
+        assert f"spec.baseModel.run: got TrainingRun/gpt, {words}, expected" in problem.message
+
     status = {"phase": "Succeeded", "model": {"uri": "s3://runs/team/gpt/model/"}}
     finished = resolve_in(raw, named("gpt", "a", status=status))
     assert finished.problem is None

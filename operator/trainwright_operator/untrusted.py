@@ -19,8 +19,8 @@ MAXIMUM_TEXT = 1024
 MAXIMUM_ITEMS = 64
 MAXIMUM_DEPTH = 12
 MAXIMUM_INTEGER = 2**53  # what JSON numbers hold exactly
-_NEEDED_TIMES = frozenset(("savedAt", "saved_at"))  # a checkpoint's record is none without it
-_TIMES = _NEEDED_TIMES | {"updatedAt", "updated_at", "eta"}
+_SAVED_AT = "savedAt"  # a checkpoint's record is none without it
+_TIMES = (_SAVED_AT, "updatedAt", "eta")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -73,16 +73,22 @@ def clean_document(value: Any, depth: int = 0) -> Any:
     if depth >= MAXIMUM_DEPTH:
         return None
     if isinstance(value, list):
-        items = ((item, clean_document(item, depth + 1)) for item in value[:MAXIMUM_ITEMS])
-        return [kept for item, kept in items if kept is not None or not isinstance(item, dict)]
+        items = [clean_document(item, depth + 1) for item in value[:MAXIMUM_ITEMS]]
+        return items if None not in items else _drop_records(value, items)
     cleaned = {
         clean_text(key, 100): clean_document(item, depth + 1)
         for key, item in list(value.items())[:MAXIMUM_ITEMS]
     }
-    for key in _TIMES & cleaned.keys():
-        text = cleaned[key]
-        if not isinstance(text, str) or parse_time(text) is None:
-            if key in _NEEDED_TIMES:
+    for key in _TIMES:
+        text = cleaned.get(key)
+        if text is not None and (not isinstance(text, str) or parse_time(text) is None):
+            if key == _SAVED_AT:
                 return None
             del cleaned[key]
     return {key: item for key, item in cleaned.items() if item is not None}
+
+
+def _drop_records(value: list[Any], items: list[Any]) -> list[Any]:
+    """Return a list without the objects that are none; what else is None keeps its place."""
+    pairs = zip(value, items, strict=False)
+    return [item for before, item in pairs if item is not None or not isinstance(before, dict)]

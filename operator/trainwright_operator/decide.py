@@ -106,6 +106,7 @@ def _start(state: RunState, number: int) -> Decision:
         attempts=[*state.status.attempts, attempt][-MAXIMUM_ATTEMPTS_KEPT:],
         attempt=number,
         next_attempt_at=None,
+        sources=list(state.observed.sources),
         started_at=state.status.started_at or format_time(state.now),
     )
     forget_utilization(state)

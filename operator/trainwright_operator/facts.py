@@ -12,7 +12,7 @@ from typing import Any
 from trainwright_api import names
 from trainwright_api.names import Outcome
 from trainwright_api.report import RunReport, TerminationMessage
-from trainwright_api.status import Plan
+from trainwright_api.status import Plan, SourceStatus
 
 from trainwright_operator.untrusted import clean_text, parse_termination, parse_time
 
@@ -274,6 +274,8 @@ class Observed:
     """Why the job of the next attempt could not be created when it was last tried."""
     plan: Plan | None = None
     """What the planner decided; None where only the pod can know."""
+    sources: tuple[SourceStatus, ...] = ()
+    """What other runs give to the next attempt."""
 
     def pods_of(self, attempt: int) -> tuple[PodFacts, ...]:
         """The pods of one attempt, the master first."""

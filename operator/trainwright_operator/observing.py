@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 from trainwright_api.names import Phase
 from trainwright_api.resources import Resource
 from trainwright_api.run import Run
+from trainwright_api.status import SourceStatus
 
 from trainwright_operator.calls import ClusterCallError, ClusterCalls
 from trainwright_operator.facts import EventFacts, Observed, Problem
 from trainwright_operator.pending import VOLUME_REASONS
-from trainwright_operator.resolving import Resolution, resolve
+from trainwright_operator.resolving import Resolution, find_sources, resolve
 from trainwright_operator.untrusted import parse_time
 from trainwright_operator.world import RunEntry, RunKey, World
 
@@ -52,9 +53,11 @@ class Observer:
     ) -> Observation:
         """Return all that is known of a run now."""
         resolution = Resolution()
+        sources: list[SourceStatus] | Problem = []
         if may_start(resource):
             number = (resource.status.attempt if resource.status else 0) + 1
             resolution = resolve(resource, number, self._world)
+            sources = find_sources(resource, self._world)
         observed = Observed(
             jobs=tuple(entry.jobs.values()),
             pods=tuple(entry.pods.values()),
@@ -62,6 +65,7 @@ class Observer:
             problem=resolution.problem,
             job_problem=job_problem,
             plan=resolution.plan,
+            sources=() if isinstance(sources, Problem) else tuple(sources),
         )
         warnings = await self._fetch_warnings(key, resource, observed, now)
         return Observation(replace(observed, warnings=warnings), resolution.run)

@@ -22,7 +22,7 @@ from trainwright_api.resolve import (
 )
 from trainwright_api.resources import FineTuneJob, Resource, TrainingRun
 from trainwright_api.run import Run
-from trainwright_api.status import Plan, RunStatus
+from trainwright_api.status import Plan, RunStatus, SourceStatus
 from trainwright_planner.advice import fit_message
 from trainwright_planner.errors import PlanError
 from trainwright_planner.facts import model_facts_of_run
@@ -60,16 +60,11 @@ def resolve(resource: Resource, attempt: int, world: World) -> Resolution:
     raw = world.find(resource.kind, namespace, resource.metadata.name)
     if (rival := _find_rival(resource, raw, world)) is not None:
         return Resolution(problem=rival)
-    models: dict[RunReference, Location] = {}
-    folders: dict[RunReference, str] = {}
-    for path, reference in references(resource):
-        needs_model = not path.endswith("resumeFrom.run")
-        found = _look_up(path, reference, namespace, world, needs_model=needs_model)
-        if isinstance(found, Problem):
-            return Resolution(problem=found)
-        folders[reference], model = found
-        if model is not None:
-            models[reference] = model
+    sources = find_sources(resource, world)
+    if isinstance(sources, Problem):
+        return Resolution(problem=sources)
+    folders = {_reference_to(source): source.folder for source in sources}
+    models = {_reference_to(source): _locate(source) for source in sources if source.model}
     try:
         undecided = resolve_run(
             resource, attempt=attempt, decisions=Decisions(), models=models, folders=folders
@@ -123,9 +118,45 @@ def _precedence(raw: Mapping[str, Any]) -> tuple[bool, str, str]:
     return not has_begun, metadata.get("creationTimestamp", ""), metadata["uid"]
 
 
+def find_sources(resource: Resource, world: World) -> list[SourceStatus] | Problem:
+    """Return what the runs that this one refers to give to it, or why one gives nothing.
+
+    What the first attempt has been given holds for the next ones: that run may be gone by then, or
+    another one have its name.
+    """
+    namespace = resource.metadata.namespace or "default"
+    noted = resource.status.sources if resource.status else []
+    known = {_reference_to(source): source for source in noted}
+    found: dict[RunReference, SourceStatus] = {}
+    for path, reference in references(resource):
+        needs_model = not path.endswith("resumeFrom.run")
+        source = known.get(reference)
+        if source is None or (needs_model and not source.model):
+            looked_up = _look_up(path, reference, namespace, world, needs_model=needs_model)
+            if isinstance(looked_up, Problem):
+                return looked_up
+            source = looked_up
+        if needs_model or reference not in found:
+            found[reference] = source
+    return list(found.values())
+
+
+def _reference_to(source: SourceStatus) -> RunReference:
+    return RunReference(kind=source.kind, name=source.name)
+
+
+def _locate(source: SourceStatus) -> Location:
+    return Location(
+        uri=source.model or "",
+        endpoint=source.endpoint,
+        region=source.region,
+        credentials_secret=source.credentials_secret,
+    )
+
+
 def _look_up(
     path: str, reference: RunReference, namespace: str, world: World, *, needs_model: bool
-) -> tuple[str, Location | None] | Problem:
+) -> SourceStatus | Problem:
     """Return where another run saves and, if that is needed, where its finished model is."""
     raw = world.find(reference.kind, namespace, reference.name)
     if raw is None:
@@ -138,12 +169,20 @@ def _look_up(
     store = other.spec.checkpoints.store
     folder = run_folder(store, namespace, reference.name)
     status = other.status or RunStatus()
+    source = SourceStatus(kind=reference.kind, name=reference.name, folder=folder.uri)
     if not needs_model:
-        return folder.uri, None
+        return source
     if status.phase is not Phase.SUCCEEDED or status.model is None:
         name = f"{reference.kind}/{reference.name}"
         return Problem("WaitingForRun", clean_text(f"{path}: {_explain_wait(name, status)}"))
-    return folder.uri, store.model_copy(update={"uri": status.model.uri})
+    return source.model_copy(
+        update={
+            "model": status.model.uri,
+            "endpoint": store.endpoint,
+            "region": store.region,
+            "credentials_secret": store.credentials_secret,
+        }
+    )
 
 
 def _explain_wait(name: str, status: RunStatus) -> str:

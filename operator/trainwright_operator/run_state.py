@@ -183,7 +183,8 @@ class RunState:
     def conclude(self, reason: str, again_seconds: float | None = None, **actions: Any) -> Decision:
         """Return the decision; the deadline is looked at in time, whatever else is awaited."""
         waits = [] if again_seconds is None else [again_seconds]
-        if (end := self.deadline()) is not None and self.status.finished_at is None:
+        end = self.deadline()
+        if end is not None and end > self.now and self.status.finished_at is None:
             waits.append((end - self.now).total_seconds())
         workers, prices = self.spec.workers, self.policy.prices
         self.change(cost=count_cost(self.old, self.status, workers, prices, self.now))

@@ -285,6 +285,12 @@ def test_a_success_that_was_there_first_counts(spec: dict[str, Any], master: Pod
     )
 
 
+def test_a_success_before_the_deadline_gives_workers_their_moment_and_is_not_rushed() -> None:
+    seen = observed(pod(0, exit_code=0, ended_at=50, said=WELL), pod(1))
+    waiting = decide(run(status=running_status(), deadlineSeconds=60), seen, at(70))
+    assert (waiting.status.reason, waiting.again_seconds) == ("Finishing", 1.0)
+
+
 def test_a_good_exit_on_request_without_a_word_is_no_success() -> None:
     stopped = pod(0, exit_code=0, deleted_at=120, is_gone=True)
     seen = observed(stopped, pod(1, is_gone=True), jobs=())

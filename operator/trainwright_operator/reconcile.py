@@ -143,7 +143,10 @@ class Reconciler:
     async def reconcile(self, key: RunKey, now: datetime) -> Decision | None:
         """Observe, decide, act, report; return what was decided, None if there was nothing to decide."""
         entry = self._world.entry(key)
-        if entry is None or entry.raw is None or entry.raw["metadata"].get("deletionTimestamp"):
+        if entry is None or entry.raw is None:
+            return None
+        if entry.raw["metadata"].get("deletionTimestamp"):  # it waits for its children to go
+            await self._remove_stuck(key, entry, now)
             return None
         raw = entry.raw
         try:

@@ -53,14 +53,18 @@ def terminating(seconds_ago: float) -> Raw:
 
 
 def test_stuck_pods_of_a_deleted_run_go_by_force_and_others_get_their_time() -> None:
-    async def removals(seconds_ago: float) -> list[str]:
+    async def removals(seconds_ago: float, **meta: str) -> list[str]:
         cluster = SmallCluster(lambda *_: None)
         world, reconciler = make(cluster)
         world.see_run(raw_run())
         world.see_pod(terminating(seconds_ago), now=datetime.now(UTC))
-        world.see_run(raw_run(), is_deleted=True)
+        run = raw_run()
+        run["metadata"] |= meta
+        world.see_run(run, is_deleted=not meta)
         await reconciler._reconcile_measured(KEY)
         return cluster.writes
 
     assert asyncio.run(removals(60)) == ["delete pod p 0"]
     assert asyncio.run(removals(20)) == []
+    in_foreground = removals(60, deletionTimestamp=format_time(datetime.now(UTC)))
+    assert asyncio.run(in_foreground) == ["delete pod p 0"]

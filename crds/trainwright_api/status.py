@@ -280,9 +280,9 @@ class SourceStatus(Model):
     model: str | None = Field(
         None, description="Folder of its finished model, if this run needs that."
     )
-    endpoint: str | None = Field(None, description="Endpoint of the model's store.")
-    region: str | None = Field(None, description="Region of the model's bucket.")
-    credentials_secret: str | None = Field(None, description="Secret for the model's store.")
+    endpoint: str | None = Field(None, description="Endpoint of the store of both.")
+    region: str | None = Field(None, description="Region of its bucket.")
+    credentials_secret: str | None = Field(None, description="Secret with which it is opened.")
 
 
 class RunStatus(Model):

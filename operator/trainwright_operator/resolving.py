@@ -64,7 +64,7 @@ def resolve(resource: Resource, attempt: int, world: World) -> Resolution:
     if isinstance(sources, Problem):
         return Resolution(problem=sources)
     folders = {_reference_to(source): source.folder for source in sources}
-    models = {_reference_to(source): _locate(source) for source in sources if source.model}
+    models = {_reference_to(each): _locate(each, each.model) for each in sources if each.model}
     try:
         undecided = resolve_run(
             resource, attempt=attempt, decisions=Decisions(), models=models, folders=folders
@@ -145,9 +145,10 @@ def _reference_to(source: SourceStatus) -> RunReference:
     return RunReference(kind=source.kind, name=source.name)
 
 
-def _locate(source: SourceStatus) -> Location:
+def _locate(source: SourceStatus, uri: str) -> Location:
+    """Return a place in the store of another run."""
     return Location(
-        uri=source.model or "",
+        uri=uri,
         endpoint=source.endpoint,
         region=source.region,
         credentials_secret=source.credentials_secret,
@@ -169,20 +170,20 @@ def _look_up(
     store = other.spec.checkpoints.store
     folder = run_folder(store, namespace, reference.name)
     status = other.status or RunStatus()
-    source = SourceStatus(kind=reference.kind, name=reference.name, folder=folder.uri)
+    source = SourceStatus(
+        kind=reference.kind,
+        name=reference.name,
+        folder=folder.uri,
+        endpoint=store.endpoint,
+        region=store.region,
+        credentials_secret=store.credentials_secret,
+    )
     if not needs_model:
         return source
     if status.phase is not Phase.SUCCEEDED or status.model is None:
         name = f"{reference.kind}/{reference.name}"
         return Problem("WaitingForRun", clean_text(f"{path}: {_explain_wait(name, status)}"))
-    return source.model_copy(
-        update={
-            "model": status.model.uri,
-            "endpoint": store.endpoint,
-            "region": store.region,
-            "credentials_secret": store.credentials_secret,
-        }
-    )
+    return source.model_copy(update={"model": status.model.uri})
 
 
 def _explain_wait(name: str, status: RunStatus) -> str:

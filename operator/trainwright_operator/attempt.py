@@ -13,7 +13,7 @@ from trainwright_operator.decision import Decision
 from trainwright_operator.ends import AttemptEnd, judge_failure, judge_success
 from trainwright_operator.facts import PodFacts, Problem, format_time
 from trainwright_operator.finish import fail, succeed
-from trainwright_operator.pending import find_obstacle
+from trainwright_operator.pending import find_creation_failure, find_obstacle
 from trainwright_operator.recovery import decide_retry
 from trainwright_operator.run_state import RunState
 from trainwright_operator.untrusted import parse_time
@@ -31,7 +31,9 @@ def decide_attempt(state: RunState, current: Attempt) -> Decision:
     pods = state.observed.pods_of(current.number)
     if (success := judge_success(pods)) is not None:
         return _finish(state, current, success, pods)
-    if (failure := judge_failure(pods)) is not None:
+    is_complete = len(pods) >= state.spec.workers.nodes
+    lack = None if is_complete else find_creation_failure(state.observed.warnings)
+    if (failure := judge_failure(pods, lack)) is not None:
         return _collect(state, current, failure, pods)
     job = state.observed.job_of(current.number)
     if job is None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from trainwright_api.names import Cause, Outcome
 from trainwright_api.report import TerminationMessage
 
-from trainwright_operator.facts import ContainerEnd, PodFacts
+from trainwright_operator.facts import ContainerEnd, PodFacts, Problem
 from trainwright_operator.pending import find_pod_obstacle
 from trainwright_operator.untrusted import clean_text
 
@@ -57,18 +57,23 @@ def has_succeeded(pods: Sequence[PodFacts]) -> bool:
     return master.deleted_at is None or master.end.message is not None
 
 
-def judge_failure(pods: Sequence[PodFacts]) -> AttemptEnd | None:
-    """Return the bad end of an attempt of which a pod has failed, else None."""
+def judge_failure(pods: Sequence[PodFacts], lack: Problem | None = None) -> AttemptEnd | None:
+    """Return the bad end of an attempt of which a pod has failed, else None.
+
+    `lack`: why some of its pods were never created.
+    """
     failed = [pod for pod in pods if pod.has_failed]
     if not failed:
         return None
     culprit = min(failed, key=lambda pod: (_is_follower(pod), _fell_at(pod), pod.name))
     told = culprit.end.message if culprit.end else None
     cause, message = _explain(culprit, told)
-    if _may_have_waited(culprit, cause) and (absent := _find_absent(pods, culprit)) is not None:
-        pod, why = absent
-        text = clean_text(f"{why}; the others waited for it in vain: {message}", 2000)
-        return AttemptEnd(Cause.PREEMPTED, text, pod=pod.name, told=told)
+    if _may_have_waited(culprit, cause):
+        absent, why = _find_absent(pods, culprit) or (None, lack.message if lack else "")
+        if why:
+            text = clean_text(f"{why}; the others waited for it in vain: {message}", 2000)
+            pod = absent.name if absent else None
+            return AttemptEnd(Cause.PREEMPTED, text, pod=pod, told=told)
     return AttemptEnd(
         cause=cause,
         message=clean_text(message, 2000),

@@ -21,7 +21,7 @@ def find_obstacle(observed: Observed, attempt: int, num_pods: int) -> Problem | 
     for warning in observed.warnings:
         if warning.name in waiting and (obstacle := _of_warning(warning)):
             return obstacle
-    return _creation_failure(observed.warnings) if len(pods) < num_pods else None
+    return find_creation_failure(observed.warnings) if len(pods) < num_pods else None
 
 
 def find_pod_obstacle(pod: PodFacts) -> Problem | None:
@@ -68,7 +68,8 @@ def _of_warning(warning: EventFacts) -> Problem | None:
     return None
 
 
-def _creation_failure(warnings: Sequence[EventFacts]) -> Problem | None:
+def find_creation_failure(warnings: Sequence[EventFacts]) -> Problem | None:
+    """Return why pods of an attempt that lacks some were not created."""
     for warning in warnings:
         if "exceeded quota" in warning.message:
             return Problem(

@@ -9,7 +9,7 @@ from trainwright_api.names import Cause, Phase
 from trainwright_api.report import RunReport
 from trainwright_operator.decide import decide
 from trainwright_operator.decision import PodRemoval
-from trainwright_operator.facts import Observed, PodFacts, Problem
+from trainwright_operator.facts import EventFacts, Observed, PodFacts, Problem
 
 from tests.unit.operator.builders import (
     at,
@@ -188,6 +188,19 @@ def test_a_gang_of_which_a_pod_finds_no_node_is_started_again_and_costs_no_budge
     assert decision.status.attempts[0].cause is Cause.PREEMPTED
     assert "Insufficient cpu" in (decision.status.message or "")
     assert decision.delete_jobs == ("gpt-1",)
+
+
+def test_a_gang_of_which_a_pod_was_never_created_is_started_again() -> None:
+    quota = EventFacts("gpt-1", "FailedCreatePod", "pods are forbidden: exceeded quota: small")
+    words = json.dumps({"outcome": "Failed", "cause": "Unknown", "message": "DistStoreError"})
+    alone = pod(0, exit_code=1, said=words)
+    status = running_status(phase="Pending", failures={"Unknown": 3})
+    decision = decide(run(status=status), observed(alone, warnings=(quota,)), at(1900))
+    assert decision.status.attempts[0].cause is Cause.PREEMPTED
+    assert "exceeded quota: small" in (decision.status.message or "")
+    all_there = observed(alone, pod(1), warnings=(quota,))
+    failed = decide(run(status=status), all_there, at(1900))
+    assert failed.status.attempts[0].cause is Cause.UNKNOWN
 
 
 def test_a_running_attempt_is_not_ended_by_what_is_in_the_way_of_the_next() -> None:

@@ -271,6 +271,20 @@ class ModelStatus(Model):
     )
 
 
+class SourceStatus(Model):
+    """Where another run's checkpoints and model are that this run starts from, as of its first attempt."""
+
+    kind: str = Field(description="TrainingRun or FineTuneJob.")
+    name: str = Field(description="Name of that run.")
+    folder: str = Field(description="Folder of its checkpoints.")
+    model: str | None = Field(
+        None, description="Folder of its finished model, if this run needs that."
+    )
+    endpoint: str | None = Field(None, description="Endpoint of the store of both.")
+    region: str | None = Field(None, description="Region of its bucket.")
+    credentials_secret: str | None = Field(None, description="Secret with which it is opened.")
+
+
 class RunStatus(Model):
     """What is known of a run."""
 
@@ -290,6 +304,11 @@ class RunStatus(Model):
     checkpoints: CheckpointsStatus | None = Field(None, description="The run's checkpoints.")
     attempts: list[Attempt] = Field(
         default_factory=list, max_length=10, description="Newest attempts, newest last."
+    )
+    sources: list[SourceStatus] = Field(
+        default_factory=list,
+        max_length=4,
+        description="Other runs that this one starts from; later attempts need these runs no more.",
     )
     attempt: int = Field(0, description="Current or last attempt (unit: none, a number).")
     failures: dict[str, int] = Field(

@@ -17,7 +17,8 @@ from trainwright_api.quantities import parse_quantity
 from trainwright_api.status import Cost, RunStatus
 from trainwright_api.workers import Workers
 
-from trainwright_operator.facts import format_time, parse_time
+from trainwright_operator.facts import format_time
+from trainwright_operator.untrusted import parse_time
 
 NO_ACCELERATOR = "None"
 HOLDING_PHASES = (Phase.STARTING, Phase.RUNNING)

@@ -11,15 +11,17 @@ from trainwright_api.status import Attempt
 
 from trainwright_operator.decision import Decision
 from trainwright_operator.ends import AttemptEnd, judge_failure, judge_success
-from trainwright_operator.facts import PodFacts, format_time, parse_time
+from trainwright_operator.facts import PodFacts, Problem, format_time
 from trainwright_operator.finish import fail, succeed
-from trainwright_operator.pending import find_obstacle
+from trainwright_operator.pending import find_creation_failure, find_obstacle
 from trainwright_operator.recovery import decide_retry
 from trainwright_operator.run_state import RunState
+from trainwright_operator.untrusted import parse_time
 from trainwright_operator.utilization import decide_utilization
 
 JOB_LOST_SECONDS = 10.0  # after which an unseen job, once created, counts as deleted by somebody
 SUCCESS_GRACE_SECONDS = 30.0  # for workers to end after the master succeeded
+NOTICED_SECONDS = 20.0  # after which Kubeflow would have seen a job, were it there
 START_LOOK_SECONDS = 3.0
 RUN_LOOK_SECONDS = 30.0
 
@@ -29,12 +31,14 @@ def decide_attempt(state: RunState, current: Attempt) -> Decision:
     pods = state.observed.pods_of(current.number)
     if (success := judge_success(pods)) is not None:
         return _finish(state, current, success, pods)
-    if (failure := judge_failure(pods)) is not None:
+    is_complete = len(pods) >= state.spec.workers.nodes
+    lack = None if is_complete else find_creation_failure(state.observed.warnings)
+    if (failure := judge_failure(pods, lack)) is not None:
         return _collect(state, current, failure, pods)
     job = state.observed.job_of(current.number)
     if job is None:
         return _without_job(state, current)
-    if job.has_ended and not pods:
+    if job.has_ended and not any(pod.is_live for pod in pods):
         return _without_pods(state, current)
     return _report(state, current, pods)
 
@@ -124,7 +128,7 @@ def _without_job(state: RunState, current: Attempt) -> Decision:
 
 
 def _without_pods(state: RunState, current: Attempt) -> Decision:
-    """The job is over and no pod of it was ever seen: they went, with their last words, while nobody looked.
+    """The job is over and no pod that is left tells how: they went, with their last words, while nobody looked.
 
     What they saved is in the store, from where the next attempt goes on.
     """
@@ -160,13 +164,30 @@ def _report(state: RunState, current: Attempt, pods: tuple[PodFacts, ...]) -> De
 
 def _report_start(state: RunState, current: Attempt, num_running: int) -> Decision:
     num_pods = state.spec.workers.nodes
-    obstacle = find_obstacle(state.observed, current.number, num_pods)
+    obstacle = find_obstacle(state.observed, current.number, num_pods) or _find_absence(
+        state, current
+    )
     if obstacle is not None:
         state.set_phase(Phase.PENDING, obstacle.reason, obstacle.message)
         state.tell_once("Warning", obstacle.reason, obstacle.message)
     else:
         state.set_phase(Phase.STARTING, "PodsStarting", f"{num_running} of {num_pods} pods run")
     return state.conclude("starting", START_LOOK_SECONDS)
+
+
+def _find_absence(state: RunState, current: Attempt) -> Problem | None:
+    """Nobody does anything about the job: its kind is installed, but Kubeflow's operator does not run."""
+    job = state.observed.job_of(current.number)
+    started = parse_time(current.started_at) or state.now
+    if job is None or job.is_noticed or state.observed.pods_of(current.number):
+        return None
+    if state.now < started + timedelta(seconds=NOTICED_SECONDS):
+        return None
+    return Problem(
+        "NoTrainingOperator",
+        f"PyTorchJob {job.name} got neither pods nor a status within {NOTICED_SECONDS:.0f} s, expected "
+        "them of the Kubeflow training operator; see whether that runs",
+    )
 
 
 def _note_resume(state: RunState, current: Attempt) -> None:

@@ -18,15 +18,16 @@ from urllib3.exceptions import HTTPError
 
 from trainwright_operator.calls import ClusterCallError
 from trainwright_operator.decision import Notice
-from trainwright_operator.facts import EventFacts, parse_version
+from trainwright_operator.facts import EventFacts, parse_events, parse_version
 from trainwright_operator.operator_metrics import OperatorMetrics
 from trainwright_operator.untrusted import clean_text
 
 MERGE_PATCH = "application/merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
+JSON_PATCH = "application/json-patch+json"
 REQUEST_TIMEOUT_SECONDS = 20
 MAXIMUM_EVENT_TEXT = 1000
 LIST_CHUNK = 500
+MAXIMUM_WARNINGS = 50
 
 Raw = dict[str, Any]
 
@@ -78,21 +79,38 @@ class ClusterClient:
         self._metrics.count_call(verb, str(code))
         return answer
 
-    async def apply(self, path: str, manifest: Any) -> Raw:
-        """Create or change an object by server-side apply; fields of others stay as they are."""
-        body = self._api.sanitize_for_serialization(manifest)
-        query = [("fieldManager", names.FIELD_MANAGER), ("force", "true")]
-        answer: Raw = await self._call(
-            "PATCH", path, query=query, body=body, content_type=APPLY_PATCH
-        )
-        return answer
+    async def create_config_map(self, manifest: Mapping[str, Any]) -> None:
+        """Create a config map, or change the one of the same run; a ClusterCallError of 409 if it is another's.
 
-    async def apply_config_map(self, manifest: Mapping[str, Any]) -> None:
-        """Create or change a config map."""
+        Not applied, as a job is not: that would take over what somebody else has made.
+        """
         meta = manifest["metadata"]
-        await self.apply(
-            f"/api/v1/namespaces/{meta['namespace']}/configmaps/{meta['name']}", manifest
-        )
+        path = f"/api/v1/namespaces/{meta['namespace']}/configmaps"
+        query = [("fieldManager", names.FIELD_MANAGER)]
+        try:
+            await self._call("POST", path, query=query, body=dict(manifest))
+        except ClusterCallError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            path, run_uid = f"{path}/{meta['name']}", meta["labels"][names.LABEL_RUN_UID]
+            data = {"op": "add", "path": "/data", "value": manifest["data"]}
+            if await self._change_own(path, run_uid, data) is None:
+                raise
+
+    async def _change_own(self, path: str, run_uid: str, *changes: Raw) -> Raw | None:
+        """Change an object of a run and return it; None if it is gone or another's, of which nothing is read."""
+        label = names.LABEL_RUN_UID.replace("/", "~1")
+        is_own = {"op": "test", "path": f"/metadata/labels/{label}", "value": run_uid}
+        query = [("fieldManager", names.FIELD_MANAGER)]
+        try:
+            answer: Raw = await self._call(
+                "PATCH", path, query=query, body=[is_own, *changes], content_type=JSON_PATCH
+            )
+        except ClusterCallError as error:
+            if error.status in (404, 422):
+                return None
+            raise
+        return answer
 
     async def create_job(self, namespace: str, job: Any) -> Raw:
         """Create a PyTorchJob and return it; a ClusterCallError of 409 if its name is in use.
@@ -104,18 +122,27 @@ class ClusterClient:
         answer: Raw = await self._call("POST", _jobs(namespace), query=query, body=body)
         return answer
 
-    async def delete_config_map(self, namespace: str, name: str) -> None:
-        """Delete a config map; fine if it is gone."""
-        await self._delete(f"/api/v1/namespaces/{namespace}/configmaps/{name}", {})
+    async def delete_config_map(self, namespace: str, name: str, run_uid: str) -> None:
+        """Delete a config map, if it is this run's; fine if it is gone."""
+        path = f"/api/v1/namespaces/{namespace}/configmaps/{name}"
+        if (own := await self._change_own(path, run_uid)) is not None:
+            await self._delete(path, {"preconditions": {"uid": own["metadata"]["uid"]}})
 
     async def delete_job(self, namespace: str, name: str) -> bool:
         """Delete a PyTorchJob and, in the background, its pods; return whether it is gone already."""
         body = {"propagationPolicy": "Background"}
         return await self._delete(f"{_jobs(namespace)}/{name}", body)
 
-    async def delete_pod(self, namespace: str, name: str, grace_seconds: int | None) -> bool:
-        """Delete a pod (None: with its own grace, 0: by force); return whether it is gone already."""
-        body = {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
+    async def delete_pod(
+        self, namespace: str, name: str, grace_seconds: int | None, uid: str | None = None
+    ) -> bool:
+        """Delete a pod (None: with its own grace, 0: by force), with a uid only if it is this one.
+
+        Return whether it is gone already.
+        """
+        body: Raw = {} if grace_seconds is None else {"gracePeriodSeconds": grace_seconds}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
         return await self._delete(f"/api/v1/namespaces/{namespace}/pods/{name}", body)
 
     async def delete_run(self, run: Raw) -> None:
@@ -196,20 +223,11 @@ class ClusterClient:
             if not token:
                 return items, parse_version(page)
 
-    async def fetch_warnings(self, namespace: str, object_name: str) -> list[EventFacts]:
-        """Return the warnings posted about an object, newest first."""
-        query = [
-            ("fieldSelector", f"involvedObject.name={object_name},type=Warning"),
-            ("limit", "50"),
-        ]
+    async def fetch_warnings(self, namespace: str, selector: str) -> list[EventFacts]:
+        """Return the warnings that a field selector of events chooses, newest first."""
+        query = [("fieldSelector", f"type=Warning,{selector}"), ("limit", str(LIST_CHUNK))]
         answer = await self._call("GET", f"/api/v1/namespaces/{namespace}/events", query=query)
-        items = sorted(
-            answer.get("items", ()), key=lambda e: e.get("lastTimestamp") or "", reverse=True
-        )
-        return [
-            EventFacts(object_name, clean_text(e.get("reason"), 100), clean_text(e.get("message")))
-            for e in items
-        ]
+        return parse_events(answer.get("items") or ())[:MAXIMUM_WARNINGS]
 
     async def post_event(self, run: Raw, notice: Notice, name: str, now: str) -> None:
         """Post an event about a run, once for each name."""

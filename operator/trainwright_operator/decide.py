@@ -1,6 +1,6 @@
 """Decides what happens next to a run: pure, `now` is an argument, the result a frozen value.
 
-    finished? -> deadline? -> attempt running? -> cannot be resolved? -> suspended? -> next attempt
+    finished? -> succeeded? -> deadline? -> cannot be resolved? -> suspended? -> attempt running? -> next
 
 All memory is in the status: an attempt without an end is running, one with an end waits for the next
 until nextAttemptAt. So the operator may be killed at any moment and goes on from what it sees.
@@ -14,10 +14,12 @@ from trainwright_api.status import Attempt
 
 from trainwright_operator.attempt import decide_attempt
 from trainwright_operator.decision import Decision, Policy, Timing
-from trainwright_operator.facts import Observed, Problem, format_time, parse_time
-from trainwright_operator.finish import decide_finished, fail
+from trainwright_operator.ends import has_succeeded
+from trainwright_operator.facts import Observed, Problem, format_time
+from trainwright_operator.finish import DEADLINE, decide_finished, fail
 from trainwright_operator.run_state import RunState
-from trainwright_operator.suspension import decide_suspended
+from trainwright_operator.suspension import SUSPENDING, decide_suspended
+from trainwright_operator.untrusted import parse_time
 from trainwright_operator.utilization import forget_utilization
 
 MAXIMUM_ATTEMPTS_KEPT = 10
@@ -37,12 +39,15 @@ def decide(
     state = RunState(resource, observed, now, timing, policy)
     if state.old.phase in (Phase.SUCCEEDED, Phase.FAILED):
         return decide_finished(state)
+    current, problem = state.current(), observed.problem
+    if current is not None and has_succeeded(observed.pods_of(current.number)):
+        state.accept()
+        return decide_attempt(state, current)
     end = state.deadline()
     if end is not None and now >= end:
         seconds = state.spec.deadline_seconds
         message = f"not finished within deadlineSeconds ({seconds} s) of its creation"
-        return fail(state, "DeadlineExceeded", message, outcome="Deadline")
-    current, problem = state.current(), observed.problem
+        return fail(state, "DeadlineExceeded", message, outcome=DEADLINE)
     # An attempt that runs was resolved; what stands in the way of the next one does not end it.
     if current is None and problem is not None:
         if problem.is_final:
@@ -52,7 +57,8 @@ def decide(
             return _wait(state, problem)
     if problem is None:
         state.accept()
-    if state.spec.suspend:
+    # Pods that were told to stop do: their ends are no failure, even if suspend is false again by then.
+    if state.spec.suspend or (current is not None and state.old.reason == SUSPENDING):
         return decide_suspended(state, current)
     if current is not None:
         return decide_attempt(state, current)
@@ -100,6 +106,7 @@ def _start(state: RunState, number: int) -> Decision:
         attempts=[*state.status.attempts, attempt][-MAXIMUM_ATTEMPTS_KEPT:],
         attempt=number,
         next_attempt_at=None,
+        sources=list(state.observed.sources),
         started_at=state.status.started_at or format_time(state.now),
     )
     forget_utilization(state)

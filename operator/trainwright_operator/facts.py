@@ -4,7 +4,7 @@ Texts go through `untrusted`: pods, their messages and what Kubernetes says of t
 wrote.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,16 +12,13 @@ from typing import Any
 from trainwright_api import names
 from trainwright_api.names import Outcome
 from trainwright_api.report import RunReport, TerminationMessage
-from trainwright_api.status import Plan
+from trainwright_api.status import Plan, SourceStatus
 
-from trainwright_operator.untrusted import clean_text, parse_termination
+from trainwright_operator.untrusted import clean_text, parse_termination, parse_time
 
 Raw = Mapping[str, Any]
 
-
-def parse_time(text: str | None) -> datetime | None:
-    """Return the moment of an RFC 3339 text."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+_WAIT_THEIR_TURN = ("PodInitializing", "ContainerCreating")
 
 
 def format_time(moment: datetime) -> str:
@@ -31,12 +28,13 @@ def format_time(moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ContainerEnd:
-    """How the trainer's container ended."""
+    """How a container ended; `text` is its message where that is not a trainer's last words."""
 
     exit_code: int
     reason: str
     finished_at: datetime | None
     message: TerminationMessage | None
+    text: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -52,7 +50,8 @@ class PodFacts:
     `is_gone`: it was seen before and does not exist any more. `missed_since`: when it was first not
     found, while no watch has told of its end yet. `failure_seen_at`: when the operator
     first saw that it had failed, by its own clock; nodes' clocks may differ. `deleted_at` is the end
-    of the grace that its deletion leaves it, as everywhere in Kubernetes.
+    of the grace that its deletion leaves it, as everywhere in Kubernetes. `waiting_*`: the container
+    that does not start, whichever it is. `init_end`: how an init container failed, `init_container`.
     """
 
     name: str
@@ -69,10 +68,13 @@ class PodFacts:
     deleted_at: datetime | None
     is_gone: bool
     end: ContainerEnd | None
+    waiting_container: str
     waiting_reason: str
     waiting_message: str
     unschedulable: str | None
     disruption: str | None
+    init_container: str = ""
+    init_end: ContainerEnd | None = None
     failure_seen_at: datetime | None = None
     missed_since: datetime | None = None
 
@@ -98,11 +100,11 @@ def parse_pod(raw: Raw, *, is_gone: bool = False) -> PodFacts:
     """Return the facts of a pod."""
     metadata, status = raw["metadata"], raw.get("status", {})
     labels = metadata.get("labels", {})
-    container: Raw = next(
-        (c for c in status.get("containerStatuses", ()) if c["name"] == names.TRAINER_CONTAINER), {}
-    )
-    states = [container, *status.get("initContainerStatuses", ())]
-    waiting: Raw = next((w for c in states if (w := c.get("state", {}).get("waiting"))), {})
+    inits: Sequence[Raw] = status.get("initContainerStatuses") or ()
+    others: Sequence[Raw] = status.get("containerStatuses") or ()
+    container: Raw = next((c for c in others if c["name"] == names.TRAINER_CONTAINER), {})
+    stuck, waiting = _find_waiting([container, *inits, *others])
+    init_container, init_end = _find_failed_init(inits)
     conditions = {c["type"]: c for c in status.get("conditions", ())}
     return PodFacts(
         name=metadata["name"],
@@ -119,11 +121,30 @@ def parse_pod(raw: Raw, *, is_gone: bool = False) -> PodFacts:
         deleted_at=parse_time(metadata.get("deletionTimestamp")),
         is_gone=is_gone,
         end=_parse_end(container.get("state", {}).get("terminated")),
+        waiting_container=stuck,
         waiting_reason=clean_text(waiting.get("reason"), 100),
         waiting_message=clean_text(waiting.get("message")),
         unschedulable=_parse_unschedulable(conditions.get("PodScheduled")),
         disruption=_parse_disruption(conditions.get("DisruptionTarget")),
+        init_container=init_container,
+        init_end=init_end,
     )
+
+
+def _find_waiting(statuses: Iterable[Raw]) -> tuple[str, Raw]:
+    """Return the container that does not start and why; one that has an obstacle before all that wait their turn."""
+    waiting = [(c["name"], w) for c in statuses if (w := c.get("state", {}).get("waiting"))]
+    waiting.sort(key=lambda each: each[1].get("reason") in _WAIT_THEIR_TURN)
+    return waiting[0] if waiting else ("", {})
+
+
+def _find_failed_init(statuses: Iterable[Raw]) -> tuple[str, ContainerEnd | None]:
+    """Return the init container that failed, and how; it keeps the trainer from starting."""
+    for container in statuses:
+        end = _parse_end(container.get("state", {}).get("terminated"))
+        if end is not None and end.exit_code != 0:
+            return container["name"], end
+    return "", None
 
 
 def _parse_unschedulable(condition: Raw | None) -> str | None:
@@ -147,17 +168,23 @@ def _parse_attempt(labels: Raw) -> int:
 def _parse_end(terminated: Raw | None) -> ContainerEnd | None:
     if terminated is None:
         return None
+    told = parse_termination(terminated.get("message"))
     return ContainerEnd(
         exit_code=int(terminated.get("exitCode", -1)),
         reason=clean_text(terminated.get("reason"), 100),
         finished_at=parse_time(terminated.get("finishedAt")),
-        message=parse_termination(terminated.get("message")),
+        message=told,
+        text=clean_text(terminated.get("message")) if told is None else "",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class JobFacts:
-    """The PyTorchJob of an attempt. `has_ended`: by Kubeflow's own account, so it makes no more pods."""
+    """The PyTorchJob of an attempt.
+
+    `has_ended`: by Kubeflow's own account, so it makes no more pods. `is_noticed`: Kubeflow has written
+    its status, however that is.
+    """
 
     name: str
     uid: str
@@ -165,16 +192,13 @@ class JobFacts:
     attempt: int
     deleted_at: datetime | None
     has_ended: bool = False
+    is_noticed: bool = True
 
 
 def parse_job(raw: Raw) -> JobFacts:
     """Return the facts of a PyTorchJob."""
-    metadata = raw["metadata"]
-    ended = {
-        condition.get("type")
-        for condition in raw.get("status", {}).get("conditions") or ()
-        if condition.get("status") == "True"
-    }
+    metadata, conditions = raw["metadata"], raw.get("status", {}).get("conditions") or ()
+    ended = {c.get("type") for c in conditions if c.get("status") == "True"}
     return JobFacts(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -182,6 +206,7 @@ def parse_job(raw: Raw) -> JobFacts:
         attempt=_parse_attempt(metadata.get("labels", {})),
         deleted_at=parse_time(metadata.get("deletionTimestamp")),
         has_ended=bool(ended & {"Succeeded", "Failed"}),
+        is_noticed=bool(conditions),
     )
 
 
@@ -193,11 +218,37 @@ def parse_version(raw: Raw) -> int:
 
 @dataclass(frozen=True, slots=True)
 class EventFacts:
-    """A warning that Kubernetes posted about a pod or a job."""
+    """A warning that Kubernetes posted about a pod or a job; `at` is when it last did."""
 
     name: str
     reason: str
     message: str
+    uid: str = ""
+    at: datetime | None = None
+
+
+def parse_events(items: Iterable[Raw]) -> list[EventFacts]:
+    """Return the facts of events, newest first."""
+    oldest = datetime.min.replace(tzinfo=UTC)
+    events = [_parse_event(raw) for raw in items]
+    return sorted(events, key=lambda event: event.at or oldest, reverse=True)
+
+
+def _parse_event(raw: Raw) -> EventFacts:
+    about = raw.get("involvedObject", {})
+    times = (
+        (raw.get("series") or {}).get("lastObservedTime"),
+        raw.get("lastTimestamp"),
+        raw.get("eventTime"),
+        raw["metadata"].get("creationTimestamp"),
+    )
+    return EventFacts(
+        name=about.get("name", ""),
+        reason=clean_text(raw.get("reason"), 100),
+        message=clean_text(raw.get("message")),
+        uid=about.get("uid", ""),
+        at=next((at for text in times if (at := parse_time(text))), None),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +274,8 @@ class Observed:
     """Why the job of the next attempt could not be created when it was last tried."""
     plan: Plan | None = None
     """What the planner decided; None where only the pod can know."""
+    sources: tuple[SourceStatus, ...] = ()
+    """What other runs give to the next attempt."""
 
     def pods_of(self, attempt: int) -> tuple[PodFacts, ...]:
         """The pods of one attempt, the master first."""

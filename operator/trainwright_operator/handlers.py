@@ -5,9 +5,11 @@ run never waits for the operator. See operator/docs/decisions/0002-kopf.md.
 """
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import kopf
@@ -54,11 +56,17 @@ class Operator:
             self.settings.namespaces,
             self.settings.resync_seconds,
         )
-        sweep = Sweep(self.world, self.reconciler.mark, self.settings.sweep_seconds, self.metrics)
+        self.sweep = Sweep(
+            self.world,
+            self.reconciler.mark,
+            self.settings.sweep_seconds,
+            self.metrics,
+            figures_seconds=self.settings.status_seconds,
+        )
         works = (
             self.resync.run(),
             self.reconciler.run_workers(self.resync.is_complete),
-            sweep.run(),
+            self.sweep.run(),
             self._beat(),
         )
         for work in works:
@@ -109,7 +117,7 @@ class Operator:
         is_beating = time.monotonic() - self._last_beat < STALE_SECONDS
         return (
             is_beating
-            and self.metrics.sweep_age_seconds < STALE_SECONDS
+            and self.sweep.idle_seconds < STALE_SECONDS + self.settings.sweep_seconds
             and not self.resync.is_deaf
             and not any(task.done() for task in self._tasks)
         )
@@ -128,7 +136,7 @@ class Operator:
 
     async def see_pod(self, event: kopf.RawEvent, **_: Any) -> None:
         """A pod of ours appeared, changed or went."""
-        self._see(self.world.see_pod, event)
+        self._see(functools.partial(self.world.see_pod, now=datetime.now(UTC)), event)
 
     def _see(self, see: Callable[..., RunKey | None], event: kopf.RawEvent) -> None:
         is_deleted = event["type"] == "DELETED"

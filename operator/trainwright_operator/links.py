@@ -10,7 +10,7 @@ from trainwright_api import names
 from trainwright_api.resources import Resource
 from trainwright_api.status import RunStatus
 
-from trainwright_operator.facts import parse_time
+from trainwright_operator.untrusted import parse_time
 
 MARGIN = timedelta(minutes=1)
 

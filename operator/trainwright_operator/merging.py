@@ -8,7 +8,7 @@ from trainwright_api.report import RunReport, TerminationMessage
 from trainwright_api.status import CheckpointRecord, CheckpointsStatus, RunStatus
 
 from trainwright_operator.decision import Notice
-from trainwright_operator.facts import parse_time
+from trainwright_operator.untrusted import parse_time
 
 MAXIMUM_CHECKPOINTS_KEPT = 10
 CHECKPOINT_NOTICE_EVERY = timedelta(minutes=5)

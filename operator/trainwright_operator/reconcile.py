@@ -11,7 +11,7 @@ import hashlib
 import logging
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pydantic import ValidationError
 from trainwright_api.names import Phase
@@ -36,6 +36,7 @@ from trainwright_operator.status_patch import build_status_patch, is_progress_on
 from trainwright_operator.world import Raw, RunEntry, RunKey, World
 
 NUM_WORKERS = 8
+STUCK_LOOK_SECONDS = 10.0
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 logger = logging.getLogger(__name__)
@@ -84,6 +85,8 @@ class Reconciler:
         entry = self._world.entry(key)
         if entry is None or entry.raw is None:
             self._forget(key)
+            if entry is not None:
+                await self._remove_stuck(key, entry, datetime.now(UTC))
             return
         started, kind, outcome = time.monotonic(), entry.raw["kind"], "ok"
         try:
@@ -107,6 +110,25 @@ class Reconciler:
             logger.warning("run %s: %s; again in %.0f s", name, error, pause)
         self.queue.mark_later(key, pause)
 
+    async def _remove_stuck(self, key: RunKey, entry: RunEntry, now: datetime) -> None:
+        """Remove by force what pods a deleted run has left on nodes that do not answer."""
+        stuck_after = timedelta(seconds=self._timing.stuck_seconds)
+        for pod in list(entry.pods.values()):
+            if pod.is_gone or pod.deleted_at is None:
+                continue
+            left = (pod.deleted_at + stuck_after - now).total_seconds()
+            if left > 0:
+                self.queue.mark_later(key, left)
+                continue
+            try:
+                is_gone = await self._calls.delete_pod(key.partition("/")[0], pod.name, 0, pod.uid)
+            except ClusterCallError as error:
+                logger.warning("pod %s of a deleted run is not removed: %s", pod.name, error)
+                is_gone = False
+            if is_gone:
+                self._world.miss_pod(key, pod.name, now)
+            self.queue.mark_later(key, STUCK_LOOK_SECONDS)
+
     def _forget(self, key: RunKey) -> None:
         self.queue.forget(key)
         self._observer.forget(key)
@@ -121,7 +143,10 @@ class Reconciler:
     async def reconcile(self, key: RunKey, now: datetime) -> Decision | None:
         """Observe, decide, act, report; return what was decided, None if there was nothing to decide."""
         entry = self._world.entry(key)
-        if entry is None or entry.raw is None or entry.raw["metadata"].get("deletionTimestamp"):
+        if entry is None or entry.raw is None:
+            return None
+        if entry.raw["metadata"].get("deletionTimestamp"):  # it waits for its children to go
+            await self._remove_stuck(key, entry, now)
             return None
         raw = entry.raw
         try:
@@ -169,10 +194,11 @@ class Reconciler:
             return None  # made before the operator ended, or before its status could be written
         job = build_job(resource, run, self._settings)
         try:
-            await self._calls.apply_config_map(build_config_map(resource, run))
+            await self._calls.create_config_map(build_config_map(resource, run))
             answer = await self._calls.create_job(namespace, job)
         except ClusterCallError as error:
-            problem = describe_refusal(error, num_failures=self._failures.get(key, 0))
+            told = resource.status.reason if resource.status else None
+            problem = describe_refusal(error, num_failures=self._failures.get(key, 0), told=told)
             if problem is None:
                 raise
             return problem
@@ -260,7 +286,7 @@ class Reconciler:
         for job in decision.delete_jobs:
             if await self._calls.delete_job(namespace, job):
                 self._world.lose_job(key, job)
-            await self._calls.delete_config_map(namespace, job)
+            await self._calls.delete_config_map(namespace, job, raw["metadata"]["uid"])
         if decision.delete_run:
             await self._calls.delete_run(raw)
 

@@ -13,18 +13,23 @@ from trainwright_operator.conditions import set_condition
 from trainwright_operator.facts import Problem
 from trainwright_operator.untrusted import clean_text
 
+NAME_IN_USE = "NameInUse"
 _PASSING = (0, 409, 429)  # not reached, written at the same time, too many calls: just try again
 _NAME_FAILURES = 3  # a deleted run's job goes, and our own is seen, within these retries
 
 
-def describe_refusal(error: ClusterCallError, *, num_failures: int) -> Problem | None:
+def describe_refusal(
+    error: ClusterCallError, *, num_failures: int, told: str | None = None
+) -> Problem | None:
     """Return why an attempt's objects were not taken; None for what a retry will cure.
 
-    `num_failures`: how many times in a row it has failed before.
+    `num_failures`: how many times in a row it has failed before. `told`: the reason that the run's
+    status gives already.
     """
-    if error.reason == "AlreadyExists" and num_failures >= _NAME_FAILURES:
+    is_known = told == NAME_IN_USE or num_failures >= _NAME_FAILURES
+    if error.reason == "AlreadyExists" and is_known:
         text = f"{error.message}, and is not this run's; it starts once that is deleted"
-        return Problem("NameInUse", clean_text(text))
+        return Problem(NAME_IN_USE, clean_text(text))
     if error.status in _PASSING:
         return None
     if error.status == 404:

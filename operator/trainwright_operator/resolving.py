@@ -22,7 +22,7 @@ from trainwright_api.resolve import (
 )
 from trainwright_api.resources import FineTuneJob, Resource, TrainingRun
 from trainwright_api.run import Run
-from trainwright_api.status import Plan
+from trainwright_api.status import Plan, RunStatus, SourceStatus
 from trainwright_planner.advice import fit_message
 from trainwright_planner.errors import PlanError
 from trainwright_planner.facts import model_facts_of_run
@@ -60,18 +60,11 @@ def resolve(resource: Resource, attempt: int, world: World) -> Resolution:
     raw = world.find(resource.kind, namespace, resource.metadata.name)
     if (rival := _find_rival(resource, raw, world)) is not None:
         return Resolution(problem=rival)
-    models: dict[RunReference, Location] = {}
-    folders: dict[RunReference, str] = {}
-    for path, reference in references(resource):
-        found = _look_up(path, reference, namespace, world)
-        if isinstance(found, Problem):
-            return Resolution(problem=found)
-        folders[reference], model = found
-        if model is not None:
-            models[reference] = model
-        elif not path.endswith("resumeFrom.run"):
-            message = f"{path}: waits for {reference.kind}/{reference.name} to succeed"
-            return Resolution(problem=Problem(names.WAITING_FOR_RUN, message))
+    sources = find_sources(resource, world)
+    if isinstance(sources, Problem):
+        return Resolution(problem=sources)
+    folders = {_reference_to(source): source.folder for source in sources}
+    models = {_reference_to(each): _locate(each, each.model) for each in sources if each.model}
     try:
         undecided = resolve_run(
             resource, attempt=attempt, decisions=Decisions(), models=models, folders=folders
@@ -125,10 +118,47 @@ def _precedence(raw: Mapping[str, Any]) -> tuple[bool, str, str]:
     return not has_begun, metadata.get("creationTimestamp", ""), metadata["uid"]
 
 
+def find_sources(resource: Resource, world: World) -> list[SourceStatus] | Problem:
+    """Return what the runs that this one refers to give to it, or why one gives nothing.
+
+    What the first attempt has been given holds for the next ones: that run may be gone by then, or
+    another one have its name.
+    """
+    namespace = resource.metadata.namespace or "default"
+    noted = resource.status.sources if resource.status else []
+    known = {_reference_to(source): source for source in noted}
+    found: dict[RunReference, SourceStatus] = {}
+    for path, reference in references(resource):
+        needs_model = not path.endswith("resumeFrom.run")
+        source = known.get(reference)
+        if source is None or (needs_model and not source.model):
+            looked_up = _look_up(path, reference, namespace, world, needs_model=needs_model)
+            if isinstance(looked_up, Problem):
+                return looked_up
+            source = looked_up
+        if needs_model or reference not in found:
+            found[reference] = source
+    return list(found.values())
+
+
+def _reference_to(source: SourceStatus) -> RunReference:
+    return RunReference(kind=source.kind, name=source.name)
+
+
+def _locate(source: SourceStatus, uri: str) -> Location:
+    """Return a place in the store of another run."""
+    return Location(
+        uri=uri,
+        endpoint=source.endpoint,
+        region=source.region,
+        credentials_secret=source.credentials_secret,
+    )
+
+
 def _look_up(
-    path: str, reference: RunReference, namespace: str, world: World
-) -> tuple[str, Location | None] | Problem:
-    """Return where another run saves and where its finished model is, if it has one yet."""
+    path: str, reference: RunReference, namespace: str, world: World, *, needs_model: bool
+) -> SourceStatus | Problem:
+    """Return where another run saves and, if that is needed, where its finished model is."""
     raw = world.find(reference.kind, namespace, reference.name)
     if raw is None:
         message = f"{path}: got {reference.kind}/{reference.name}, which is not in namespace {namespace}; create it"
@@ -139,7 +169,30 @@ def _look_up(
         return Problem("InvalidSpec", clean_text(f"{path}: {reference.name} is not valid: {error}"))
     store = other.spec.checkpoints.store
     folder = run_folder(store, namespace, reference.name)
-    status = other.status
-    if status is None or status.phase is not Phase.SUCCEEDED or status.model is None:
-        return folder.uri, None
-    return folder.uri, store.model_copy(update={"uri": status.model.uri})
+    status = other.status or RunStatus()
+    source = SourceStatus(
+        kind=reference.kind,
+        name=reference.name,
+        folder=folder.uri,
+        endpoint=store.endpoint,
+        region=store.region,
+        credentials_secret=store.credentials_secret,
+    )
+    if not needs_model:
+        return source
+    if status.phase is not Phase.SUCCEEDED or status.model is None:
+        name = f"{reference.kind}/{reference.name}"
+        return Problem(names.WAITING_FOR_RUN, clean_text(f"{path}: {_explain_wait(name, status)}"))
+    return source.model_copy(update={"model": status.model.uri})
+
+
+def _explain_wait(name: str, status: RunStatus) -> str:
+    """Say what a run waits for; what has ended without a model needs somebody to act."""
+    remedy = "delete and create it again, or name another"
+    if status.phase is Phase.FAILED:
+        return (
+            f"got {name}, which has failed ({status.reason}), expected one that succeeds; {remedy}"
+        )
+    if status.phase is Phase.SUCCEEDED:
+        return f"got {name}, which has succeeded without a model, expected one with it; {remedy}"
+    return f"waits for {name} to succeed"

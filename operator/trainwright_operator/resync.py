@@ -3,13 +3,16 @@
 At the start nothing may be decided before everything is known: a run whose pods have not been listed
 yet looks like one that has lost them. Later, kopf's watches tell what happens; but after a broken
 connection they do not tell what has vanished meanwhile, and a kind that was installed later may not
-be watched at all. A watch that misses things again and again makes the operator unhealthy.
+be watched at all. A watch that misses things again and again makes the operator unhealthy. What a list
+holds and is not known yet counts as missed only if the watch has not told of it, or of its deletion, after
+a while.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Protocol
 
 from trainwright_api import names
@@ -43,6 +46,16 @@ class Listed:
     see: Callable[[Raw], RunKey | None]
     is_known: Callable[[Raw], bool]
     lose_others: Callable[[set[str], int], list[RunKey]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a list of one kind tells: what is not known, and all uids as of a version."""
+
+    kind: Listed
+    unknown: list[Raw]
+    uids: set[str]
+    version: int
 
 
 class Resync:
@@ -79,9 +92,10 @@ class Resync:
 
     async def list_all(self) -> None:
         """List every kind once, take it in, and mark the runs of which something was not known."""
-        num_missed = 0
-        for listed in self._kinds():
-            num_missed += await self._list_kind(listed)
+        found = [each for kind in self._kinds() if (each := await self._list_kind(kind))]
+        if self.is_complete.is_set():  # a watch also tells a pod's last words, a list does not
+            await asyncio.sleep(LAG_SECONDS)
+        num_missed = sum(self._take_in(each) for each in found)
         if self.is_complete.is_set():
             self._deaf_rounds = self._deaf_rounds + 1 if num_missed else 0
             if num_missed:
@@ -97,8 +111,14 @@ class Resync:
         return [
             *(self._runs(kind, plural) for kind, plural in names.PLURALS.items()),
             Listed(jobs, "pytorchjobs", ours, world.see_job, world.knows_job, world.lose_jobs_but),
-            Listed(pods, "pods", ours, world.see_pod, world.knows_pod, world.lose_pods_but),
+            Listed(pods, "pods", ours, self._see_pod, world.knows_pod, self._lose_pods_but),
         ]
+
+    def _see_pod(self, raw: Raw) -> RunKey | None:
+        return self._world.see_pod(raw, now=datetime.now(UTC))
+
+    def _lose_pods_but(self, uids: set[str], version: int) -> list[RunKey]:
+        return self._world.lose_pods_but(uids, version, datetime.now(UTC))
 
     def _runs(self, kind: str, plural: str) -> Listed:
         def lose_others(uids: set[str], version: int) -> list[RunKey]:
@@ -107,25 +127,29 @@ class Resync:
         path = f"/apis/{names.API_VERSION}"
         return Listed(path, plural, "", self._world.see_run, self._world.knows_run, lose_others)
 
-    async def _list_kind(self, listed: Listed) -> int:
-        """Take in all objects of a kind; return how many the watches had missed."""
+    async def _list_kind(self, kind: Listed) -> Found | None:
+        """List all objects of a kind and keep those that are not known; None if there is no such kind."""
         places = [f"/namespaces/{name}" for name in self._namespaces] or [""]
-        found: list[Raw] = []
+        unknown: list[Raw] = []
+        uids: set[str] = set()
         versions: list[int] = []
         for place in places:
             answer = await self._lists.list_objects(
-                f"{listed.api}{place}/{listed.plural}", listed.selector
+                f"{kind.api}{place}/{kind.plural}", kind.selector
             )
             if answer is None:
-                return 0
-            found += answer[0]
-            versions.append(answer[1])
-        if self.is_complete.is_set():  # a watch also tells a pod's last words, a list does not
-            await asyncio.sleep(LAG_SECONDS)
-        missed = [raw for raw in found if not listed.is_known(raw)]
+                return None
+            found, version = answer
+            unknown += [raw for raw in found if not kind.is_known(raw)]
+            uids.update(raw["metadata"]["uid"] for raw in found)
+            versions.append(version)
+        return Found(kind, unknown, uids, min(versions))
+
+    def _take_in(self, found: Found) -> int:
+        """Take in what is still not known and what is gone; return how many objects the watch had missed."""
+        missed = [raw for raw in found.unknown if not found.kind.is_known(raw)]
         for raw in missed:
-            self._mark(listed.see(raw))
-        lost = listed.lose_others({raw["metadata"]["uid"] for raw in found}, min(versions))
-        for key in lost:
+            self._mark(found.kind.see(raw))
+        for key in found.kind.lose_others(found.uids, found.version):
             self._mark(key)
         return len(missed)

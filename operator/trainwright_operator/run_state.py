@@ -13,8 +13,9 @@ from trainwright_operator.accounting import count_cost
 from trainwright_operator.conditions import find_condition, set_condition
 from trainwright_operator.decision import Decision, Notice, PodRemoval, Policy, Timing
 from trainwright_operator.ends import AttemptEnd
-from trainwright_operator.facts import Observed, PodFacts, format_time, parse_time
+from trainwright_operator.facts import Observed, PodFacts, format_time
 from trainwright_operator.merging import merge_report, merge_termination, tell_of_checkpoint
+from trainwright_operator.untrusted import parse_time
 
 
 class RunState:
@@ -103,6 +104,10 @@ class RunState:
         self.change(phase=phase, reason=reason, message=message or None)
         self.set(Condition.RUNNING, phase is Phase.RUNNING, reason, message)
         self.set(Condition.SUSPENDED, phase is Phase.SUSPENDED, reason, message)
+        self.note_checkpoint()
+
+    def note_checkpoint(self) -> None:
+        """Set the condition that tells of the newest checkpoint."""
         latest = self.status.checkpoints.latest if self.status.checkpoints else None
         if latest is None:
             self.set(Condition.CHECKPOINT_READY, False, "NoneYet", "no checkpoint has been saved")
@@ -157,7 +162,7 @@ class RunState:
                 "rank": end.rank if end else None,
                 "exit_code": end.exit_code if end else None,
                 "message": (end.message if end else message) or None,
-                "last_step": self._last_step(attempt),
+                "last_step": self.last_step_of(attempt),
                 "resumed_from_step": told.resumed_from_step
                 if resumed is None and told
                 else resumed,
@@ -166,7 +171,7 @@ class RunState:
         self.change(attempts=[*self.status.attempts[:-1], closed])
         return closed
 
-    def _last_step(self, attempt: Attempt) -> int | None:
+    def last_step_of(self, attempt: Attempt) -> int | None:
         """The last step that this attempt reported; an older one's progress stays in the status."""
         progress = self.status.progress
         if progress is None:
@@ -178,7 +183,8 @@ class RunState:
     def conclude(self, reason: str, again_seconds: float | None = None, **actions: Any) -> Decision:
         """Return the decision; the deadline is looked at in time, whatever else is awaited."""
         waits = [] if again_seconds is None else [again_seconds]
-        if (end := self.deadline()) is not None and self.status.finished_at is None:
+        end = self.deadline()
+        if end is not None and end > self.now and self.status.finished_at is None:
             waits.append((end - self.now).total_seconds())
         workers, prices = self.spec.workers, self.policy.prices
         self.change(cost=count_cost(self.old, self.status, workers, prices, self.now))

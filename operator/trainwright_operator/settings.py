@@ -2,12 +2,15 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from trainwright_api import otlp
 from trainwright_api.utilization import DEFAULT_MINIMUM_PERCENT, DEFAULT_MINUTES
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,11 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     defaults = Settings()
     return Settings(
         namespaces=read.names("NAMESPACES"),
-        log_level=read.text("LOG_LEVEL", defaults.log_level),
-        metrics_port=read.whole("METRICS_PORT", defaults.metrics_port),
+        log_level=read.choice("LOG_LEVEL", defaults.log_level, LOG_LEVELS),
+        metrics_port=read.whole("METRICS_PORT", defaults.metrics_port, least=1, most=65535),
         trainer_image=read.text("TRAINER_IMAGE", defaults.trainer_image),
-        trainer_image_pull_policy=read.text(
-            "TRAINER_IMAGE_PULL_POLICY", defaults.trainer_image_pull_policy
+        trainer_image_pull_policy=read.choice(
+            "TRAINER_IMAGE_PULL_POLICY", defaults.trainer_image_pull_policy, PULL_POLICIES
         ),
         trainer_image_pull_secrets=read.names("TRAINER_IMAGE_PULL_SECRETS"),
         s3_endpoint=read.text("S3_ENDPOINT") or None,
@@ -84,20 +87,20 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         exports_otlp=otlp.reads_endpoint(environment),
         otlp_interval_seconds=otlp.read_interval_seconds(environment),
         pod_defaults=read.json_object("POD_DEFAULTS"),
-        prices={name: float(price) for name, price in read.json_object("PRICES").items()},
+        prices=read.prices("PRICES"),
         scrape_annotations=read.flag("SCRAPE_ANNOTATIONS", defaults.scrape_annotations),
         grafana_url=read.text("GRAFANA_URL") or None,
         minimum_utilization_percent=read.number(
             "MINIMUM_UTILIZATION_PERCENT", defaults.minimum_utilization_percent
         ),
         underutilized_minutes=read.number("UNDERUTILIZED_MINUTES", defaults.underutilized_minutes),
-        sweep_seconds=read.number("SWEEP_SECONDS", defaults.sweep_seconds),
+        sweep_seconds=read.number("SWEEP_SECONDS", defaults.sweep_seconds, least=0.1),
         status_seconds=read.number("STATUS_SECONDS", defaults.status_seconds),
         collect_seconds=read.number("COLLECT_SECONDS", defaults.collect_seconds),
         failed_grace_seconds=read.whole("FAILED_GRACE_SECONDS", defaults.failed_grace_seconds),
         stuck_seconds=read.number("STUCK_SECONDS", defaults.stuck_seconds),
-        resync_seconds=read.number("RESYNC_SECONDS", defaults.resync_seconds),
-        api_threads=read.whole("API_THREADS", defaults.api_threads),
+        resync_seconds=read.number("RESYNC_SECONDS", defaults.resync_seconds, least=1),
+        api_threads=read.whole("API_THREADS", defaults.api_threads, least=1),
     )
 
 
@@ -119,21 +122,41 @@ class _Reader:
             raise SettingsError(f"TRAINWRIGHT_{name}: got {text!r}, expected true or false")
         return text == "true"
 
-    def number(self, name: str, default: float) -> float:
+    def choice(self, name: str, default: str, known: Sequence[str]) -> str:
+        text = self.text(name) or default
+        if text not in known:
+            expected = f"expected one of {', '.join(known)}"
+            raise SettingsError(f"TRAINWRIGHT_{name}: got {text!r}, {expected}")
+        return text
+
+    def number(self, name: str, default: float, *, least: float = 0) -> float:
         text = self.text(name) or str(default)
         try:
             value = float(text)
         except ValueError:
             value = -1.0
-        if not 0 <= value < float("inf"):
-            raise SettingsError(f"TRAINWRIGHT_{name}: got {text!r}, expected a number from 0 on")
+        if not least <= value < float("inf"):
+            expected = f"expected a number from {least:g} on"
+            raise SettingsError(f"TRAINWRIGHT_{name}: got {text!r}, {expected}")
         return value
 
-    def whole(self, name: str, default: int) -> int:
-        value = self.number(name, default)
-        if not value.is_integer():
-            raise SettingsError(f"TRAINWRIGHT_{name}: got {value}, expected a whole number")
+    def whole(self, name: str, default: int, *, least: int = 0, most: int = 2**31) -> int:
+        value = self.number(name, default, least=least)
+        if not value.is_integer() or value > most:
+            expected = f"expected a whole number from {least} to {most}"
+            raise SettingsError(f"TRAINWRIGHT_{name}: got {value:g}, {expected}")
         return int(value)
+
+    def prices(self, name: str) -> dict[str, float]:
+        prices = self.json_object(name)
+        for resource, price in prices.items():
+            is_number = isinstance(price, int | float) and not isinstance(price, bool)
+            if not is_number or not 0 <= price < float("inf"):
+                expected = "expected a number from 0 on, in USD per hour"
+                raise SettingsError(
+                    f"TRAINWRIGHT_{name}: {resource}: got {json.dumps(price)}, {expected}"
+                )
+        return {resource: float(price) for resource, price in prices.items()}
 
     def json_object(self, name: str) -> dict[str, Any]:
         text = self.text(name) or "{}"

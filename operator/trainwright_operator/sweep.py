@@ -1,17 +1,20 @@
 """Collects progress: asks rank 0 of every live run for its report, again and again.
 
 One background task with bounded concurrency. Trainers are not trusted: an answer has so many bytes
-and seconds in all and leads nowhere else, and what is of another form than agreed is left aside. Only
-a changed report marks its run dirty.
+and seconds in all and leads nowhere else, and what is of another form than agreed is left aside. A
+report that changed marks its run dirty: at once if there is more to tell than figures, which change all
+the time, else as often as a status is written for them.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 
 import aiohttp
 from trainwright_api import names
+from trainwright_api.report import RunReport
 
 from trainwright_operator.facts import PodFacts
 from trainwright_operator.operator_metrics import OperatorMetrics
@@ -35,12 +38,21 @@ class Sweep:
         interval_seconds: float,
         metrics: OperatorMetrics,
         *,
+        figures_seconds: float,
         port: int = names.TRAINER_PORT,
     ) -> None:
         self._world, self._mark, self._metrics = world, mark, metrics
         self._interval_seconds, self._port = interval_seconds, port
         self._slots = asyncio.Semaphore(CONCURRENCY)
+        self._figures_seconds = figures_seconds
+        self._marked_at: dict[RunKey, float] = {}
         self._odd_pods: set[str] = set()
+        self._moved_at = time.monotonic()
+
+    @property
+    def idle_seconds(self) -> float:
+        """Since when nothing was asked or answered; many pods that do not answer only make a sweep long."""
+        return time.monotonic() - self._moved_at
 
     async def run(self) -> None:
         """Sweep for ever."""
@@ -61,6 +73,9 @@ class Sweep:
             if (master := _find_master(entry)) is not None
         ]
         self._odd_pods &= {master.uid for _, _, master in live}
+        keys = {key for key, _, _ in live}
+        self._marked_at = {key: at for key, at in self._marked_at.items() if key in keys}
+        self._moved_at = started
         await asyncio.gather(*(self._ask(session, *each) for each in live))
         self._metrics.observe_sweep(time.monotonic() - started)
 
@@ -69,6 +84,7 @@ class Sweep:
     ) -> None:
         async with self._slots:
             body = await fetch_report(session, master.ip or "", self._port)
+        self._moved_at = time.monotonic()
         if body is None:
             return
         report = parse_report(body)
@@ -80,7 +96,27 @@ class Sweep:
         known = entry.report
         if known is None or (known.attempt, known.sequence) != (report.attempt, report.sequence):
             entry.report = report
+            self._mark_changed(key, has_news=known is None or _news_of(known) != _news_of(report))
+
+    def _mark_changed(self, key: RunKey, *, has_news: bool) -> None:
+        """Mark a run at once if there is news; figures alone wait, or are seen when it is looked at anyway."""
+        now = time.monotonic()
+        if has_news or now - self._marked_at.get(key, -math.inf) >= self._figures_seconds:
+            self._marked_at[key] = now
             self._mark(key)
+
+
+def _news_of(report: RunReport) -> tuple[object, ...]:
+    """What a report tells besides figures."""
+    return (
+        report.attempt,
+        report.progress.activity,
+        report.resumed_from_step,
+        report.checkpoints[:1],
+        report.best_checkpoint,
+        report.model,
+        report.plan,
+    )
 
 
 def _find_master(entry: RunEntry) -> PodFacts | None:

@@ -1,13 +1,14 @@
 """Takes in what trainers say, which nobody vouches for: a pod may run any image. Pure.
 
 Everything that ends up in a status, an event or a log line goes through here first: texts are cut and
-lose their control characters, lists are cut, numbers that JSON or the API server cannot hold are left
-out. What is then of another form than agreed is no report at all.
+lose their control characters, lists are cut, numbers that JSON or the API server cannot hold and times
+that are none are left out. What is then of another form than agreed is no report at all.
 """
 
 import json
 import math
 import re
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -18,6 +19,8 @@ MAXIMUM_TEXT = 1024
 MAXIMUM_ITEMS = 64
 MAXIMUM_DEPTH = 12
 MAXIMUM_INTEGER = 2**53  # what JSON numbers hold exactly
+_SAVED_AT = "savedAt"  # a checkpoint's record is none without it
+_TIMES = (_SAVED_AT, "updatedAt", "eta")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -27,6 +30,15 @@ def clean_text(text: str | None, limit: int = MAXIMUM_TEXT) -> str:
     """Return a text without control characters, cut to a length that a status may hold."""
     plain = _CONTROL.sub(" ", text or "").strip()
     return plain if len(plain) <= limit else plain[: limit - 3] + "..."
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Return the moment of an RFC 3339 text in UTC, as which one without an offset counts; None if it is none."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def parse_report(body: bytes) -> RunReport | None:
@@ -61,9 +73,22 @@ def clean_document(value: Any, depth: int = 0) -> Any:
     if depth >= MAXIMUM_DEPTH:
         return None
     if isinstance(value, list):
-        return [clean_document(item, depth + 1) for item in value[:MAXIMUM_ITEMS]]
+        items = [clean_document(item, depth + 1) for item in value[:MAXIMUM_ITEMS]]
+        return items if None not in items else _drop_records(value, items)
     cleaned = {
         clean_text(key, 100): clean_document(item, depth + 1)
         for key, item in list(value.items())[:MAXIMUM_ITEMS]
     }
+    for key in _TIMES:
+        text = cleaned.get(key)
+        if text is not None and (not isinstance(text, str) or parse_time(text) is None):
+            if key == _SAVED_AT:
+                return None
+            del cleaned[key]
     return {key: item for key, item in cleaned.items() if item is not None}
+
+
+def _drop_records(value: list[Any], items: list[Any]) -> list[Any]:
+    """Return a list without the objects that are none; what else is None keeps its place."""
+    pairs = zip(value, items, strict=False)
+    return [item for before, item in pairs if item is not None or not isinstance(before, dict)]

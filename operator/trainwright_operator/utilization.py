@@ -14,8 +14,8 @@ from trainwright_api.status import Hardware
 from trainwright_api.utilization import UtilizationAction
 
 from trainwright_operator.conditions import find_condition
-from trainwright_operator.facts import parse_time
 from trainwright_operator.run_state import RunState
+from trainwright_operator.untrusted import parse_time
 
 TELLING_SHARE = 0.2  # of a step: a part that takes more explains idle devices
 STRAGGLER_SHARE = 0.5  # of the mean: a device that is used less holds up the others

@@ -1,13 +1,14 @@
 """What the operator has seen: runs, their jobs and pods, the trainers' reports; in memory only.
 
 Fed by the watches, by the answers to the operator's own writes and, now and then, by a complete list
-(`resync`), in whatever order these come: an older version of an object never replaces a newer one.
+(`resync`), in whatever order these come: an older version of an object never replaces a newer one, and
+one that was deleted never comes back.
 A pod that vanishes is remembered until its attempt is over: its end is evidence.
 """
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from trainwright_api import names
@@ -20,6 +21,7 @@ RunKey = str  # namespace/uid: what another namespace calls ours is none of it
 Name = tuple[str, str, str]  # kind, namespace, name
 
 WATCH_LAG = timedelta(seconds=10)
+DELETIONS_KEPT = 4096  # far more than there are between a list and the moment it is taken in
 
 
 @dataclass
@@ -38,6 +40,7 @@ class World:
     def __init__(self) -> None:
         self._entries: dict[RunKey, RunEntry] = {}
         self._keys: dict[Name, RunKey] = {}
+        self._deleted: dict[str, None] = {}  # uids, in the order of the deletions
 
     def entry(self, key: RunKey) -> RunEntry | None:
         """Return a run's entry."""
@@ -59,6 +62,8 @@ class World:
         """Take in a run and return its key."""
         key = run_key(raw)
         if is_deleted:
+            self._note_deletion(raw)
+        if self._was_deleted(raw):
             self.lose_run(key)
             return key
         entry = self._entries.setdefault(key, RunEntry())
@@ -68,10 +73,14 @@ class World:
         return key
 
     def lose_run(self, key: RunKey) -> None:
-        """Forget a run that does not exist any more; its children go with it."""
-        entry = self._entries.pop(key, None)
-        if entry is not None and entry.raw is not None and self._keys.get(_name(entry.raw)) == key:
+        """Forget a run that does not exist any more; its children go with it, and are known until they have."""
+        entry = self._entries.get(key)
+        if entry is None or entry.raw is None:
+            return
+        if self._keys.get(_name(entry.raw)) == key:
             del self._keys[_name(entry.raw)]
+        entry.raw, entry.report = None, None
+        self._drop_if_empty(key)
 
     def see_job(self, raw: Raw, *, is_deleted: bool = False) -> RunKey | None:
         """Take in a PyTorchJob and return the key of its run."""
@@ -80,6 +89,8 @@ class World:
             return None
         facts = parse_job(raw)
         if is_deleted:
+            self._note_deletion(raw)
+        if self._was_deleted(raw):
             self.lose_job(key, facts.name)
             return key
         jobs = self._entries.setdefault(key, RunEntry()).jobs
@@ -94,19 +105,21 @@ class World:
             entry.jobs.pop(name, None)
             self._drop_if_empty(key)
 
-    def see_pod(
-        self, raw: Raw, *, is_deleted: bool = False, now: datetime | None = None
-    ) -> RunKey | None:
+    def see_pod(self, raw: Raw, *, now: datetime, is_deleted: bool = False) -> RunKey | None:
         """Take in a pod and return the key of its run."""
         key = _owner_key(raw)
         if key is None:
             return None
+        if is_deleted:
+            self._note_deletion(raw)
+        elif self._was_deleted(raw):
+            return key
         entry = self._entries.setdefault(key, RunEntry())
         facts = parse_pod(raw, is_gone=is_deleted)
         known = entry.pods.get(facts.uid)
         if known is not None and (known.is_gone or facts.version < known.version):
             return key
-        entry.pods[facts.uid] = _remember(facts, known, now or datetime.now(UTC))
+        entry.pods[facts.uid] = _remember(facts, known, now)
         self._drop_if_empty(key)
         return key
 
@@ -119,16 +132,12 @@ class World:
             if pod.missed_since is None:
                 entry.pods[pod.uid] = replace(pod, missed_since=now)
             elif now >= pod.missed_since + WATCH_LAG:
-                self.lose_pod(key, name, now)
+                self._lose_pod(key, entry, pod, now)
 
-    def lose_pod(self, key: RunKey, name: str, now: datetime | None = None) -> None:
-        """Take in that no pod of this name exists any more."""
-        entry = self._entries.get(key)
-        for pod in list(entry.pods.values()) if entry else ():
-            if entry and pod.name == name and not pod.is_gone:
-                gone = replace(pod, is_gone=True)
-                entry.pods[pod.uid] = _remember(gone, pod, now or datetime.now(UTC))
-                self._drop_if_empty(key)
+    def _lose_pod(self, key: RunKey, entry: RunEntry, pod: PodFacts, now: datetime) -> None:
+        """Take in that a pod does not exist any more; no other of its name is meant."""
+        entry.pods[pod.uid] = _remember(replace(pod, is_gone=True), pod, now)
+        self._drop_if_empty(key)
 
     def keep_pods_of(self, key: RunKey, attempt: int | None) -> None:
         """Forget the vanished pods of all attempts but this one."""
@@ -142,25 +151,31 @@ class World:
     # Complete lists: what is known, and what has vanished. `version` is the list's: newer things stay.
 
     def knows_run(self, raw: Raw) -> bool:
-        """Whether this version of a run, or a newer one, has been seen."""
+        """Whether this version of a run, or a newer one, or its deletion has been seen."""
+        if self._was_deleted(raw):
+            return True
         entry = self._entries.get(run_key(raw))
         known = entry.raw if entry else None
         return known is not None and parse_version(known) >= parse_version(raw)
 
     def knows_job(self, raw: Raw) -> bool:
-        """Whether this version of a job, or a newer one, has been seen."""
+        """Whether this version of a job, or a newer one, or its deletion has been seen."""
+        if self._was_deleted(raw):
+            return True
         entry = self._entries.get(_owner_key(raw) or "")
         known = entry.jobs.get(raw["metadata"]["name"]) if entry else None
         return known is not None and known.version >= parse_version(raw)
 
     def knows_pod(self, raw: Raw) -> bool:
         """Whether this version of a pod, or a newer one, or its end has been seen."""
+        if self._was_deleted(raw):
+            return True
         entry = self._entries.get(_owner_key(raw) or "")
         known = entry.pods.get(raw["metadata"]["uid"]) if entry else None
         return known is not None and (known.is_gone or known.version >= parse_version(raw))
 
     def lose_runs_but(self, uids: Collection[str], version: int, kind: str) -> list[RunKey]:
-        """Forget the runs of a kind that a list does not hold; return their uids."""
+        """Forget the runs of a kind that a list does not hold; return their keys."""
         lost = [
             key
             for key, entry in self.entries()
@@ -174,7 +189,7 @@ class World:
         return lost
 
     def lose_jobs_but(self, uids: Collection[str], version: int) -> list[RunKey]:
-        """Forget the jobs that a list does not hold; return the uids of their runs."""
+        """Forget the jobs that a list does not hold; return the keys of their runs."""
         lost = [
             (key, job.name)
             for key, entry in self._entries.items()
@@ -185,21 +200,31 @@ class World:
             self.lose_job(key, name)
         return [key for key, _ in lost]
 
-    def lose_pods_but(self, uids: Collection[str], version: int) -> list[RunKey]:
-        """Take in that the pods that a list does not hold are gone; return the uids of their runs."""
+    def lose_pods_but(self, uids: Collection[str], version: int, now: datetime) -> list[RunKey]:
+        """Take in that the pods that a list does not hold are gone; return the keys of their runs."""
         lost = [
-            (key, pod.name)
+            (key, entry, pod)
             for key, entry in self._entries.items()
             for pod in entry.pods.values()
             if not pod.is_gone and pod.uid not in uids and pod.version <= version
         ]
-        for key, name in lost:
-            self.lose_pod(key, name)
-        return [key for key, _ in lost]
+        for key, entry, pod in lost:
+            self._lose_pod(key, entry, pod, now)
+        return [key for key, _, _ in lost]
+
+    def _note_deletion(self, raw: Raw) -> None:
+        self._deleted[raw["metadata"]["uid"]] = None
+        if len(self._deleted) > DELETIONS_KEPT:
+            del self._deleted[next(iter(self._deleted))]
+
+    def _was_deleted(self, raw: Raw) -> bool:
+        return raw["metadata"]["uid"] in self._deleted
 
     def _drop_if_empty(self, key: RunKey) -> None:
         """Nothing needs to be known of the last children of a run that is gone."""
-        entry = self._entries[key]
+        entry = self._entries.get(key)
+        if entry is None:
+            return
         if entry.raw is None and not entry.jobs and all(p.is_gone for p in entry.pods.values()):
             del self._entries[key]
 

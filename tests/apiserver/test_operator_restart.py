@@ -205,9 +205,43 @@ def test_a_status_decided_for_what_is_not_there_any_more_is_not_written(
     assert asyncio.run(calls.read_run(latest)) is None
 
 
-def test_a_job_of_somebody_else_is_left_alone_and_the_run_says_so(
+def test_warnings_are_found_by_uid_and_by_reason_newest_first(
+    place: PlayedCluster, operator_plane: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    default = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+    monkeypatch.setattr(default, str(operator_plane.kubeconfig))
+    calls = ClusterClient(1, OperatorMetrics("test"))
+
+    def post(uid: str, reason: str, minute: int, type_: str = "Warning") -> None:
+        about = {"kind": "Pod", "name": "p", "namespace": place.namespace, "uid": uid}
+        event = {
+            "metadata": {"name": f"p.{minute}"},
+            "involvedObject": about,
+            "type": type_,
+            "reason": reason,
+            "message": f"at {minute}",
+            "lastTimestamp": f"2026-01-01T12:{minute}:00Z",
+        }
+        place.core.create_namespaced_event(place.namespace, event)
+
+    post("a", "FailedMount", 10)
+    post("a", "BackOff", 30)
+    post("b", "FailedMount", 20)
+    post("a", "Pulled", 40, "Normal")
+
+    def find(selector: str) -> list[str]:
+        found = asyncio.run(calls.fetch_warnings(place.namespace, selector))
+        return [f"{event.uid} {event.message}" for event in found]
+
+    assert find("involvedObject.uid=a") == ["a at 30", "a at 10"]
+    assert find("involvedObject.kind=Pod,reason=FailedMount") == ["b at 20", "a at 10"]
+
+
+def test_a_config_map_and_a_job_of_somebody_else_are_left_alone_and_the_run_says_so(
     operator: OperatorProcess, place: PlayedCluster
 ) -> None:
+    config_map = {"metadata": {"name": "taken-1"}, "data": {"theirs": "kept"}}
+    place.core.create_namespaced_config_map(place.namespace, config_map)
     spec = {"Master": {"replicas": 1, "template": {"spec": {"containers": []}}}}
     theirs = {
         "apiVersion": "kubeflow.org/v1",
@@ -220,7 +254,11 @@ def test_a_job_of_somebody_else_is_left_alone_and_the_run_says_so(
     status = place.wait_for_status(
         run, "the name is in use", lambda status: status["reason"] == "NameInUse", 30
     )
-    assert '"taken-1" already exists' in status["message"]
+    assert 'configmaps "taken-1" already exists' in status["message"]
+    found = place.core.read_namespaced_config_map("taken-1", place.namespace)
+    assert (found.data, found.metadata.labels) == ({"theirs": "kept"}, None)
+    place.core.delete_namespaced_config_map("taken-1", place.namespace)
+    place.wait_for_status(run, "the job's name is in use", lambda s: "pytorchjobs" in s["message"])
     (job,) = place.jobs()
     assert job["spec"]["pytorchReplicaSpecs"] == spec
     place.delete_job("taken-1")

@@ -14,15 +14,18 @@ from pathlib import Path
 
 import pytest
 from trainwright_api import names
+from trainwright_api.report import RunReport
+from trainwright_operator import sweep as sweep_module
 from trainwright_operator.operator_metrics import OperatorMetrics
 from trainwright_operator.settings import Settings
 from trainwright_operator.sweep import Sweep
+from trainwright_operator.untrusted import parse_report
 from trainwright_operator.world import World
 
 from tests.bench.machine import describe_machine
 from tests.bench.reporters import address_of
 from tests.trainer.ranks import free_port
-from tests.unit.operator.builders import raw_run
+from tests.unit.operator.builders import at, raw_run
 from tests.unit.operator.test_world import raw_pod
 
 RUNS = 50
@@ -57,19 +60,36 @@ def build_world() -> World:
             names.LABEL_RUN_UID: uid,
         }
         pod["status"] |= {"podIP": address_of(index)}
-        world.see_pod(pod)
+        world.see_pod(pod, now=at(0))
     return world
 
 
-def test_fifty_live_runs_cost_little_of_a_core(port: int) -> None:
-    world, marked = build_world(), list[object]()
-    interval = Settings().sweep_seconds
+def test_fifty_live_runs_cost_little_of_a_core(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, marked, read = build_world(), list[object](), list[object]()
+    settings = Settings()
+    interval = settings.sweep_seconds
+
+    def parse_and_count(body: bytes) -> RunReport | None:
+        report = parse_report(body)
+        if report is not None:
+            read.append(None)
+        return report
+
+    monkeypatch.setattr(sweep_module, "parse_report", parse_and_count)
 
     async def work() -> tuple[float, float]:
-        sweep = Sweep(world, marked.append, interval, OperatorMetrics("bench"), port=port)
+        sweep = Sweep(
+            world,
+            marked.append,
+            interval,
+            OperatorMetrics("bench"),
+            figures_seconds=settings.status_seconds,
+            port=port,
+        )
         task = asyncio.create_task(sweep.run())
         await asyncio.sleep(interval)  # the first connections, imports
         marked.clear()
+        read.clear()
         started, used = time.monotonic(), time.process_time()
         await asyncio.sleep(SECONDS)
         measured = time.monotonic() - started, time.process_time() - used
@@ -78,11 +98,12 @@ def test_fifty_live_runs_cost_little_of_a_core(port: int) -> None:
 
     seconds, used = asyncio.run(work())
     share = used / seconds
-    reports = len(marked)
+    reports = len(read)
     print(
         f"\n{describe_machine()}\nsweep of {RUNS} runs every {interval:g} s: {share:.2%} of a core, "
         f"{used / max(1, reports) * 1000:.2f} ms a report, {reports} reports"
     )
     assert reports >= RUNS * SECONDS / interval * 0.7
+    assert len(marked) <= RUNS * (SECONDS / settings.status_seconds + 1)
     low, high = json.loads(EXPECTED.read_text())["sweep_share_of_a_core"]
     assert low <= share <= high

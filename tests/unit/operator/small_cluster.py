@@ -15,7 +15,8 @@ from kubernetes.client import ApiClient
 from trainwright_api import names
 from trainwright_operator.calls import ClusterCallError
 from trainwright_operator.decision import Notice
-from trainwright_operator.facts import EventFacts, format_time, parse_time
+from trainwright_operator.facts import EventFacts, format_time
+from trainwright_operator.untrusted import parse_time
 from trainwright_operator.world import World
 
 from tests.unit.operator.builders import T0
@@ -56,9 +57,13 @@ class SmallCluster:
 
     # What the operator calls
 
-    async def apply_config_map(self, manifest: Mapping[str, Any]) -> None:
-        self.config_maps[manifest["metadata"]["name"]] = dict(manifest)
-        self._wrote("apply config map")
+    async def create_config_map(self, manifest: Mapping[str, Any]) -> None:
+        name = manifest["metadata"]["name"]
+        known = self.config_maps.setdefault(name, dict(manifest))
+        if owner_of(known) != owner_of(manifest):
+            raise ClusterCallError(409, "AlreadyExists", f"{name} already exists")
+        self.config_maps[name] = dict(manifest)
+        self._wrote("create config map")
 
     async def create_job(self, namespace: str, job: Any) -> Raw:
         if self.refuse_jobs:
@@ -72,8 +77,9 @@ class SmallCluster:
         self._wrote(f"create job {name}")
         return self.jobs[name]
 
-    async def delete_config_map(self, namespace: str, name: str) -> None:
-        self.config_maps.pop(name, None)
+    async def delete_config_map(self, namespace: str, name: str, run_uid: str) -> None:
+        if owner_of(self.config_maps.get(name, {})) == run_uid:
+            del self.config_maps[name]
         self._wrote(f"delete config map {name}")
 
     async def delete_job(self, namespace: str, name: str) -> bool:
@@ -84,7 +90,9 @@ class SmallCluster:
         self._wrote(f"delete job {name}")
         return True
 
-    async def delete_pod(self, namespace: str, name: str, grace_seconds: int | None) -> bool:
+    async def delete_pod(
+        self, namespace: str, name: str, grace_seconds: int | None, uid: str | None = None
+    ) -> bool:
         if grace_seconds == 0:
             self.pods.pop(name, None)
         elif name in self.pods:
@@ -119,7 +127,7 @@ class SmallCluster:
         same = known and known["metadata"]["uid"] == run["metadata"]["uid"]
         return json.loads(json.dumps(known)) if same else None
 
-    async def fetch_warnings(self, namespace: str, object_name: str) -> list[EventFacts]:
+    async def fetch_warnings(self, namespace: str, selector: str) -> list[EventFacts]:
         return []
 
     async def post_event(self, run: Raw, notice: Notice, name: str, now: str) -> None:
@@ -152,7 +160,7 @@ class SmallCluster:
             world.see_pod(json.loads(json.dumps(raw)), now=self.now)
         world.lose_runs_but(uids["run"], self.version, names.TRAINING_RUN)
         world.lose_jobs_but(uids["job"], self.version)
-        world.lose_pods_but(uids["pod"], self.version)
+        world.lose_pods_but(uids["pod"], self.version, self.now)
 
     def touch(self, raw: Raw) -> None:
         """Give an object a new version."""
@@ -222,6 +230,12 @@ class SmallCluster:
             if self.cut_after < 0:
                 self.cut_after = None
                 raise CutOffError
+
+
+def owner_of(raw: Mapping[str, Any]) -> str | None:
+    """The uid of the run that an object is labelled with."""
+    uid: str | None = raw.get("metadata", {}).get("labels", {}).get(names.LABEL_RUN_UID)
+    return uid
 
 
 def merge(old: Raw, patch: Raw) -> Raw:

@@ -1,6 +1,7 @@
 """Decisions about a running attempt: when its ends are collected, what counts as progress, what goes."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from trainwright_api.names import Cause, Phase
 from trainwright_api.report import RunReport
 from trainwright_operator.decide import decide
 from trainwright_operator.decision import PodRemoval
-from trainwright_operator.facts import Observed, Problem
+from trainwright_operator.facts import EventFacts, Observed, PodFacts, Problem
 
 from tests.unit.operator.builders import (
     at,
@@ -159,6 +160,49 @@ def test_a_job_that_ended_unseen_with_its_pods_gone_is_tried_again() -> None:
     assert decision.delete_jobs == ("gpt-1",)
 
 
+@pytest.mark.parametrize("left", [pod(1, exit_code=0), pod(1, exit_code=0, is_gone=True)])
+def test_a_job_that_ended_and_left_only_a_worker_that_ended_well_is_tried_again(
+    left: PodFacts,
+) -> None:
+    seen = observed(left, jobs=(job(has_ended=True),))
+    decision = decide(run(status=running_status(phase="Starting")), seen, at(70))
+    (first,) = decision.status.attempts
+    assert (decision.status.phase, first.cause) == (Phase.RESTARTING, Cause.INFRASTRUCTURE)
+    assert "its pods were gone" in (first.message or "")
+
+    lives = observed(left, pod(0), jobs=(job(has_ended=True),))
+    assert decide(run(status=running_status()), lives, at(70)).status.phase is Phase.RUNNING
+
+
+def test_a_gang_of_which_a_pod_finds_no_node_is_started_again_and_costs_no_budget_of_failures() -> (
+    None
+):
+    condition = {"type": "PodScheduled", "status": "False", "message": "Insufficient cpu"}
+    absent = pod(1, phase="Pending", conditions=[condition])
+    words = json.dumps({"outcome": "Failed", "cause": "Unknown", "message": "DistStoreError"})
+    status = running_status(failures={"Unknown": 3, "Infrastructure": 10})
+    decision = decide(
+        run(status=status), observed(pod(0, exit_code=1, said=words), absent), at(1900)
+    )
+    assert decision.status.phase is Phase.RESTARTING
+    assert decision.status.attempts[0].cause is Cause.PREEMPTED
+    assert "Insufficient cpu" in (decision.status.message or "")
+    assert decision.delete_jobs == ("gpt-1",)
+
+
+def test_a_gang_of_which_a_pod_was_never_created_is_started_again() -> None:
+    quota = EventFacts("gpt-1", "FailedCreatePod", "pods are forbidden: exceeded quota: small")
+    words = json.dumps({"outcome": "Failed", "cause": "Unknown", "message": "DistStoreError"})
+    alone = pod(0, exit_code=1, said=words)
+    status = running_status(phase="Pending", failures={"Unknown": 3})
+    decision = decide(run(status=status), observed(alone, warnings=(quota,)), at(1900))
+    assert decision.status.attempts[0].cause is Cause.PREEMPTED
+    assert "exceeded quota: small" in (decision.status.message or "")
+    all_there = observed(alone, pod(1), warnings=(quota,))
+    failed = decide(run(status=status), all_there, at(1900))
+    assert failed.status.attempts[0].cause is Cause.UNKNOWN
+
+
 def test_a_running_attempt_is_not_ended_by_what_is_in_the_way_of_the_next() -> None:
     problem = Problem("DoesNotFit", "by a newer operator's reckoning", is_final=True)
     decision = decide(
@@ -176,6 +220,17 @@ def test_a_job_that_could_not_be_created_is_tried_again_and_no_attempt_is_begun(
     )
     assert decision.start_attempt == 1
     assert decision.status.attempts == []
+
+
+def test_a_job_that_nobody_notices_names_the_training_operator() -> None:
+    status = running_status(phase="Starting")
+    unnoticed = observed(jobs=(replace(job(), is_noticed=False),))
+    assert decide(run(status=status), unnoticed, at(19)).status.phase is Phase.STARTING
+    late = decide(run(status=status), unnoticed, at(21)).status
+    assert (late.phase, late.reason) == (Phase.PENDING, "NoTrainingOperator")
+    assert "PyTorchJob gpt-1 got neither pods nor a status within 20 s" in (late.message or "")
+    for seen in (observed(), observed(pod(0, phase="Pending"), jobs=unnoticed.jobs)):
+        assert decide(run(status=status), seen, at(21)).status.phase is Phase.STARTING
 
 
 def test_a_stuck_pod_of_a_finished_run_goes_by_force() -> None:

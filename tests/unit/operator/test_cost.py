@@ -123,7 +123,7 @@ def test_a_suspended_run_costs_nothing_and_its_status_rests() -> None:
     start(play)
     play.step(60, pod(0), pod(1))
     suspended = {"suspend": True}
-    play.step(70, pod(0, exit_code=0), pod(1, exit_code=0), spec=suspended)
+    play.step(70, pod(0, exit_code=143), pod(1, exit_code=143), spec=suspended)
     play.step(80, jobs=(), spec=suspended)
     assert play.status["phase"] == "Suspended"
     before = dict(play.status)

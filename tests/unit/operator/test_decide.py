@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from trainwright_api.report import RunReport
 from trainwright_api.resources import TrainingRun
 from trainwright_operator.decide import decide
 from trainwright_operator.decision import Decision, PodRemoval
-from trainwright_operator.facts import Observed, Problem, format_time
+from trainwright_operator.facts import Observed, PodFacts, Problem, format_time
 
 from tests.unit.operator.builders import (
     at,
@@ -216,6 +217,85 @@ def test_deadline_and_ttl() -> None:
     assert not kept.delete_run
     assert kept.again_seconds == pytest.approx(50)
     assert decide(run(status=done, ttlSecondsAfterFinished=60), Observed(), at(71)).delete_run
+
+
+def test_what_a_stopped_pod_says_after_the_deadline_is_taken_in() -> None:
+    progress = {"step": 20, "updatedAt": format_time(at(20))}
+    late = decide(
+        run(status=running_status(progress=progress), deadlineSeconds=25),
+        observed(pod(0), pod(1)),
+        at(26),
+    )
+    words = {"outcome": "Interrupted", "checkpoint": checkpoint(33), "progress": {"step": 33}}
+    ended = pod(0, exit_code=143, said=json.dumps(words), deleted_at=90)
+    after = decide(
+        run(status=late.status.to_manifest(), deadlineSeconds=25), observed(ended, jobs=()), at(30)
+    )
+    latest = after.status.checkpoints and after.status.checkpoints.latest
+    assert latest is not None
+    assert (latest.step, after.status.attempts[0].last_step) == (33, 33)
+    assert condition(after, "CheckpointReady") == "True"
+    again = decide(run(status=after.status.to_manifest()), observed(ended, jobs=()), at(31))
+    assert again.status == after.status
+
+
+def test_at_a_deadline_a_job_goes_that_has_made_no_pods_yet() -> None:
+    status = running_status(phase="Starting")
+    late = decide(run(status=status, deadlineSeconds=25), observed(), at(26))
+    assert late.delete_jobs == ("gpt-1",)
+    done = (pod(0, exit_code=0, said=WELL), pod(1, exit_code=0))
+    assert decide(run(status=running_status()), observed(*done), at(70)).delete_jobs == ()
+
+
+def test_a_run_resumed_before_its_pods_have_stopped_is_charged_with_no_failure() -> None:
+    stopping = decide(run(status=running_status(), suspend=True), observed(pod(0), pod(1)), at(50))
+    said = json.dumps({"outcome": "Interrupted", "checkpoint": checkpoint(33)})
+    ended = (pod(0, exit_code=143, said=said, deleted_at=110), pod(1, deleted_at=110))
+    resumed = decide(run(status=stopping.status.to_manifest()), observed(*ended, jobs=()), at(52))
+    assert (resumed.reason, resumed.start_attempt) == ("suspending", None)
+
+    gone = tuple(replace(each, is_gone=True) for each in ended)
+    resting = decide(run(status=resumed.status.to_manifest()), observed(*gone, jobs=()), at(54))
+    assert resting.status.attempts[0].outcome == "Suspended"
+    assert resting.again_seconds == pytest.approx(0.1)
+
+    goes_on = decide(run(status=resting.status.to_manifest()), observed(jobs=()), at(55))
+    assert (goes_on.start_attempt, goes_on.status.failures) == (2, {})
+    assert goes_on.status.checkpoints is not None
+
+
+WELL = '{"outcome": "Succeeded", "model": {"uri": "s3://runs/team/gpt/model/"}}'
+
+
+@pytest.mark.parametrize("spec", [{"deadlineSeconds": 60}, {"suspend": True}])
+@pytest.mark.parametrize(
+    "master",
+    [
+        pod(0, exit_code=0, ended_at=50, said=WELL),
+        pod(0, exit_code=0, ended_at=50),
+        pod(0, exit_code=0, ended_at=50, said=WELL, deleted_at=120),
+    ],
+)
+def test_a_success_that_was_there_first_counts(spec: dict[str, Any], master: PodFacts) -> None:
+    seen = observed(master, pod(1, exit_code=0, ended_at=50))
+    decision = decide(run(status=running_status(), **spec), seen, at(70))
+    assert (decision.status.phase, decision.status.attempts[0].outcome) == (
+        Phase.SUCCEEDED,
+        "Succeeded",
+    )
+
+
+def test_a_success_before_the_deadline_gives_workers_their_moment_and_is_not_rushed() -> None:
+    seen = observed(pod(0, exit_code=0, ended_at=50, said=WELL), pod(1))
+    waiting = decide(run(status=running_status(), deadlineSeconds=60), seen, at(70))
+    assert (waiting.status.reason, waiting.again_seconds) == ("Finishing", 1.0)
+
+
+def test_a_good_exit_on_request_without_a_word_is_no_success() -> None:
+    stopped = pod(0, exit_code=0, deleted_at=120, is_gone=True)
+    seen = observed(stopped, pod(1, is_gone=True), jobs=())
+    decision = decide(run(status=running_status(), suspend=True), seen, at(70))
+    assert decision.status.phase is Phase.SUSPENDED
 
 
 def test_a_problem_that_passes_keeps_the_run_pending_and_a_final_one_fails_it() -> None:

@@ -1,8 +1,10 @@
 import json
+from typing import Any
 
 import pytest
 from trainwright_api.names import Cause
 from trainwright_operator.ends import judge_failure, judge_success
+from trainwright_operator.facts import PodFacts
 
 from tests.unit.operator.builders import pod
 
@@ -12,6 +14,27 @@ def words(cause: str | None, message: str, outcome: str = "Failed", **fields: ob
 
 
 LOST = words("Infrastructure", "lost contact to another rank (Connection closed by peer)")
+
+NO_PEER = words("Unknown", "DistStoreError: timed out after 1801 s, 1/2 clients joined")
+
+
+def absent(index: int) -> PodFacts:
+    message = "Insufficient nvidia.com/gpu"
+    condition = {"type": "PodScheduled", "status": "False", "message": message}
+    return pod(index, phase="Pending", conditions=[condition], containerStatuses=[])
+
+
+def init_failed(index: int, name: str, message: str, **fields: Any) -> PodFacts:
+    ended = {"exitCode": 3, "reason": "Error", "message": message}
+    waiting = {"waiting": {"reason": "PodInitializing"}}
+    return pod(
+        index,
+        phase="Failed",
+        initContainerStatuses=[{"name": name, "state": {"terminated": ended}}],
+        containerStatuses=[{"name": "pytorch", "state": waiting}],
+        **fields,
+    )
+
 
 CASES = {
     "user error": (
@@ -49,6 +72,50 @@ CASES = {
     "asked to stop": (
         [pod(0, exit_code=143, said=words(None, "stopped on request", "Interrupted")), pod(1)],
         (Cause.PREEMPTED, "gpt-1-master-0", "stopped on request", 143),
+    ),
+    "a program that the image does not have": (
+        [pod(0, exit_code=128, reason="StartError", said='exec: "trainwright": executable file not found in $PATH'), pod(1)],
+        (Cause.USER_ERROR, "gpt-1-master-0", "executable file not found in $PATH; check workers.image", 128),
+    ),
+    "a container runtime that has trouble": (
+        [pod(0, exit_code=128, reason="StartError", said="failed to create shim: \x1b[1mout of memory"), pod(1)],
+        (Cause.UNKNOWN, "gpt-1-master-0", "failed to create shim:  [1mout of memory", 128),
+    ),
+    "a node that refuses the pod": (
+        [pod(0), pod(1, phase="Failed", pod_reason="OutOfcpu", message="Node didn't have enough cpu", containerStatuses=[])],
+        (Cause.INFRASTRUCTURE, "gpt-1-worker-0", "on node node-1 was refused (OutOfcpu): Node didn't have enough cpu", None),
+    ),
+    "devices that the node has lost": (
+        [pod(0), pod(1, phase="Failed", pod_reason="UnexpectedAdmissionError", containerStatuses=[])],
+        (Cause.INFRASTRUCTURE, "gpt-1-worker-0", "was refused (UnexpectedAdmissionError): no message", None),
+    ),
+    "an init container of the user's": (
+        [pod(0), init_failed(1, "fetch-data", "no such bucket")],
+        (Cause.UNKNOWN, "gpt-1-worker-0", "init container fetch-data ended with exit code 3 (Error): no such bucket", None),
+    ),
+    "deleted while its init container ran": (
+        [pod(0), init_failed(1, "init-pytorch", "", deleted_at=60)],
+        (Cause.INFRASTRUCTURE, "gpt-1-worker-0", "was deleted or lost", None),
+    ),
+    "a rank that waited for a pod that found no node": (
+        [pod(0, exit_code=1, said=NO_PEER), absent(1)],
+        (Cause.PREEMPTED, "gpt-1-worker-0", "pod gpt-1-worker-0 cannot be scheduled: Insufficient nvidia.com/gpu; the others waited for it in vain: DistStoreError", None),
+    ),
+    "an init container that waited for a master that found no node": (
+        [absent(0), init_failed(1, "init-pytorch", "")],
+        (Cause.PREEMPTED, "gpt-1-master-0", "Insufficient nvidia.com/gpu; the others waited for it in vain: pod gpt-1-worker-0: init container init-pytorch", None),
+    ),
+    "an init container that waited for a master that was still being started": (
+        [pod(0, phase="Pending", containerStatuses=[]), init_failed(1, "init-pytorch", "")],
+        (Cause.PREEMPTED, "gpt-1-master-0", "pod gpt-1-master-0 has not started; the others", None),
+    ),
+    "a user error while another pod finds no node": (
+        [pod(0, exit_code=2, said=words("UserError", "spec.data: no")), absent(1)],
+        (Cause.USER_ERROR, "gpt-1-master-0", "spec.data: no", 2),
+    ),
+    "killed from outside while another pod finds no node": (
+        [pod(0, exit_code=137), absent(1)],
+        (Cause.INFRASTRUCTURE, "gpt-1-master-0", "SIGKILL", 137),
     ),
     "words that are none of ours": (
         [pod(0, exit_code=1, said='{"outcome": "Failed", "cause": "Magic"}'), pod(1)],

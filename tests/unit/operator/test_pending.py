@@ -23,6 +23,15 @@ def waiting(reason: str, message: str) -> PodFacts:
     return pod(phase="Pending", containerStatuses=[{"name": "pytorch", "state": state}])
 
 
+def beside(place: str, name: str, reason: str, message: str) -> PodFacts:
+    """A container beside the trainer's, which waits its turn."""
+    trainer = {"name": "pytorch", "state": {"waiting": {"reason": "PodInitializing"}}}
+    done = {"name": "init-pytorch", "state": {"terminated": {"exitCode": 0}}}
+    other = {"name": name, "state": {"waiting": {"reason": reason, "message": message}}}
+    statuses: dict[str, Any] = {"containerStatuses": [trainer], "initContainerStatuses": [done]}
+    return pod(phase="Pending", **(statuses | {place: [*statuses[place], other]}))
+
+
 CASES: dict[str, tuple[Observed, str, str]] = {
     "too little memory": (
         Observed(pods=(unscheduled("0/2 nodes: Insufficient memory"),)),
@@ -57,7 +66,17 @@ CASES: dict[str, tuple[Observed, str, str]] = {
     "an image that cannot be pulled": (
         Observed(pods=(waiting("ImagePullBackOff", "Back-off pulling image x:1"),)),
         "ImagePullFailed",
-        "x:1",
+        "cannot pull the image of container pytorch: Back-off pulling image x:1; check workers.image",
+    ),
+    "an init container's image": (
+        Observed(pods=(beside("initContainerStatuses", "fetch", "ErrImagePull", "x:2"),)),
+        "ImagePullFailed",
+        "cannot pull the image of container fetch: x:2; check workers.podOverrides",
+    ),
+    "a sidecar's image": (
+        Observed(pods=(beside("containerStatuses", "logs", "ImagePullBackOff", "x:3"),)),
+        "ImagePullFailed",
+        "cannot pull the image of container logs: x:3; check workers.podOverrides",
     ),
     "a container that cannot be made": (
         Observed(pods=(waiting("CreateContainerConfigError", 'secret "token" not found'),)),

@@ -37,6 +37,13 @@ def test_a_name_in_use_is_told_once_it_stays_so() -> None:
     assert '"a-1" already exists, and is not this run\'s' in problem.message
 
 
+def test_a_name_in_use_that_is_told_already_is_told_again_at_once() -> None:
+    error = ClusterCallError(409, "AlreadyExists", 'pytorchjobs.kubeflow.org "a-1" already exists')
+    problem = describe_refusal(error, num_failures=0, told="NameInUse")
+    assert problem is not None
+    assert problem.reason == "NameInUse"
+
+
 def test_a_run_that_cannot_be_read_says_what_is_wrong_and_keeps_its_state() -> None:
     raw = raw_run(status=running_status(3), seed="many")
     raw["spec"]["batch"] = {"globalSequences": -1, "nonsense": True}

@@ -1,14 +1,17 @@
 """From a raw run to the resolved run: references, names, plans that do not fit."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from trainwright_operator.decide import decide
 from trainwright_operator.facts import Observed
+from trainwright_operator.observing import Observer
 from trainwright_operator.resolving import Resolution, parse_run, resolve
-from trainwright_operator.world import World
+from trainwright_operator.world import RunEntry, World
 
 from tests.unit.operator.builders import at, condition_of, raw_run
+from tests.unit.operator.small_cluster import SmallCluster
 
 MODEL = {"architecture": "llama", "config": {"hidden_size": 4096, "num_hidden_layers": 32}}
 GPUS = {"nodes": 1, "accelerator": "nvidia.com/gpu"}
@@ -46,6 +49,15 @@ def test_a_run_waits_for_the_one_that_it_starts_from() -> None:
     waiting = decide(parse_run(raw), Observed(problem=unfinished.problem), at(1))
     assert condition_of(waiting.status, "Accepted").status == "Unknown"
 
+    for ended, words in (
+        ({"phase": "Failed", "reason": "UserError"}, "which has failed (UserError)"),
+        ({"phase": "Succeeded"}, "which has succeeded without a model"),
+    ):
+        problem = resolve_in(raw, named("gpt", "a", status=ended)).problem
+        assert problem is not None
+        assert problem.reason == "WaitingForRun"
+        assert f"spec.baseModel.run: got TrainingRun/gpt, {words}, expected" in problem.message
+
     status = {"phase": "Succeeded", "model": {"uri": "s3://runs/team/gpt/model/"}}
     finished = resolve_in(raw, named("gpt", "a", status=status))
     assert finished.problem is None
@@ -53,6 +65,35 @@ def test_a_run_waits_for_the_one_that_it_starts_from() -> None:
     assert finished.run.model.weights is not None
     assert finished.run.model.weights.uri == "s3://runs/team/gpt/model/"
     assert finished.run.model.weights.credentials_secret == "s3"
+
+
+def test_a_run_that_has_begun_needs_no_more_the_runs_that_it_started_from() -> None:
+    raw = named("chat", "b", kind="FineTuneJob", baseModel={"run": {"name": "gpt"}})
+    raw["spec"]["checkpoints"]["resumeFrom"] = {"run": {"name": "chat-0", "kind": "FineTuneJob"}}
+    model = {"uri": "s3://runs/team/gpt/model/"}
+    base = named("gpt", "a", status={"phase": "Succeeded", "model": model})
+    other = named("chat-0", "c", kind="FineTuneJob", baseModel={"uri": "s3://m/"})
+    world = World()
+    for each in (raw, base, other):
+        world.see_run(each)
+    observer = Observer(world, SmallCluster(lambda *_: None))
+    entry = RunEntry(raw=raw)
+    first = asyncio.run(observer.observe("k", entry, parse_run(raw), None, at(1)))
+    status = decide(parse_run(raw), first.observed, at(1)).status
+    assert status.attempt == 1
+    assert [(s.kind, s.name, s.model) for s in status.sources] == [
+        ("FineTuneJob", "chat-0", None),
+        ("TrainingRun", "gpt", model["uri"]),
+    ]
+
+    begun = raw | {"status": status.to_manifest()}
+    for others in ([], [named("gpt", "d", status={"phase": "Failed"})]):
+        later = resolve_in(begun, *others)
+        assert later.problem is None
+        assert later.run is not None
+        assert first.run is not None
+        assert later.run.model == first.run.model
+        assert later.run.checkpoints == first.run.checkpoints
 
 
 def test_of_two_kinds_with_one_name_the_older_has_it() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from trainwright_operator.calls import ClusterCallError
 from trainwright_operator.resync import Resync
 from trainwright_operator.world import World
 
-from tests.unit.operator.builders import KEY, raw_run
+from tests.unit.operator.builders import KEY, at, raw_run
 from tests.unit.operator.test_world import raw_job, raw_pod
 
 Raw = dict[str, Any]
@@ -103,7 +104,7 @@ def test_a_watch_that_is_late_still_tells_the_last_words_of_a_pod(
     async def list_while_the_watch_is_late() -> None:
         listing = asyncio.create_task(resync.list_all())
         await asyncio.sleep(0)
-        world.see_pod(raw_pod(6, exit_code=143), is_deleted=True)
+        world.see_pod(raw_pod(6, exit_code=143), is_deleted=True, now=at(1))
         await listing
 
     asyncio.run(list_while_the_watch_is_late())
@@ -127,6 +128,58 @@ def test_watches_that_miss_changes_twice_in_a_row_are_deaf() -> None:
         entry = world.entry(KEY)
         assert entry is not None
         assert entry.raw == newer
+
+
+class Meanwhile(Lists):
+    """Things happen while lists are on their way, before the watch is given its time."""
+
+    def __init__(self, happen: Callable[[], object], **found: list[Raw] | None) -> None:
+        super().__init__(**found)
+        self.happen, self.is_on = happen, False
+
+    async def list_objects(self, path: str, label_selector: str = "") -> Any:
+        answer = await super().list_objects(path, label_selector)
+        if self.is_on and path.endswith("pods"):
+            asyncio.get_running_loop().call_soon(self.happen)
+        return answer
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["known before", "told of late"])
+def test_what_is_deleted_after_the_list_was_made_is_neither_missed_nor_taken_in(
+    is_known: bool,
+) -> None:
+    def delete_all() -> None:
+        world.see_run(raw_run())
+        world.see_job(raw_job(), is_deleted=True)
+        world.see_pod(raw_pod(6, exit_code=0), is_deleted=True, now=at(1))
+        world.keep_pods_of(KEY, None)
+        world.see_run(raw_run(), is_deleted=True)
+
+    found = {"trainingruns": [raw_run()], "pytorchjobs": [raw_job()], "pods": [raw_pod()]}
+    lists = Meanwhile(delete_all, **(found if is_known else {}))
+    resync, world, _ = make(lists)
+    asyncio.run(resync.list_all())
+    lists.found, lists.is_on = dict(found), True
+    for _ in range(3):
+        asyncio.run(resync.list_all())
+        assert not resync.is_deaf
+        assert world.entry(KEY) is None
+        assert list(world.entries()) == []
+
+
+def test_the_watches_are_given_their_time_once_for_all_kinds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+
+    async def note(seconds: float) -> None:
+        pauses.append(seconds)
+
+    resync, _, _ = make(Lists())
+    asyncio.run(resync.list_all())
+    monkeypatch.setattr(resync_module.asyncio, "sleep", note)
+    asyncio.run(resync.list_all())
+    assert pauses == [resync_module.LAG_SECONDS]
 
 
 def test_an_api_server_that_is_away_is_asked_again() -> None:

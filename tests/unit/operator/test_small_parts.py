@@ -54,17 +54,27 @@ def test_progress_alone_is_told_from_all_else() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("SWEEP_SECONDS", "soon", "expected a number from 0 on"),
+        ("SWEEP_SECONDS", "soon", "expected a number from 0.1 on"),
+        ("SWEEP_SECONDS", "0", "expected a number from 0.1 on"),
+        ("STATUS_SECONDS", "nan", "expected a number from 0 on"),
+        ("LOG_LEVEL", "loud", "expected one of DEBUG, INFO"),
+        ("TRAINER_IMAGE_PULL_POLICY", "Sometimes", "expected one of Always"),
+        ("METRICS_PORT", "70000", "expected a whole number from 1 to 65535"),
+        ("API_THREADS", "0", "expected a number from 1 on"),
         ("COLLECT_SECONDS", "-1", "expected a number from 0 on"),
-        ("RESYNC_SECONDS", "inf", "expected a number from 0 on"),
+        ("RESYNC_SECONDS", "inf", "expected a number from 1 on"),
         ("API_THREADS", "1.5", "expected a whole number"),
         ("POD_DEFAULTS", "[]", "expected an object in JSON"),
         ("PRICES", "{", "expected an object in JSON"),
+        ("PRICES", '{"cpu": "cheap"}', "expected a number from 0 on, in USD per hour"),
+        ("PRICES", '{"cpu": -1}', "expected a number from 0 on, in USD per hour"),
+        ("PRICES", '{"cpu": NaN}', "expected a number from 0 on, in USD per hour"),
+        ("PRICES", '{"cpu": true}', "expected a number from 0 on, in USD per hour"),
         ("SCRAPE_ANNOTATIONS", "yes", "expected true or false"),
     ],
 )
 def test_a_setting_that_cannot_be_read_is_named(name: str, value: str, expected: str) -> None:
-    with pytest.raises(SettingsError, match=f"TRAINWRIGHT_{name}: got .*{expected}"):
+    with pytest.raises(SettingsError, match=f"TRAINWRIGHT_{name}: .*got .*{expected}"):
         read_settings({f"TRAINWRIGHT_{name}": value})
 
 

@@ -7,15 +7,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import cast
 
 import aiohttp
 import pytest
+from trainwright_api import names
 from trainwright_api.report import RunReport
+from trainwright_operator import sweep as sweep_module
 from trainwright_operator.operator_metrics import OperatorMetrics
 from trainwright_operator.sweep import MAXIMUM_REPORT_BYTES, Sweep
 from trainwright_operator.world import World
 
-from tests.unit.operator.builders import KEY, raw_run
+from tests.unit.operator.builders import KEY, at, checkpoint, raw_run
 from tests.unit.operator.small_cluster import Raw
 from tests.unit.operator.test_world import raw_pod
 
@@ -60,15 +64,18 @@ def master(address: str = "127.0.0.1", **status: object) -> Raw:
     return pod
 
 
-def sweep_once(port: int, *pods: Raw, times: int = 1) -> tuple[RunReport | None, list[str | None]]:
+def sweep_once(
+    port: int, *pods: Raw, times: int = 1, figures_seconds: float = 60
+) -> tuple[RunReport | None, list[str | None]]:
     """Return the report that is known after it, and the runs that were marked."""
     world, marked = World(), []
     world.see_run(raw_run())
     for pod in pods or (master(),):
-        world.see_pod(pod)
+        world.see_pod(pod, now=at(0))
 
     async def work() -> None:
-        sweep = Sweep(world, marked.append, 1, OperatorMetrics("test"), port=port)
+        metrics = OperatorMetrics("test")
+        sweep = Sweep(world, marked.append, 1, metrics, figures_seconds=figures_seconds, port=port)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1)) as session:
             for _ in range(times):
                 await sweep.ask_all(session)
@@ -85,6 +92,58 @@ def test_a_report_is_taken_in_once_and_marks_its_run() -> None:
     assert report is not None
     assert report.progress.step == 7
     assert marked == [KEY]
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_marked"),
+    [
+        ({"progress": {"step": 8, "loss": 2.5}}, False),
+        ({"progress": {"step": 7}, "hardware": {"device": "CPU", "accelerators": 1}}, False),
+        ({"progress": {"step": 7, "activity": "export"}}, True),
+        ({"checkpoints": [checkpoint(7)]}, True),
+        ({"bestCheckpoint": checkpoint(7)}, True),
+        ({"model": {"uri": "s3://runs/team/gpt/model/"}}, True),
+        ({"resumedFromStep": 5}, True),
+    ],
+)
+def test_figures_alone_mark_a_run_only_now_and_then(
+    changes: dict[str, object], is_marked: bool
+) -> None:
+    bodies = [GOOD, json.dumps(json.loads(GOOD) | {"sequence": 6} | changes).encode()]
+    with answering(lambda c: c.sendall(whole(bodies.pop(0)))) as port:
+        report, marked = sweep_once(port, times=2)
+    assert report is not None
+    assert report.sequence == 6, "figures that mark nothing are known all the same"
+    assert marked == [KEY] * (2 if is_marked else 1)
+
+
+def test_figures_mark_a_run_again_once_a_status_is_due() -> None:
+    bodies = [GOOD.replace(b'"sequence": 5', b'"sequence": %d' % number) for number in range(3)]
+    with answering(lambda c: c.sendall(whole(bodies.pop(0)))) as port:
+        _, marked = sweep_once(port, times=3, figures_seconds=0)
+    assert marked == [KEY] * 3
+
+
+def test_many_pods_that_do_not_answer_are_no_standstill(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand of them make one sweep longer than a minute; each that is asked is progress."""
+    world, clock, idle = World(), SimpleNamespace(now=0.0), list[float]()
+    for index in range(40):
+        run, pod = raw_run(), master()
+        run["metadata"] |= {"uid": f"run-{index}", "name": f"run-{index}"}
+        pod["metadata"] |= {"uid": f"pod-{index}"}
+        pod["metadata"]["labels"] |= {names.LABEL_RUN_UID: f"run-{index}"}
+        world.see_run(run)
+        world.see_pod(pod, now=at(0))
+
+    async def time_out(*_: object) -> None:
+        clock.now += 2
+        idle.append(sweep.idle_seconds)
+
+    monkeypatch.setattr(sweep_module, "fetch_report", time_out)
+    monkeypatch.setattr(sweep_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    sweep = Sweep(world, lambda _: None, 1, OperatorMetrics("test"), figures_seconds=60)
+    asyncio.run(sweep.ask_all(cast(aiohttp.ClientSession, None)))
+    assert (len(idle), max(idle), clock.now) == (40, 2, 80)
 
 
 def drip(connection: socket.socket) -> None:

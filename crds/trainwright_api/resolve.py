@@ -1,13 +1,12 @@
 """From a resource to the resolved run: the one place where the two kinds differ.
 
 Called by the operator (per attempt) and by `trainwright plan` and `run --local`. Pure: references to
-other runs are already looked up, decisions of the planner come in as arguments.
+other runs are already looked up. What says Auto is None in the run: the pod decides it.
 """
 
 from collections.abc import Mapping
 from typing import TypeVar
 
-from trainwright_api.base import Model
 from trainwright_api.checkpoints import RunReference
 from trainwright_api.data import Location
 from trainwright_api.names import FINISHED_MODEL_FOLDER
@@ -33,13 +32,6 @@ LocationT = TypeVar("LocationT", bound=Location)
 
 DEFAULT_CHECKPOINT_STEPS = 500
 DEFAULT_ACCELERATOR_MEMORY_GIB = 80.0
-
-
-class Decisions(Model):
-    """What the planner decided for the fields that say Auto; None leaves it to the pod."""
-
-    zero_stage: int | None = None
-    micro_sequences: int | None = None
 
 
 class UnresolvedReferenceError(ValueError):
@@ -72,7 +64,6 @@ def resolve_run(
     resource: Resource,
     *,
     attempt: int,
-    decisions: Decisions,
     models: Mapping[RunReference, Location],
     folders: Mapping[RunReference, str],
 ) -> Run:
@@ -93,13 +84,13 @@ def resolve_run(
         "budget": spec.budget,
         "batch": RunBatch(
             global_sequences=spec.batch.global_sequences,
-            micro_sequences=_decided(spec.batch.micro_sequences, decisions.micro_sequences),
+            micro_sequences=_given(spec.batch.micro_sequences),
         ),
         "optimizer": spec.optimizer,
         "schedule": spec.schedule,
         "precision": spec.precision,
         "parallelism": RunParallelism(
-            zero_stage=_decided(spec.parallelism.zero_stage, decisions.zero_stage),
+            zero_stage=_given(spec.parallelism.zero_stage),
             offload_optimizer=spec.parallelism.offload_optimizer,
             offload_parameters=spec.parallelism.offload_parameters,
         ),
@@ -131,8 +122,8 @@ def _resolve_tracking(tracking: Tracking, namespace: str) -> Tracking:
     return tracking.model_copy(update={"mlflow": named})
 
 
-def _decided(value: int | str, decision: int | None) -> int | None:
-    return value if isinstance(value, int) else decision
+def _given(value: int | str) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _pretraining(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trainwright_api.data import Location
-from trainwright_api.resolve import Decisions, UnresolvedReferenceError, references, resolve_run
+from trainwright_api.resolve import UnresolvedReferenceError, references, resolve_run
 from trainwright_api.resources import Resource
 from trainwright_api.run import Run
 from trainwright_api.status import Plan
@@ -26,7 +26,6 @@ def resolve_for_plan(resource: Resource) -> Run:
     return resolve_run(
         resource,
         attempt=1,
-        decisions=Decisions(),
         models={ref: Location(uri=f"run://{ref.kind}/{ref.name}/model/") for ref in named},
         folders={ref: f"run://{ref.kind}/{ref.name}/" for ref in named},
     )
@@ -46,9 +45,7 @@ def resolve_locally(resource: Resource, checkpoints: Path, *, attempt: int) -> R
         if (folder / "model").is_dir():
             models[reference] = Location(uri=(folder / "model").as_uri() + "/")
     try:
-        return resolve_run(
-            resource, attempt=attempt, decisions=Decisions(), models=models, folders=folders
-        )
+        return resolve_run(resource, attempt=attempt, models=models, folders=folders)
     except UnresolvedReferenceError as error:
         raise InvalidManifestError(
             f"{error} (here: a run of this --work-dir that has succeeded)"

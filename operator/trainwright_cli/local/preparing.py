@@ -1,7 +1,7 @@
 """From a checked manifest to the run that this machine trains.
 
-The store becomes a folder, locations are rewritten, nodes become processes, and what says Auto is
-planned for this machine.
+The store becomes a folder, locations are rewritten, nodes become processes. What says Auto stays so: the
+trainer plans it for this machine, as the plan made here does.
 """
 
 import json
@@ -42,13 +42,6 @@ def prepare_run(
     workers, reason = choose_workers(run, machine, device=device, processes=processes)
     run = run.model_copy(update={"workers": workers, "uid": LOCAL_UID})
     plan = make_plan(run, find_facts(run, None))
-    if plan is not None:
-        run = run.model_copy(
-            update={
-                "parallelism": run.parallelism.model_copy(update={"zero_stage": plan.zero_stage}),
-                "batch": run.batch.model_copy(update={"micro_sequences": plan.micro_sequences}),
-            }
-        )
     return run, plan, reason
 
 

@@ -7,7 +7,6 @@ import pytest
 from trainwright_api.checkpoints import RunReference
 from trainwright_api.data import Location
 from trainwright_api.resolve import (
-    Decisions,
     UnresolvedReferenceError,
     references,
     resolve_run,
@@ -23,13 +22,11 @@ FIRST = RunReference(name="first")
 def resolve(
     kind: Kind,
     changes: Mapping[str, Any] | None = None,
-    decisions: Decisions | None = None,
     **known: Any,
 ) -> Run:
     return resolve_run(
         parse_resource(build(kind, changes)),
         attempt=1,
-        decisions=decisions or Decisions(),
         models=known.get("models", {}),
         folders=known.get("folders", {}),
     )
@@ -100,13 +97,11 @@ def test_workers_become_processes_with_memory(
     )
 
 
-def test_decisions_fill_in_auto_and_nothing_else() -> None:
-    decisions = Decisions(zero_stage=3, micro_sequences=8)
-    run = resolve(RUN, {}, decisions)
-    assert (run.parallelism.zero_stage, run.batch.micro_sequences) == (3, 8)
-    fixed = resolve(RUN, {"parallelism": {"zeroStage": 2}, "batch.microSequences": 1}, decisions)
-    assert (fixed.parallelism.zero_stage, fixed.batch.micro_sequences) == (2, 1)
-    assert resolve(RUN).parallelism.zero_stage is None
+def test_what_says_auto_is_left_to_the_pod() -> None:
+    run = resolve(RUN)
+    assert (run.parallelism.zero_stage, run.batch.micro_sequences) == (None, None)
+    given = resolve(RUN, {"parallelism": {"zeroStage": 2}, "batch.microSequences": 1})
+    assert (given.parallelism.zero_stage, given.batch.micro_sequences) == (2, 1)
 
 
 def test_references_are_looked_up_by_the_caller() -> None:

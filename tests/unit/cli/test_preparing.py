@@ -60,7 +60,8 @@ def test_what_says_auto_is_planned_for_this_machine(tmp_path: Path) -> None:
     run, plan, _ = prepared(a_training_run(), tmp_path)
     assert plan is not None
     assert (plan.num_devices, plan.capacity_gib) == (2, 4)
-    assert (run.parallelism.zero_stage, run.batch.micro_sequences) == (1, 4)
+    assert (plan.zero_stage, plan.micro_sequences) == (1, 4)
+    assert (run.parallelism.zero_stage, run.batch.micro_sequences) == (None, None)  # the pod's too
     assert run.uid == "local"
 
 

@@ -53,6 +53,21 @@ def rewrite_locations(value: Any, rewrites: Sequence[Rewrite]) -> Any:
     return changed
 
 
+def inherit_access(value: Any, store: Mapping[str, Any]) -> Any:
+    """Return a part of a manifest whose s3:// locations say themselves how they are reached.
+
+    What they leave out is that of the checkpoint store; needed before that store becomes a folder.
+    """
+    if isinstance(value, list):
+        return [inherit_access(item, store) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    filled = {key: inherit_access(item, store) for key, item in value.items()}
+    if str(filled.get("uri", "")).startswith("s3://"):
+        filled = {key: store[key] for key in _ACCESS_KEYS if key in store} | filled
+    return filled
+
+
 def folder_uri(folder: Path) -> str:
     """Return a folder as a file:// URI that ends in a slash."""
     return folder.resolve().as_uri().rstrip("/") + "/"

@@ -94,14 +94,17 @@ def _train(
 ) -> None:
     meta = resource.metadata
     folders = Folders(work_dir, meta.namespace or "default", meta.name)
+    settings = read_settings()
     check_unchanged(resource, folders)
+    machine = fetch_machine(settings.visible_gpus)
     prepared, plan, reason = prepare_run(
-        resource, folders, rewrites, fetch_machine(), device=device, processes=processes
+        resource, folders, rewrites, machine, device=device, processes=processes
     )
     title = f"{resource.kind}/{meta.name}"
     click.echo(f"{title}: {reason}; log in {folders.log_file}", err=True)
     _say_plan(plan)
-    trainer = start_trainer(prepared, folders, read_settings().inherited)
+    own = {variable.name: variable.value for variable in resource.spec.workers.env}
+    trainer = start_trainer(prepared, folders, settings.inherited | own)
     write_last_manifest(resource, folders)
     try:
         with open_display(a_console(stderr=True), _say) as display:

@@ -11,7 +11,13 @@ from trainwright_api.quantities import parse_count
 from trainwright_api.resources import AdapterType
 from trainwright_api.run import Run
 from trainwright_api.status import MemoryTerm, Plan, PlanDecision
-from trainwright_api.training import ActivationCheckpointing, OffloadDevice, Precision
+from trainwright_api.training import (
+    DEFAULT_DECAY_FRACTION,
+    ActivationCheckpointing,
+    OffloadDevice,
+    Precision,
+    ScheduleType,
+)
 
 from trainwright_planner.advice import describe_fit
 from trainwright_planner.errors import PlanError
@@ -40,6 +46,7 @@ def plan_run(
     per_device = _sequences_per_device(run)
     layout, terms, layout_decisions = _choose_layout(run, model, per_device, checkpoint_stage)
     total_steps, steps_reason = _total_steps(run, sequences_per_epoch)
+    _check_warmup(run, total_steps)
     capacity, memory = run.workers.device_memory_gib, total_gib(terms)
     fits = None if capacity is None else memory <= capacity
     accumulation = per_device // layout.micro_sequences
@@ -198,6 +205,24 @@ def _recompute_choices(run: Run) -> tuple[list[bool], str]:
     if run.activation_checkpointing is ActivationCheckpointing.AUTO:
         return [False, True], "Auto: recomputing costs about a third more time"
     return [run.activation_checkpointing is ActivationCheckpointing.FULL], "given"
+
+
+def _check_warmup(run: Run, total_steps: int | None) -> None:
+    """Refuse a warm-up that leaves no step; the API can say so only of a budget in steps."""
+    warmup, schedule = run.schedule.warmup_steps, run.schedule
+    if warmup is None or total_steps is None:
+        return
+    decay = schedule.decay_fraction
+    if schedule.type is not ScheduleType.WARMUP_STABLE_DECAY:
+        most = total_steps - 1
+    else:
+        most = int((1 - (DEFAULT_DECAY_FRACTION if decay is None else decay)) * total_steps)
+    if warmup > most:
+        raise PlanError(
+            "spec.schedule.warmupSteps",
+            f"got {warmup}, expected at most {most} of the {total_steps} steps that the budget gives; lower it "
+            "or use warmupFraction",
+        )
 
 
 def _total_steps(run: Run, sequences_per_epoch: int | None) -> tuple[int | None, str]:

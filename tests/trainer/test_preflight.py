@@ -58,6 +58,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "impossible config": (llama(hidden_size=63), "The hidden size (63) is not a multiple"),
     "wrong type in the config": (llama(hidden_size="wide"), "spec.model: got llama"),
+    "slip of the pen in the config": (
+        llama(num_hiden_layers=2),
+        "spec.model.config.num_hiden_layers: got a field that llama has not, expected one of its config; "
+        "did you mean num_hidden_layers?",
+    ),
     "unknown adapter target": (
         {"adapter": Adapter(type=AdapterType.LORA, target_modules=["nose"])},
         "spec.adapter.targetModules",

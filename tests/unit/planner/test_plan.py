@@ -69,6 +69,23 @@ def test_zero_stage_is_the_lowest_that_is_correct(spec: dict[str, Any], stage: i
     assert plan_run(a_run(**spec), a_model()).zero_stage == stage
 
 
+@pytest.mark.parametrize(
+    ("schedule", "most"),
+    [
+        ({"warmupSteps": 500}, 97),
+        ({"warmupSteps": 90, "type": "WarmupStableDecay", "decayFraction": 0.5}, 49),
+    ],
+)
+def test_a_warmup_that_leaves_no_step_of_a_budget_in_tokens_is_refused(
+    schedule: dict[str, Any], most: int
+) -> None:
+    with pytest.raises(
+        PlanError, match=rf"warmupSteps: got \d+, expected at most {most} of the 98"
+    ):
+        plan_run(a_run(schedule=schedule, budget={"tokens": "400k"}), a_model())
+    plan_run(a_run(schedule=schedule | {"warmupSteps": most}, budget={"tokens": "400k"}), a_model())
+
+
 def test_auto_keeps_the_stage_of_the_checkpoint_to_start_from() -> None:
     plan = plan_run(a_run(), a_model(), checkpoint_stage=2)
     assert plan.zero_stage == 2

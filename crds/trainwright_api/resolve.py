@@ -65,12 +65,12 @@ def resolve_run(
     *,
     attempt: int,
     models: Mapping[RunReference, Location],
-    folders: Mapping[RunReference, str],
+    folders: Mapping[RunReference, Location],
 ) -> Run:
     """Return the resolved run of a valid resource.
 
     `models` and `folders` hold, for each reference of the resource, where its finished model is and
-    where its checkpoints are. Raises UnresolvedReferenceError if one is missing.
+    where its checkpoints are, with that run's own access to its store. Raises UnresolvedReferenceError if one is missing.
     """
     spec, meta = resource.spec, resource.metadata
     namespace = meta.namespace or "default"
@@ -130,16 +130,16 @@ def _pretraining(
     resource: TrainingRun, models: Mapping[RunReference, Location]
 ) -> dict[str, object]:
     spec = resource.spec
-    weights = spec.model.weights
+    store = spec.checkpoints.store
+    weights = spec.model.weights and _with_store_access(spec.model.weights, store)
     if spec.model.run is not None:
         weights = _finished_model("spec.model.run", spec.model.run, models)
-    store = spec.checkpoints.store
     return {
         "objective": RunObjective(spec.objective.value),
         "model": RunModel(
             architecture=spec.model.architecture,
             config=dict(spec.model.config),
-            weights=weights and _with_store_access(weights, store),
+            weights=weights,
         ),
         "tokenizer": RunTokenizer(
             location=spec.tokenizer.location and _with_store_access(spec.tokenizer.location, store),
@@ -166,16 +166,17 @@ def _fine_tuning(
     if base.run is not None:
         weights = _finished_model("spec.baseModel.run", base.run, models)
     else:
-        weights = Location(
+        given = Location(
             uri=base.uri or "",
             endpoint=base.endpoint,
             region=base.region,
             credentials_secret=base.credentials_secret,
         )
+        weights = _with_store_access(given, store)
     return {
         "objective": RunObjective.SFT,
         "sft_loss": spec.method.sft and spec.method.sft.loss,
-        "model": RunModel(weights=_with_store_access(weights, store), gguf_file=base.gguf_file),
+        "model": RunModel(weights=weights, gguf_file=base.gguf_file),
         "tokenizer": RunTokenizer(),
         "adapter": spec.adapter,
         "data": RunData(
@@ -235,14 +236,16 @@ def _resolve_workers(spec: RunSpec) -> RunWorkers:
 
 
 def _resolve_checkpoints(
-    spec: RunSpec, folder: Location, folders: Mapping[RunReference, str]
+    spec: RunSpec, folder: Location, folders: Mapping[RunReference, Location]
 ) -> RunCheckpoints:
     checkpoints = spec.checkpoints
     every_steps = checkpoints.every_steps
     if every_steps is None and checkpoints.every_minutes is None:
         every_steps = DEFAULT_CHECKPOINT_STEPS
     resume = checkpoints.resume_from
-    uri = resume.uri if resume else None
+    start = None
+    if resume and resume.uri:
+        start = checkpoints.store.model_copy(update={"uri": resume.uri})
     if resume and resume.run:
         if resume.run not in folders:
             raise UnresolvedReferenceError(
@@ -250,13 +253,13 @@ def _resolve_checkpoints(
                 resume.run,
                 "expected a run that exists; check kind and name",
             )
-        uri = folders[resume.run]
+        start = folders[resume.run]
     return RunCheckpoints(
         folder=folder,
         every_steps=every_steps,
         every_minutes=checkpoints.every_minutes,
         keep_last=checkpoints.keep_last,
         keep_best=checkpoints.keep_best,
-        resume_from_uri=uri,
+        resume_from=start,
         resume_from_step=resume.step if resume else None,
     )

@@ -27,7 +27,7 @@ def resolve_for_plan(resource: Resource) -> Run:
         resource,
         attempt=1,
         models={ref: Location(uri=f"run://{ref.kind}/{ref.name}/model/") for ref in named},
-        folders={ref: f"run://{ref.kind}/{ref.name}/" for ref in named},
+        folders={ref: Location(uri=f"run://{ref.kind}/{ref.name}/") for ref in named},
     )
 
 
@@ -41,7 +41,7 @@ def resolve_locally(resource: Resource, checkpoints: Path, *, attempt: int) -> R
     for _, reference in references(resource):
         folder = checkpoints / namespace / reference.name
         if folder.is_dir():
-            folders[reference] = folder.as_uri() + "/"
+            folders[reference] = Location(uri=folder.as_uri() + "/")
         if (folder / "model").is_dir():
             models[reference] = Location(uri=(folder / "model").as_uri() + "/")
     try:

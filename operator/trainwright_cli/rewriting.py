@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-_URI_KEYS = ("uri", "resumeFromUri")
 _ACCESS_KEYS = ("endpoint", "region", "credentialsSecret")
 
 
@@ -44,12 +43,10 @@ def rewrite_locations(value: Any, rewrites: Sequence[Rewrite]) -> Any:
     if not isinstance(value, Mapping):
         return value
     changed = {key: rewrite_locations(item, rewrites) for key, item in value.items()}
-    for key in _URI_KEYS:
-        uri = changed.get(key)
-        if isinstance(uri, str) and (new := rewrite_uri(uri, rewrites)) != uri:
-            changed[key] = new
-            if key == "uri":
-                changed = {key: item for key, item in changed.items() if key not in _ACCESS_KEYS}
+    uri = changed.get("uri")
+    if isinstance(uri, str) and (new := rewrite_uri(uri, rewrites)) != uri:
+        changed = {key: item for key, item in changed.items() if key not in _ACCESS_KEYS}
+        changed["uri"] = new
     return changed
 
 

@@ -63,7 +63,7 @@ def resolve(resource: Resource, attempt: int, world: World) -> Resolution:
     if (rival := _find_rival(resource, raw, world)) is not None:
         return Resolution(problem=rival)
     models: dict[RunReference, Location] = {}
-    folders: dict[RunReference, str] = {}
+    folders: dict[RunReference, Location] = {}
     for path, reference in references(resource):
         found = _look_up(path, reference, namespace, world)
         if isinstance(found, Problem):
@@ -122,7 +122,7 @@ def _precedence(raw: Mapping[str, Any]) -> tuple[bool, str, str]:
 
 def _look_up(
     path: str, reference: RunReference, namespace: str, world: World
-) -> tuple[str, Location | None] | Problem:
+) -> tuple[Location, Location | None] | Problem:
     """Return where another run saves and where its finished model is, if it has one yet."""
     raw = world.find(reference.kind, namespace, reference.name)
     if raw is None:
@@ -136,5 +136,5 @@ def _look_up(
     folder = run_folder(store, namespace, reference.name)
     status = other.status
     if status is None or status.phase is not Phase.SUCCEEDED or status.model is None:
-        return folder.uri, None
-    return folder.uri, store.model_copy(update={"uri": status.model.uri})
+        return folder, None
+    return folder, store.model_copy(update={"uri": status.model.uri})

@@ -114,14 +114,29 @@ def test_references_are_looked_up_by_the_caller() -> None:
     run = resolve(
         JOB,
         changes,
-        models={FIRST: Location(uri="s3://checkpoints/team/first/model/")},
-        folders={FIRST: "s3://checkpoints/team/first/"},
+        models={FIRST: Location(uri="s3://theirs/team/first/model/", credentials_secret="theirs")},
+        folders={FIRST: Location(uri="s3://theirs/team/first/", credentials_secret="theirs")},
     )
     assert run.model.weights
-    assert run.model.weights.uri == "s3://checkpoints/team/first/model/"
-    assert run.model.weights.credentials_secret == "s3"
-    assert run.checkpoints.resume_from_uri == "s3://checkpoints/team/first/"
+    assert run.model.weights.uri == "s3://theirs/team/first/model/"
+    assert run.model.weights.credentials_secret == "theirs"
+    assert run.checkpoints.resume_from is not None
+    assert run.checkpoints.resume_from.uri == "s3://theirs/team/first/"
+    assert run.checkpoints.resume_from.credentials_secret == "theirs"
     assert run.checkpoints.resume_from_step == 5
+
+
+def test_another_runs_store_is_reached_as_that_run_reaches_it() -> None:
+    changes = {
+        "baseModel": {"run": {"name": "first"}},
+        "checkpoints.store.endpoint": "http://minio:9000",
+    }
+    theirs = Location(uri="s3://cloud/team/first/model/")  # AWS, by the identity of the pod
+    run = resolve(JOB, changes, models={FIRST: theirs})
+    assert run.model.weights == theirs
+    own = resolve(RUN, {"checkpoints.resumeFrom": {"uri": "s3://checkpoints/team/old/"}})
+    assert own.checkpoints.resume_from is not None
+    assert own.checkpoints.resume_from.credentials_secret == "s3"
 
 
 @pytest.mark.parametrize(

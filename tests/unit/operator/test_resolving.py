@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from trainwright_operator.build import find_secrets
 from trainwright_operator.decide import decide
 from trainwright_operator.facts import Observed
 from trainwright_operator.resolving import Resolution, parse_run, resolve
@@ -53,6 +54,18 @@ def test_a_run_waits_for_the_one_that_it_starts_from() -> None:
     assert finished.run.model.weights is not None
     assert finished.run.model.weights.uri == "s3://runs/team/gpt/model/"
     assert finished.run.model.weights.credentials_secret == "s3"
+
+
+def test_the_store_of_another_run_is_opened_with_its_own_secret() -> None:
+    start = {"run": {"name": "gpt"}}
+    own = {"uri": "s3://mine/", "credentialsSecret": "mine", "endpoint": "http://minio:9000"}
+    raw = named("next", "b", checkpoints={"store": own, "resumeFrom": start})
+    run = resolve_in(raw, named("gpt", "a")).run
+    assert run is not None
+    assert run.checkpoints.resume_from is not None
+    assert run.checkpoints.resume_from.uri == "s3://runs/team/gpt/"
+    assert run.checkpoints.resume_from.endpoint is None
+    assert find_secrets(run) == ["mine", "s3"]
 
 
 def test_of_two_kinds_with_one_name_the_older_has_it() -> None:

@@ -70,6 +70,7 @@ def _find_facts(run: Run, config_file: Path | None) -> ModelFacts | None:
     config = read_config(config_file) if config_file else _fetch_config(run)
     if config is None:
         return None
+    config = {**config, **run.model.config}
     trained = run.tokenizer.train
     return model_facts_from_config(
         str(config.get("model_type")),

@@ -203,3 +203,18 @@ def test_error_classes_have_the_documented_codes() -> None:
         "RunFailedError": 5,
         "InterruptedRunError": 130,
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-w", "-o", "json"], "-o json prints the state once"),
+        (["gpt", "-A"], "-A is for all runs; give -n NAMESPACE with a NAME"),
+    ],
+)
+def test_options_of_status_that_exclude_each_other_are_refused(
+    arguments: list[str], said: str
+) -> None:
+    done = invoke("status", *arguments)
+    assert done.exit_code == ExitCode.INVALID
+    assert said in done.output

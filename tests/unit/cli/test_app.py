@@ -96,6 +96,18 @@ def test_as_a_kubectl_plugin_it_calls_itself_so(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.startswith("Usage: kubectl trainwright ")
 
 
+def test_kubectl_finds_it_as_a_plugin() -> None:
+    folder = Path(sys.executable).parent
+    done = subprocess.run(
+        [folder / "kubectl", "trainwright", "--help"],
+        env={"PATH": str(folder), "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("Usage: kubectl trainwright ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -112,8 +112,10 @@ def test_several_runs_are_trained_one_after_another(tmp_path: Path) -> None:
 
 
 def test_a_run_that_fails_ends_with_5_and_the_trainers_sentence(tmp_path: Path) -> None:
-    done = call(*run_local(tmp_path, a_training_run("fails")))
+    done = call(*run_local(tmp_path, a_training_run("fails")), "-o", "json")
     assert done.returncode == ExitCode.RUN_FAILED
+    told = json.loads(done.stdout)
+    assert (told["outcome"], told["cause"]) == ("Failed", "UserError")
     last = done.stderr.splitlines()[-1]
     assert last.startswith(
         "error: TrainingRun/fails failed: spec.data.sources[0].uri: got nothing; mend it ("

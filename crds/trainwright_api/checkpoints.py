@@ -5,7 +5,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from trainwright_api.base import Model, Rule, expects, expects_one_of, immutable
-from trainwright_api.data import Location
+from trainwright_api.data import NO_WAY_UP, Location
 
 
 class RunReference(Model):
@@ -46,6 +46,7 @@ class ResumeFrom(Model):
             at=".uri",
             got="self.uri",
         ),
+        NO_WAY_UP,
         expects(
             "!has(self.step) || !has(self.uri) || !self.uri.matches('/step-[0-9]+/?$')",
             "at most one of them; remove step",
@@ -116,14 +117,17 @@ class Checkpoints(Model):
         description="Time between checkpoints; excludes everySteps (unit: minutes). No default.",
     )
     keep_last: int = Field(
-        3, ge=1, le=100, description="Newest checkpoints kept (unit: checkpoints). Default 3."
+        3,
+        ge=1,
+        le=100,
+        description="Newest checkpoints kept; a change acts from the next attempt (unit: checkpoints). Default 3.",
     )
     keep_best: int = Field(
         0,
         ge=0,
         le=20,
         description="Checkpoints with the lowest validation loss kept beside the newest; needs "
-        "data.validation (unit: checkpoints). Default 0.",
+        "data.validation; a change acts from the next attempt (unit: checkpoints). Default 0.",
     )
     resume_from: ResumeFrom | None = Field(
         None,

@@ -3,13 +3,8 @@
 from typing import Any
 
 from trainwright_api import names
-from trainwright_api.resources import FineTuneJob, TrainingRun
+from trainwright_api.resources import KINDS, Resource
 from trainwright_api.schema import build_rule, build_schema
-
-KINDS: dict[str, type[TrainingRun] | type[FineTuneJob]] = {
-    names.TRAINING_RUN: TrainingRun,
-    names.FINE_TUNE_JOB: FineTuneJob,
-}
 
 # Name, JSON path, type, priority (1: only with -o wide), description.
 _COLUMNS = (
@@ -58,7 +53,7 @@ def build_crd(kind: str) -> dict[str, Any]:
     }
 
 
-def _build_version(model: type[TrainingRun] | type[FineTuneJob]) -> dict[str, Any]:
+def _build_version(model: type[Resource]) -> dict[str, Any]:
     return {
         "name": names.VERSION,
         "served": True,
@@ -78,7 +73,7 @@ def _build_version(model: type[TrainingRun] | type[FineTuneJob]) -> dict[str, An
     }
 
 
-def _build_root(model: type[TrainingRun] | type[FineTuneJob]) -> dict[str, Any]:
+def _build_root(model: type[Resource]) -> dict[str, Any]:
     status = build_schema(model, with_defaults=False)["properties"]["status"]
     spec = build_schema(model)["properties"]["spec"]
     root: dict[str, Any] = {

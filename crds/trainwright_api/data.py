@@ -41,6 +41,13 @@ class TokenizerAlgorithm(StrEnum):
     UNIGRAM = "Unigram"
 
 
+NO_WAY_UP = expects(
+    "!has(self.uri) || !self.uri.matches('/[.][.](/|$)')",
+    "a path without ..; write it out",
+    at=".uri",
+    got="self.uri",
+)
+
 # For objects with uri, endpoint, region and credentialsSecret; uri may be optional in them.
 LOCATION_RULES = (
     expects(
@@ -51,12 +58,7 @@ LOCATION_RULES = (
         at=".uri",
         got="self.uri",
     ),
-    expects(
-        "!has(self.uri) || !self.uri.matches('/[.][.](/|$)')",
-        "a path without ..; write it out",
-        at=".uri",
-        got="self.uri",
-    ),
+    NO_WAY_UP,
     expects(
         "!has(self.endpoint) || self.endpoint.matches('^https?://[^/ ]+/?$')",
         "a URL such as https://minio.storage:9000; write scheme, host and port",
@@ -123,6 +125,16 @@ class Location(Model):
 class TextSource(Location):
     """A weighted source of documents."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        *LOCATION_RULES,
+        expects(
+            "self.format != 'Text' || self.field == 'text'",
+            "it with format JSONL or Parquet only, as Text is read whole; remove it",
+            at=".field",
+            got="self.field",
+        ),
+    )
+
     format: TextFormat = Field(
         description="Text (each file is a document), JSONL or Parquet (each row is a document). No default."
     )
@@ -143,6 +155,16 @@ class TextSource(Location):
 
 class RecordSource(Location):
     """A weighted source of fine-tuning records."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        *LOCATION_RULES,
+        expects(
+            "self.format != 'PromptCompletion' || self.field == 'messages'",
+            "it with format Messages only, as the others are called prompt and completion; remove it",
+            at=".field",
+            got="self.field",
+        ),
+    )
 
     format: RecordFormat = Field(
         description="Messages (a list of {role, content}) or PromptCompletion (fields prompt and completion). "

@@ -1,7 +1,7 @@
 """Every name that more than one part must spell alike: labels, conditions, reasons, ports, paths.
 
 Imported by the operator, the trainer, the CLI, the chart's generator and the dashboards. A name
-that only one module uses does not belong here.
+that only one module uses need not be here.
 """
 
 from enum import StrEnum
@@ -77,6 +77,11 @@ class Phase(StrEnum):
     SUSPENDED = "Suspended"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self in (Phase.SUCCEEDED, Phase.FAILED)
 
 
 class Condition(StrEnum):

@@ -19,6 +19,24 @@ _MAXIMUM_SHOWN = 80
 _QUOTES = "write it in quotes"
 _NO_QUOTES = "write it without quotes"
 _IN_BOUNDS = "change it"
+# Of every object in Kubernetes.
+_METADATA = [
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+]
 _QUOTED = re.compile(r"'([^']*)'")
 
 # Expectation by pydantic's type of error, with the values of its context.
@@ -85,6 +103,24 @@ def describe_errors(
             got = _show(found[0]["input"])
             message = f"got {got}, expected a whole number or text; {_QUOTES}"
             yield TypeProblem(Problem(path, message))
+
+
+def describe_metadata(metadata: dict[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong with an object's metadata: names it does not have, labels that are no text."""
+    for name, value in metadata.items():
+        if name not in _METADATA:
+            yield Problem(f"metadata.{name}", f"unknown field; {_suggest(name, _METADATA)}")
+        elif name in ("labels", "annotations"):
+            yield from _describe_texts(f"metadata.{name}", value)
+
+
+def _describe_texts(path: str, value: Any) -> Iterator[Problem]:
+    if not isinstance(value, dict):
+        yield Problem(path, f"got {_show(value)}, expected an object; write name: value below it")
+        return
+    for key, text in value.items():
+        if not isinstance(text, str):
+            yield Problem(f"{path}.{key}", f"got {_show(text)}, expected text; {_QUOTES}")
 
 
 def join_path(location: tuple[int | str, ...]) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from trainwright_api import names
-from trainwright_api.crd import KINDS, build_crd
+from trainwright_api.crd import build_crd
+from trainwright_api.resources import KINDS
 from trainwright_api.run_spec import RunSpec
 
 _INTRODUCTION = """\
@@ -19,7 +20,7 @@ Generated from the API's models. Group `{group}`, version `{version}`. `kubectl 
 shows the same texts in a terminal. A field in **bold** must be given wherever the object around it is.
 `trainwright validate` and the API server refuse what breaks a rule, in the same words.
 
-After a run is created only `suspend`, `recovery`, `deadlineSeconds`, `ttlSecondsAfterFinished`,
+After a run is created only `suspend`, `recovery`, `deadlineSeconds`, `ttlSecondsAfterFinished`, `utilization`,
 `checkpoints.keepLast` and `checkpoints.keepBest` may change. For anything else create a new run, with
 `checkpoints.resumeFrom` to go on from this one.
 """

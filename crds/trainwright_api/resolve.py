@@ -1,13 +1,12 @@
 """From a resource to the resolved run: the one place where the two kinds differ.
 
 Called by the operator (per attempt) and by `trainwright plan` and `run --local`. Pure: references to
-other runs are already looked up, decisions of the planner come in as arguments.
+other runs are already looked up. What says Auto is None in the run: the pod decides it.
 """
 
 from collections.abc import Mapping
 from typing import TypeVar
 
-from trainwright_api.base import Model
 from trainwright_api.checkpoints import RunReference
 from trainwright_api.data import Location
 from trainwright_api.names import FINISHED_MODEL_FOLDER
@@ -33,13 +32,6 @@ LocationT = TypeVar("LocationT", bound=Location)
 
 DEFAULT_CHECKPOINT_STEPS = 500
 DEFAULT_ACCELERATOR_MEMORY_GIB = 80.0
-
-
-class Decisions(Model):
-    """What the planner decided for the fields that say Auto; None leaves it to the pod."""
-
-    zero_stage: int | None = None
-    micro_sequences: int | None = None
 
 
 class UnresolvedReferenceError(ValueError):
@@ -72,14 +64,13 @@ def resolve_run(
     resource: Resource,
     *,
     attempt: int,
-    decisions: Decisions,
     models: Mapping[RunReference, Location],
-    folders: Mapping[RunReference, str],
+    folders: Mapping[RunReference, Location],
 ) -> Run:
     """Return the resolved run of a valid resource.
 
     `models` and `folders` hold, for each reference of the resource, where its finished model is and
-    where its checkpoints are. Raises UnresolvedReferenceError if one is missing.
+    where its checkpoints are, with that run's own access to its store. Raises UnresolvedReferenceError if one is missing.
     """
     spec, meta = resource.spec, resource.metadata
     namespace = meta.namespace or "default"
@@ -93,13 +84,13 @@ def resolve_run(
         "budget": spec.budget,
         "batch": RunBatch(
             global_sequences=spec.batch.global_sequences,
-            micro_sequences=_decided(spec.batch.micro_sequences, decisions.micro_sequences),
+            micro_sequences=_given(spec.batch.micro_sequences),
         ),
         "optimizer": spec.optimizer,
         "schedule": spec.schedule,
         "precision": spec.precision,
         "parallelism": RunParallelism(
-            zero_stage=_decided(spec.parallelism.zero_stage, decisions.zero_stage),
+            zero_stage=_given(spec.parallelism.zero_stage),
             offload_optimizer=spec.parallelism.offload_optimizer,
             offload_parameters=spec.parallelism.offload_parameters,
         ),
@@ -131,24 +122,24 @@ def _resolve_tracking(tracking: Tracking, namespace: str) -> Tracking:
     return tracking.model_copy(update={"mlflow": named})
 
 
-def _decided(value: int | str, decision: int | None) -> int | None:
-    return value if isinstance(value, int) else decision
+def _given(value: int | str) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _pretraining(
     resource: TrainingRun, models: Mapping[RunReference, Location]
 ) -> dict[str, object]:
     spec = resource.spec
-    weights = spec.model.weights
+    store = spec.checkpoints.store
+    weights = spec.model.weights and _with_store_access(spec.model.weights, store)
     if spec.model.run is not None:
         weights = _finished_model("spec.model.run", spec.model.run, models)
-    store = spec.checkpoints.store
     return {
         "objective": RunObjective(spec.objective.value),
         "model": RunModel(
             architecture=spec.model.architecture,
             config=dict(spec.model.config),
-            weights=weights and _with_store_access(weights, store),
+            weights=weights,
         ),
         "tokenizer": RunTokenizer(
             location=spec.tokenizer.location and _with_store_access(spec.tokenizer.location, store),
@@ -175,16 +166,17 @@ def _fine_tuning(
     if base.run is not None:
         weights = _finished_model("spec.baseModel.run", base.run, models)
     else:
-        weights = Location(
+        given = Location(
             uri=base.uri or "",
             endpoint=base.endpoint,
             region=base.region,
             credentials_secret=base.credentials_secret,
         )
+        weights = _with_store_access(given, store)
     return {
         "objective": RunObjective.SFT,
         "sft_loss": spec.method.sft and spec.method.sft.loss,
-        "model": RunModel(weights=_with_store_access(weights, store), gguf_file=base.gguf_file),
+        "model": RunModel(weights=weights, gguf_file=base.gguf_file),
         "tokenizer": RunTokenizer(),
         "adapter": spec.adapter,
         "data": RunData(
@@ -244,14 +236,16 @@ def _resolve_workers(spec: RunSpec) -> RunWorkers:
 
 
 def _resolve_checkpoints(
-    spec: RunSpec, folder: Location, folders: Mapping[RunReference, str]
+    spec: RunSpec, folder: Location, folders: Mapping[RunReference, Location]
 ) -> RunCheckpoints:
     checkpoints = spec.checkpoints
     every_steps = checkpoints.every_steps
     if every_steps is None and checkpoints.every_minutes is None:
         every_steps = DEFAULT_CHECKPOINT_STEPS
     resume = checkpoints.resume_from
-    uri = resume.uri if resume else None
+    start = None
+    if resume and resume.uri:
+        start = checkpoints.store.model_copy(update={"uri": resume.uri})
     if resume and resume.run:
         if resume.run not in folders:
             raise UnresolvedReferenceError(
@@ -259,13 +253,13 @@ def _resolve_checkpoints(
                 resume.run,
                 "expected a run that exists; check kind and name",
             )
-        uri = folders[resume.run]
+        start = folders[resume.run]
     return RunCheckpoints(
         folder=folder,
         every_steps=every_steps,
         every_minutes=checkpoints.every_minutes,
         keep_last=checkpoints.keep_last,
         keep_best=checkpoints.keep_best,
-        resume_from_uri=uri,
+        resume_from=start,
         resume_from_step=resume.step if resume else None,
     )

@@ -195,7 +195,7 @@ class FineTuneJobSpec(RunSpec):
 
 
 class ObjectMeta(Model):
-    """The part of an object's metadata that the CLI and the resolver read; the rest passes through."""
+    """The part of an object's metadata that is read here; the rest passes through."""
 
     model_config = Model.model_config | {"extra": "allow"}
 
@@ -267,3 +267,4 @@ class FineTuneJob(Model):
 
 
 Resource = TrainingRun | FineTuneJob
+KINDS: dict[str, type[Resource]] = {"TrainingRun": TrainingRun, "FineTuneJob": FineTuneJob}

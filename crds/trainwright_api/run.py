@@ -104,7 +104,7 @@ class RunCheckpoints(Model):
     every_minutes: float | None
     keep_last: int
     keep_best: int
-    resume_from_uri: str | None = None  # a run's folder, or one step-N folder, in the same store
+    resume_from: Location | None = None  # another run's folder, or one step-N folder of it
     resume_from_step: int | None = None
 
 

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from trainwright_api import names
 from trainwright_api.base import Model
 from trainwright_api.defaulting import fill_in, find_model
-from trainwright_api.problems import Problem, TypeProblem, describe_errors
-from trainwright_api.resources import FineTuneJob, Resource, TrainingRun
+from trainwright_api.problems import Problem, TypeProblem, describe_errors, describe_metadata
+from trainwright_api.resources import KINDS, Resource
 from trainwright_api.rules import find_violations
 from trainwright_api.schema import MAP_LISTS
 from trainwright_api.yaml_reader import YamlError, read_yaml
@@ -29,10 +29,6 @@ __all__ = [
     "validate_document",
 ]
 
-_KINDS: dict[str, type[TrainingRun] | type[FineTuneJob]] = {
-    names.TRAINING_RUN: TrainingRun,
-    names.FINE_TUNE_JOB: FineTuneJob,
-}
 _GENERATED_SUFFIX = "xxxxx"  # the server appends as many characters to generateName
 
 
@@ -90,7 +86,7 @@ def parse_resource(manifest: dict[str, Any], old: dict[str, Any] | None = None) 
     problems = validate_document(Document(manifest, ""), old)
     if problems:
         raise InvalidManifestError(problems)
-    model = _KINDS[manifest["kind"]]
+    model = KINDS[manifest["kind"]]
     try:
         return model.model_validate(fill_in(model, manifest))
     except ValidationError as error:  # the status, which nobody but the operator writes
@@ -104,14 +100,14 @@ def _check_type(manifest: dict[str, Any]) -> list[Problem]:
     if version != names.API_VERSION:
         what = f"got {version or 'nothing'}, expected {names.API_VERSION}; write that"
         problems.append(Problem("apiVersion", what))
-    if kind not in _KINDS:
-        what = f"got {kind or 'nothing'}, expected {' or '.join(_KINDS)}; write one of these"
+    if kind not in KINDS:
+        what = f"got {kind or 'nothing'}, expected {' or '.join(KINDS)}; write one of these"
         problems.append(Problem("kind", what))
     return problems
 
 
 def _check_fields(manifest: dict[str, Any], old: dict[str, Any] | None) -> Iterator[Problem]:
-    model = _KINDS[manifest["kind"]]
+    model = KINDS[manifest["kind"]]
     filled = fill_in(model, _as_created(manifest))
     broken: set[str] = set()
     for found in _check_values(model, filled):
@@ -142,6 +138,8 @@ def _check_values(model: type[Model], filled: dict[str, Any]) -> Iterator[TypePr
             "metadata.name", "got nothing, expected a name; add metadata: {name: ...}"
         )
         yield TypeProblem(problem)
+    if isinstance(metadata, dict):
+        yield from (TypeProblem(each, breaks=False) for each in describe_metadata(metadata))
     try:
         model.model_validate_json(json.dumps(filled), strict=True, by_alias=True, by_name=False)
     except ValidationError as error:

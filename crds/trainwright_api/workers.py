@@ -33,9 +33,10 @@ class EnvironmentVariable(Model):
         ),
         expects(
             "!(self.name in ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN', 'HF_TOKEN',"
-            " 'WANDB_API_KEY', 'MLFLOW_TRACKING_USERNAME', 'MLFLOW_TRACKING_PASSWORD', 'MLFLOW_TRACKING_TOKEN'])",
+            " 'WANDB_API_KEY', 'MLFLOW_TRACKING_USERNAME', 'MLFLOW_TRACKING_PASSWORD', 'MLFLOW_TRACKING_TOKEN',"
+            " 'OTEL_EXPORTER_OTLP_HEADERS', 'OTEL_EXPORTER_OTLP_METRICS_HEADERS'])",
             "no credentials in a spec, which many can read; put it into a Secret and name that in"
-            " credentialsSecret",
+            " credentialsSecret, or in podOverrides",
             at=".name",
             got="self.name",
         ),
@@ -122,6 +123,18 @@ class PodOverrides(TypedDict, total=False):
     ]
 
 
+# Of an entry of workers.resources, by `name`.
+_IS_RESOURCE = (
+    "name in ['cpu', 'memory', 'ephemeral-storage'] || name.startsWith('hugepages-')"
+    " || name.contains('/')"
+)
+_IS_QUANTITY = (
+    "type(self.resources[name]) == int ? self.resources[name] >= 0"
+    " : self.resources[name].matches('^[0-9]+([.][0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$')"
+)
+_FIRST_BAD_QUANTITY = f"self.resources.filter(name, !({_IS_QUANTITY}))[0]"
+
+
 class Workers(Model):
     """The pods of the run, one per node, all alike."""
 
@@ -151,11 +164,17 @@ class Workers(Model):
             said="acceleratorMemoryGiB without an accelerator",
         ),
         expects(
-            "self.resources.all(name, type(self.resources[name]) == int ? self.resources[name] >= 0"
-            " : self.resources[name].matches('^[0-9]+([.][0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$'))",
-            "quantities of Kubernetes; write 500m, 2 or 3Gi",
+            f"self.resources.all(name, {_IS_RESOURCE})",
+            "cpu, memory, ephemeral-storage or an extended resource such as example.com/nic; correct it",
             at=".resources",
-            said="something that is no quantity",
+            got=f"self.resources.filter(name, !({_IS_RESOURCE}))[0]",
+        ),
+        expects(
+            f"self.resources.all(name, {_IS_QUANTITY})",
+            "a quantity of Kubernetes for {name}; write 500m, 2 or 3Gi",
+            at=".resources",
+            got=f"self.resources[{_FIRST_BAD_QUANTITY}]",
+            name=_FIRST_BAD_QUANTITY,
         ),
         expects(
             "self.accelerator == 'None' || !(self.accelerator in self.resources)",

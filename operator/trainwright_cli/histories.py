@@ -8,19 +8,14 @@ from typing import Any
 from pydantic import ValidationError
 from trainwright_api.history import HISTORY_FILE, HistoryRow, parse_rows
 from trainwright_api.names import MANIFEST_FILE
-from trainwright_api.report import Manifest
-from trainwright_api.resources import FineTuneJob, TrainingRun
+from trainwright_api.resources import KINDS
 
 from trainwright_cli.cluster import Cluster
 from trainwright_cli.errors import CliError, NotFoundError
 from trainwright_cli.run_folders import open_run_folder
 from trainwright_cli.runs import RunView
 from trainwright_cli.stores import open_folder
-
-KINDS: dict[str, type[TrainingRun] | type[FineTuneJob]] = {
-    "TrainingRun": TrainingRun,
-    "FineTuneJob": FineTuneJob,
-}
+from trainwright_cli.verifying import parse_manifest
 
 
 def fetch_history(cluster: Cluster, view: RunView, endpoint: str | None) -> list[HistoryRow]:
@@ -53,7 +48,7 @@ def fetch_versions(view: RunView, endpoint: str | None) -> dict[str, str]:
     store = KINDS[view.kind].model_validate(_bare(view)).spec.checkpoints.store
     try:
         folder = open_folder(latest.uri, endpoint=endpoint or store.endpoint, region=store.region)
-        manifest = Manifest.model_validate_json(folder.read_bytes(MANIFEST_FILE), extra="ignore")
+        manifest = parse_manifest(folder.read_bytes(MANIFEST_FILE))
     except (CliError, ValidationError):
         return {}
     return manifest.versions

@@ -12,18 +12,14 @@ from typing import Any
 
 import click
 from trainwright_api import validate
-from trainwright_api.names import FINE_TUNE_JOB, GROUP, TRAINING_RUN
-from trainwright_api.resources import FineTuneJob, Resource, TrainingRun
+from trainwright_api.names import GROUP
+from trainwright_api.resources import KINDS, Resource
 from trainwright_api.validate import Document, Problem, load_documents, validate_document
 
 from trainwright_cli.errors import InvalidManifestError
 
 SUFFIXES = (".yaml", ".yml", ".json")
 STDIN = "-"
-_KINDS: dict[str, type[TrainingRun] | type[FineTuneJob]] = {
-    TRAINING_RUN: TrainingRun,
-    FINE_TUNE_JOB: FineTuneJob,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +74,7 @@ def read_resources(filenames: Sequence[str]) -> list[Resource]:
 
 def parse_checked(manifest: Mapping[str, Any]) -> Resource:
     """Return the resource of a manifest that was checked before (and perhaps rewritten since)."""
-    return _KINDS[manifest["kind"]].model_validate(manifest)
+    return KINDS[manifest["kind"]].model_validate(manifest)
 
 
 def _is_ours(manifest: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trainwright_api.data import Location
-from trainwright_api.resolve import Decisions, UnresolvedReferenceError, references, resolve_run
+from trainwright_api.resolve import UnresolvedReferenceError, references, resolve_run
 from trainwright_api.resources import Resource
 from trainwright_api.run import Run
 from trainwright_api.status import Plan
@@ -26,9 +26,8 @@ def resolve_for_plan(resource: Resource) -> Run:
     return resolve_run(
         resource,
         attempt=1,
-        decisions=Decisions(),
         models={ref: Location(uri=f"run://{ref.kind}/{ref.name}/model/") for ref in named},
-        folders={ref: f"run://{ref.kind}/{ref.name}/" for ref in named},
+        folders={ref: Location(uri=f"run://{ref.kind}/{ref.name}/") for ref in named},
     )
 
 
@@ -42,13 +41,11 @@ def resolve_locally(resource: Resource, checkpoints: Path, *, attempt: int) -> R
     for _, reference in references(resource):
         folder = checkpoints / namespace / reference.name
         if folder.is_dir():
-            folders[reference] = folder.as_uri() + "/"
+            folders[reference] = Location(uri=folder.as_uri() + "/")
         if (folder / "model").is_dir():
             models[reference] = Location(uri=(folder / "model").as_uri() + "/")
     try:
-        return resolve_run(
-            resource, attempt=attempt, decisions=Decisions(), models=models, folders=folders
-        )
+        return resolve_run(resource, attempt=attempt, models=models, folders=folders)
     except UnresolvedReferenceError as error:
         raise InvalidManifestError(
             f"{error} (here: a run of this --work-dir that has succeeded)"
@@ -73,6 +70,7 @@ def _find_facts(run: Run, config_file: Path | None) -> ModelFacts | None:
     config = read_config(config_file) if config_file else _fetch_config(run)
     if config is None:
         return None
+    config = {**config, **run.model.config}
     trained = run.tokenizer.train
     return model_facts_from_config(
         str(config.get("model_type")),

@@ -11,7 +11,6 @@ from typing import Any
 
 import click
 
-_URI_KEYS = ("uri", "resumeFromUri")
 _ACCESS_KEYS = ("endpoint", "region", "credentialsSecret")
 
 
@@ -44,13 +43,26 @@ def rewrite_locations(value: Any, rewrites: Sequence[Rewrite]) -> Any:
     if not isinstance(value, Mapping):
         return value
     changed = {key: rewrite_locations(item, rewrites) for key, item in value.items()}
-    for key in _URI_KEYS:
-        uri = changed.get(key)
-        if isinstance(uri, str) and (new := rewrite_uri(uri, rewrites)) != uri:
-            changed[key] = new
-            if key == "uri":
-                changed = {key: item for key, item in changed.items() if key not in _ACCESS_KEYS}
+    uri = changed.get("uri")
+    if isinstance(uri, str) and (new := rewrite_uri(uri, rewrites)) != uri:
+        changed = {key: item for key, item in changed.items() if key not in _ACCESS_KEYS}
+        changed["uri"] = new
     return changed
+
+
+def inherit_access(value: Any, store: Mapping[str, Any]) -> Any:
+    """Return a part of a manifest whose s3:// locations say themselves how they are reached.
+
+    What they leave out is that of the checkpoint store; needed before that store becomes a folder.
+    """
+    if isinstance(value, list):
+        return [inherit_access(item, store) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    filled = {key: inherit_access(item, store) for key, item in value.items()}
+    if str(filled.get("uri", "")).startswith("s3://"):
+        filled = {key: store[key] for key in _ACCESS_KEYS if key in store} | filled
+    return filled
 
 
 def folder_uri(folder: Path) -> str:

@@ -9,10 +9,7 @@ from datetime import datetime
 from typing import Any, get_args
 
 from pydantic import BaseModel
-from trainwright_api.names import Phase
 from trainwright_api.status import RunStatus
-
-ENDED = (Phase.SUCCEEDED, Phase.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,7 @@ class RunView:
     @property
     def has_ended(self) -> bool:
         """Whether nothing more will happen."""
-        return self.status.phase in ENDED
+        return self.status.phase.has_ended
 
 
 def parse_run(manifest: Mapping[str, Any]) -> RunView:

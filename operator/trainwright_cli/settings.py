@@ -16,7 +16,9 @@ class Settings:
     """TRAINWRIGHT_DEBUG=1: show the traceback of unexpected errors."""
     has_unicode: bool = True
     """Whether the locale (LC_ALL, else LC_CTYPE, else LANG) says UTF-8."""
-    inherited: Mapping[str, str] = field(default_factory=dict, repr=False)
+    visible_gpus: str | None = None
+    """CUDA_VISIBLE_DEVICES: GPUs that the trainer may use, as numbers or UUIDs; None: all."""
+    inherited: dict[str, str] = field(default_factory=dict, repr=False)
     """The whole environment, for the trainer that `run --local` starts."""
 
 
@@ -25,6 +27,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         is_debug=environment.get("TRAINWRIGHT_DEBUG", "") not in ("", "0"),
         has_unicode=_has_unicode(environment),
+        visible_gpus=environment.get("CUDA_VISIBLE_DEVICES"),
         inherited=dict(environment),
     )
 

@@ -1,11 +1,12 @@
 """Reading checkpoints and configs where they lie, with the user's own credentials.
 
 S3 credentials come from the AWS client's own chain (environment, profile, identity), never from a
-cluster's Secrets. Read only; used by `checkpoints --verify` and `plan`.
+cluster's Secrets. Read only; used by `checkpoints`, `plan`, `report`, `compare`, `watch` and `logs --tensorboard`.
 """
 
 from __future__ import annotations
 
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,8 +111,30 @@ class S3Folder(Folder):
         """See Folder."""
         with _translated(f"{self.uri}{path}"):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + path)
-        body: BinaryIO = answer["Body"]
-        return body
+        return io.BufferedReader(_Body(answer["Body"], f"{self.uri}{path}"))
+
+
+class _Body(io.RawIOBase):
+    """The content of an object while it comes; a connection that breaks then is told like any other error."""
+
+    def __init__(self, body: Any, uri: str) -> None:
+        self._body, self._uri = body, uri
+
+    def readable(self) -> bool:
+        """See io.RawIOBase."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """See io.RawIOBase."""
+        with _translated(self._uri):
+            content: bytes = self._body.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        """See io.RawIOBase."""
+        self._body.close()
+        super().close()
 
 
 @contextmanager

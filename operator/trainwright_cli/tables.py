@@ -82,12 +82,13 @@ def checkpoints_table(records: Iterable[CheckpointRecord], now: datetime) -> Tab
     """Return a table of checkpoints."""
     table = _plain_table(["STEP", "LOSS", "VALIDATION", "SIZE", "SAVED", "VERIFIED", "URI"])
     for record in records:
+        saved_at = parse_time(record.saved_at)
         table.add_row(
             str(record.step),
             format_number(record.loss, ".4f"),
             format_number(record.validation_loss, ".4f"),
             format_bytes(record.size_bytes),
-            format_age(parse_time(record.saved_at), now) + " ago",
+            f"{format_age(saved_at, now)} ago" if saved_at else NOTHING,
             "yes" if record.verified else "no",
             escape(record.uri),
         )

@@ -1,6 +1,7 @@
 """Whether a checkpoint is whole: every file of its manifest there, of its size, with its checksum."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from trainwright_cli.errors import NotFoundError
 from trainwright_cli.stores import Folder
 
 CHUNK_BYTES = 1 << 20
+_STEP = re.compile(r"/step-(\d+)/$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,19 +26,26 @@ class Verdict:
 
 
 def find_checkpoints(folder: Folder) -> list[CheckpointRecord]:
-    """Return the checkpoints below a run's folder (or of one step-N folder), newest first."""
+    """Return the checkpoints below a run's folder (or of one step-N folder), newest first.
+
+    One whose manifest is damaged has the step of its folder's name, and neither size nor time.
+    """
     found = []
     for path in folder.list_sizes():
         if path.rpartition("/")[2] == MANIFEST_FILE:
-            manifest = Manifest.model_validate_json(folder.read_bytes(path))
-            found.append(_record(manifest, folder.uri + path.removesuffix(MANIFEST_FILE)))
+            found.append(_read_record(folder, path))
     return sorted(found, key=lambda record: record.step, reverse=True)
+
+
+def parse_manifest(content: bytes) -> Manifest:
+    """Return a manifest, also one of a newer trainer that says more. Raises ValidationError if damaged."""
+    return Manifest.model_validate_json(content, extra="ignore")
 
 
 def verify_checkpoint(folder: Folder, step: int) -> Verdict:
     """Read a whole checkpoint and compare it with its manifest."""
     try:
-        manifest = Manifest.model_validate_json(folder.read_bytes(MANIFEST_FILE))
+        manifest = parse_manifest(folder.read_bytes(MANIFEST_FILE))
     except NotFoundError:
         return Verdict(step, ("manifest.json is missing: the checkpoint was never finished",))
     except ValidationError:
@@ -56,6 +65,17 @@ def _problem(folder: Folder, file: ManifestFile, sizes: Mapping[str, int]) -> st
         while chunk := stream.read(CHUNK_BYTES):
             digest.update(chunk)
     return None if digest.hexdigest() == file.sha256 else f"{file.path} has another checksum"
+
+
+def _read_record(folder: Folder, path: str) -> CheckpointRecord:
+    uri = folder.uri + path.removesuffix(MANIFEST_FILE)
+    try:
+        return _record(parse_manifest(folder.read_bytes(path)), uri)
+    except ValidationError:
+        step = _STEP.search(uri)
+        return CheckpointRecord(
+            step=int(step[1]) if step else 0, uri=uri, size_bytes=0, saved_at="", verified=False
+        )
 
 
 def _record(manifest: Manifest, uri: str) -> CheckpointRecord:

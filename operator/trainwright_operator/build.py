@@ -192,7 +192,7 @@ def find_secrets(run: Run) -> list[str]:
 def find_claims(run: Run) -> list[str]:
     """Return the PersistentVolumeClaims of the run's pvc:// addresses, sorted."""
     uris = [loc.uri for loc in _locations(run)]
-    uris += [run.output.uri, run.checkpoints.resume_from_uri or ""]
+    uris.append(run.output.uri)
     return sorted({uri.removeprefix(_PVC).split("/")[0] for uri in uris if uri.startswith(_PVC)})
 
 
@@ -200,6 +200,7 @@ def _locations(run: Run) -> list[Location]:
     found = [
         *run.data.sources,
         run.checkpoints.folder,
+        run.checkpoints.resume_from,
         run.model.weights,
         run.tokenizer.location,
     ]

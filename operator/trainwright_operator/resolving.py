@@ -1,4 +1,7 @@
-"""From a raw run to the resolved run of an attempt, with the planner's decisions; pure.
+"""From a raw run to the resolved run of an attempt, and its plan; pure.
+
+What says Auto stays Auto in the resolved run: the pod plans again, with the same planner, once it has
+counted the data and found the checkpoint to start from.
 
 What cannot be resolved becomes a Problem: final if only another spec could help, else one that passes
 (a run that has not finished yet).
@@ -14,7 +17,6 @@ from trainwright_api.checkpoints import RunReference
 from trainwright_api.data import Location
 from trainwright_api.names import Phase
 from trainwright_api.resolve import (
-    Decisions,
     UnresolvedReferenceError,
     references,
     resolve_run,
@@ -26,7 +28,7 @@ from trainwright_api.status import Plan, RunStatus, SourceStatus
 from trainwright_planner.advice import fit_message
 from trainwright_planner.errors import PlanError
 from trainwright_planner.facts import model_facts_of_run
-from trainwright_planner.plan import decisions_of, plan_run
+from trainwright_planner.plan import plan_run
 
 from trainwright_operator.facts import Problem
 from trainwright_operator.untrusted import clean_text
@@ -63,22 +65,15 @@ def resolve(resource: Resource, attempt: int, world: World) -> Resolution:
     sources = find_sources(resource, world)
     if isinstance(sources, Problem):
         return Resolution(problem=sources)
-    folders = {_reference_to(source): source.folder for source in sources}
+    folders = {_reference_to(each): _locate(each, each.folder) for each in sources}
     models = {_reference_to(each): _locate(each, each.model) for each in sources if each.model}
     try:
-        undecided = resolve_run(
-            resource, attempt=attempt, decisions=Decisions(), models=models, folders=folders
-        )
-        facts = model_facts_of_run(undecided)
-        plan = plan_run(undecided, facts) if facts is not None else None
-        if plan is None:
-            return Resolution(run=undecided)
-        run = resolve_run(
-            resource, attempt=attempt, decisions=decisions_of(plan), models=models, folders=folders
-        )
+        run = resolve_run(resource, attempt=attempt, models=models, folders=folders)
+        facts = model_facts_of_run(run)
+        plan = plan_run(run, facts) if facts is not None else None
     except (UnresolvedReferenceError, PlanError) as error:
         return Resolution(problem=Problem("InvalidSpec", clean_text(str(error)), is_final=True))
-    if _is_hopeless(resource, plan):
+    if plan is not None and _is_hopeless(resource, plan):
         problem = Problem("DoesNotFit", clean_text(fit_message(plan)), is_final=True)
         return Resolution(plan=plan, problem=problem)
     return Resolution(run=run, plan=plan)

@@ -1,8 +1,8 @@
 """What is known of each model family: its layers, its other parameters, what autograd keeps of it.
 
 Read by `facts` (parameter counts, adapted layers) and `memory` (saved activations). A family is one
-entry of the table. `tests/unit/planner/test_facts.py` builds every entry with transformers on the
-meta device and compares the counts; `test_activations.py` compares the bytes that autograd keeps.
+entry of the table. `tests/trainer/test_planner_facts.py` builds every entry with transformers on the
+meta device and compares the counts; `test_planner_memory.py` compares the bytes that autograd keeps.
 """
 
 from collections.abc import Callable, Mapping

@@ -8,11 +8,16 @@ from itertools import product
 from math import ceil
 
 from trainwright_api.quantities import parse_count
-from trainwright_api.resolve import Decisions
 from trainwright_api.resources import AdapterType
 from trainwright_api.run import Run
 from trainwright_api.status import MemoryTerm, Plan, PlanDecision
-from trainwright_api.training import ActivationCheckpointing, OffloadDevice, Precision
+from trainwright_api.training import (
+    DEFAULT_DECAY_FRACTION,
+    ActivationCheckpointing,
+    OffloadDevice,
+    Precision,
+    ScheduleType,
+)
 
 from trainwright_planner.advice import describe_fit
 from trainwright_planner.errors import PlanError
@@ -24,16 +29,24 @@ from trainwright_planner.memory import Layout, memory_terms, total_gib
 CPU_TOKENS_PER_MICRO_BATCH = 2048
 
 
-def plan_run(run: Run, model: ModelFacts, *, sequences_per_epoch: int | None = None) -> Plan:
+def plan_run(
+    run: Run,
+    model: ModelFacts,
+    *,
+    sequences_per_epoch: int | None = None,
+    checkpoint_stage: int | None = None,
+) -> Plan:
     """Return the plan of a run: layout, memory per device, steps, work, with reasons.
 
     `sequences_per_epoch` is the number of training sequences once the data is known; without it, a
-    budget in epochs leaves the number of steps open. Raises PlanError if the run's own settings
+    budget in epochs leaves the number of steps open. `checkpoint_stage` is the ZeRO stage of the checkpoint
+    to start from, which Auto keeps. Raises PlanError if the run's own settings
     contradict each other. A plan that does not fit is returned with `fits` False and a remedy.
     """
     per_device = _sequences_per_device(run)
-    layout, terms, layout_decisions = _choose_layout(run, model, per_device)
+    layout, terms, layout_decisions = _choose_layout(run, model, per_device, checkpoint_stage)
     total_steps, steps_reason = _total_steps(run, sequences_per_epoch)
+    _check_warmup(run, total_steps)
     capacity, memory = run.workers.device_memory_gib, total_gib(terms)
     fits = None if capacity is None else memory <= capacity
     accumulation = per_device // layout.micro_sequences
@@ -67,11 +80,6 @@ def plan_run(run: Run, model: ModelFacts, *, sequences_per_epoch: int | None = N
         flops_per_token=flops,
         decisions=decisions,
     )
-
-
-def decisions_of(plan: Plan) -> Decisions:
-    """Return what `resolve_run` takes from a plan."""
-    return Decisions(zero_stage=plan.zero_stage, micro_sequences=plan.micro_sequences)
 
 
 def flops_per_token(run: Run, model: ModelFacts) -> tuple[float, str]:
@@ -114,10 +122,10 @@ def _sequences_per_device(run: Run) -> int:
 
 
 def _choose_layout(
-    run: Run, model: ModelFacts, per_device: int
+    run: Run, model: ModelFacts, per_device: int, checkpoint_stage: int | None
 ) -> tuple[Layout, tuple[MemoryTerm, ...], list[PlanDecision]]:
     """Take the first of (keep activations, recompute) x (ZeRO stages, lowest first) that fits."""
-    stages, stage_reason = _stages(run)
+    stages, stage_reason = _stages(run, checkpoint_stage)
     micros, micro_reason = _micro_sizes(run, per_device)
     recomputes, recompute_reason = _recompute_choices(run)
     capacity = run.workers.device_memory_gib
@@ -148,7 +156,7 @@ def _choose_layout(
     return layout, memory_terms(run, model, layout), decisions
 
 
-def _stages(run: Run) -> tuple[list[int], str]:
+def _stages(run: Run, checkpoint_stage: int | None) -> tuple[list[int], str]:
     """Return the ZeRO stages to try, lowest first, and why it is these."""
     given, parallelism = run.parallelism.zero_stage, run.parallelism
     least, why = 0, "FP32 needs no sharding"
@@ -158,6 +166,8 @@ def _stages(run: Run) -> tuple[list[int], str]:
         least, why = 1, "offloadOptimizer needs at least 1"
     if parallelism.offload_parameters is OffloadDevice.CPU:
         least, why = 3, "offloadParameters needs 3"
+    if given is None and checkpoint_stage is not None and checkpoint_stage >= least:
+        return [checkpoint_stage], "Auto: that of the checkpoint to start from"
     if given is None:
         highest = 3 if run.world_size > 1 else least
         single = "" if run.world_size > 1 else "; one device has nothing to shard over"
@@ -195,6 +205,24 @@ def _recompute_choices(run: Run) -> tuple[list[bool], str]:
     if run.activation_checkpointing is ActivationCheckpointing.AUTO:
         return [False, True], "Auto: recomputing costs about a third more time"
     return [run.activation_checkpointing is ActivationCheckpointing.FULL], "given"
+
+
+def _check_warmup(run: Run, total_steps: int | None) -> None:
+    """Refuse a warm-up that leaves no step; the API can say so only of a budget in steps."""
+    warmup, schedule = run.schedule.warmup_steps, run.schedule
+    if warmup is None or total_steps is None:
+        return
+    decay = schedule.decay_fraction
+    if schedule.type is not ScheduleType.WARMUP_STABLE_DECAY:
+        most = total_steps - 1
+    else:
+        most = int((1 - (DEFAULT_DECAY_FRACTION if decay is None else decay)) * total_steps)
+    if warmup > most:
+        raise PlanError(
+            "spec.schedule.warmupSteps",
+            f"got {warmup}, expected at most {most} of the {total_steps} steps that the budget gives; lower it "
+            "or use warmupFraction",
+        )
 
 
 def _total_steps(run: Run, sequences_per_epoch: int | None) -> tuple[int | None, str]:

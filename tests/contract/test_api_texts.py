@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from trainwright_api.base import Model, Rule
-from trainwright_api.crd import KINDS, build_crd
+from trainwright_api.crd import build_crd
 from trainwright_api.defaulting import find_model
+from trainwright_api.resources import KINDS
 
 Field = tuple[str, dict[str, Any]]
 # Units, or what makes a unit needless.

@@ -38,6 +38,27 @@ BAD_STORAGE = (
     _uri("a claim with an underscore", "pvc://my_claim/text"),
     _uri("a relative file", "file://data/text"),
     _uri("a hub name without an organization", "hf://gpt2"),
+    Bad(
+        "a field of a text",
+        RUN,
+        {"data.sources.0.field": "content"},
+        "spec.data.sources[0].field",
+        "got content, expected it with format JSONL or Parquet only",
+    ),
+    Bad(
+        "a field of prompts",
+        JOB,
+        {_SOURCE: {"uri": "s3://datasets/a.jsonl", "format": "PromptCompletion", "field": "chat"}},
+        "spec.data.sources[0].field",
+        "got chat, expected it with format Messages only",
+    ),
+    Bad(
+        "a way out of the run to resume from",
+        RUN,
+        {"checkpoints.resumeFrom": {"uri": "s3://checkpoints/team/../other/run/"}},
+        "spec.checkpoints.resumeFrom.uri",
+        "got s3://checkpoints/team/../other/run/, expected a path without ..; write it out",
+    ),
     _uri("a way out of the claim", "pvc://claim/../secrets", "expected a path without .."),
     Bad(
         "an endpoint without a scheme",
@@ -254,14 +275,21 @@ BAD_STORAGE = (
         RUN,
         {"workers.resources": {"memory": "3 GB"}},
         "spec.workers.resources",
-        "expected quantities of Kubernetes; write 500m, 2 or 3Gi",
+        "got 3 GB, expected a quantity of Kubernetes for memory; write 500m, 2 or 3Gi",
     ),
     Bad(
         "a quantity below nothing",
         RUN,
         {"workers.resources": {"cpu": -1}},
         "spec.workers.resources",
-        "expected quantities of Kubernetes",
+        "got -1, expected a quantity of Kubernetes for cpu",
+    ),
+    Bad(
+        "a resource with a slip of the pen",
+        RUN,
+        {"workers.resources": {"cpu": 1, "memroy": "3Gi"}},
+        "spec.workers.resources",
+        "got memroy, expected cpu, memory, ephemeral-storage or an extended resource",
     ),
     Bad(
         "accelerators as a resource",
@@ -285,6 +313,11 @@ BAD_STORAGE = (
         "got trainer latest, expected an image such as registry.example/team/trainer:1",
     ),
     _variable("a variable with a dash", "MY-VAR", "expected a letter or _, then letters, digits"),
+    _variable(
+        "a key of telemetry in the spec",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "expected no credentials in a spec, which many can read; put it into a Secret",
+    ),
     _variable(
         "a rank by hand", "WORLD_SIZE", "expected a name that the platform does not set itself"
     ),

@@ -124,7 +124,7 @@ def test_a_run_starts_from_another_runs_checkpoint_until_it_has_its_own(
     source.find_resume()
     save(source, 1)
     save(source, 2)
-    run = place.run(resume_from_uri=f"{other.uri}{uri}", resume_from_step=step)
+    run = place.run(resume_from=folder_of(f"{other.uri}{uri}", other), resume_from_step=step)
     manager = open_manager(run, settings)
     fetched = resumed(manager)
     assert fetched is not None
@@ -154,7 +154,7 @@ def test_a_resume_point_that_is_none_is_refused(
     save(source, 1)
     truncate(open_store(other, settings, field=FIELD), "step-000001")
     base = place.location.uri.removesuffix("run/")
-    run = place.run(resume_from_uri=f"{base}{uri}", resume_from_step=step)
+    run = place.run(resume_from=folder_of(f"{base}{uri}", other), resume_from_step=step)
     with pytest.raises(UserError, match=rf"spec\.checkpoints\.resumeFrom: {message}"):
         open_manager(run, settings).find_resume()
 

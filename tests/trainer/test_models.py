@@ -24,6 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from tests.trainer.tiny_runs import TINY, tiny_run
 
+CHAT_TEMPLATE = "{% for m in messages %}{{ m.role }}: {{ m.content }}{% endfor %}"
 ARCHITECTURES = {
     "llama": TINY,
     "qwen3": TINY | {"head_dim": 16, "num_key_value_heads": 2},
@@ -90,7 +91,11 @@ def test_facts_are_counted_on_the_model(tokenizer: PreTrainedTokenizerFast, tmp_
 
 def test_adapter_is_exported_beside_and_merged_into_the_base_model(tmp_path: Path) -> None:
     run = tiny_run(tmp_path, adapter=Adapter(type=AdapterType.LORA, rank=4))
-    run = run.model_copy(update={"output": run.output.model_copy(update={"merge": True})})
+    changes = {
+        "output": run.output.model_copy(update={"merge": True}),
+        "data": run.data.model_copy(update={"chat_template": CHAT_TEMPLATE}),
+    }
+    run = run.model_copy(update=changes)
     settings = Settings(scratch_folder=tmp_path / "scratch")
     prepared = prepare_run(run, settings, SingleGroup(), Reporter(run, settings))
     config, tokenizer = prepared.config, prepared.tokenizer
@@ -114,7 +119,8 @@ def test_adapter_is_exported_beside_and_merged_into_the_base_model(tmp_path: Pat
     assert not torch.allclose(base, expected, atol=1e-2)
     adapted = PeftModel.from_pretrained(plain, folder / "adapter")(ids).logits
     assert torch.allclose(adapted, expected, atol=1e-4)
-    assert AutoTokenizer.from_pretrained(folder).eos_token == tokenizer.eos_token
+    finished = AutoTokenizer.from_pretrained(folder)
+    assert (finished.eos_token, finished.chat_template) == (tokenizer.eos_token, CHAT_TEMPLATE)
     manifest = Manifest.model_validate_json((folder / "manifest.json").read_text())
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {file.path for file in manifest.files} == written - {"manifest.json"}

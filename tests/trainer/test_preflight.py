@@ -11,6 +11,9 @@ from trainwright_api.resources import Adapter, AdapterType
 from trainwright_api.run import Run, RunModel, RunTokenizer
 from trainwright_api.status import MemoryTerm, Plan
 from trainwright_api.training import Precision
+from trainwright_operator.resolving import parse_run, resolve
+from trainwright_operator.world import World
+from trainwright_planner.facts import model_facts_of_run
 from trainwright_trainer.checkpoint import ResumePoint
 from trainwright_trainer.errors import UserError
 from trainwright_trainer.groups import SingleGroup
@@ -21,6 +24,7 @@ from trainwright_trainer.settings import Settings
 
 from tests.trainer.tiny_runs import TINY, tiny_run
 from tests.trainer.tokenizer_builder import byte_tokenizer
+from tests.unit.operator.builders import raw_run
 
 
 def prepare(run: Run, folder: Path) -> PreparedRun:
@@ -54,6 +58,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "impossible config": (llama(hidden_size=63), "The hidden size (63) is not a multiple"),
     "wrong type in the config": (llama(hidden_size="wide"), "spec.model: got llama"),
+    "slip of the pen in the config": (
+        llama(num_hiden_layers=2),
+        "spec.model.config.num_hiden_layers: got a field that llama has not, expected one of its config; "
+        "did you mean num_hidden_layers?",
+    ),
     "unknown adapter target": (
         {"adapter": Adapter(type=AdapterType.LORA, target_modules=["nose"])},
         "spec.adapter.targetModules",
@@ -125,6 +134,20 @@ def test_auto_keeps_the_stage_of_the_checkpoint(tmp_path: Path) -> None:
     facts = measure_run(run, load_config(run, None, byte_tokenizer()))
     assert decide_plan(run, facts, 100, None).zero_stage == 1
     assert decide_plan(run, facts, 100, point(3)).zero_stage == 3
+
+
+def test_what_the_operator_hands_on_is_still_auto_in_the_pod() -> None:
+    world, raw = World(), raw_run()
+    world.see_run(raw)
+    run = resolve(parse_run(raw), 1, world).run
+    assert run is not None
+    facts = model_facts_of_run(run)
+    assert facts is not None
+    plan = decide_plan(run, facts, 100, point(2))
+    assert plan.zero_stage == 2
+    reasons = {decision.field: decision.reason for decision in plan.decisions}
+    assert reasons["zeroStage"].startswith("Auto: ")
+    assert reasons["microSequences"].startswith("Auto: ")
 
 
 def test_a_given_stage_that_is_not_the_checkpoints_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Rank 0 rebuilds the model on the CPU from the gathered weights: the same path fo
 and what is saved is what was asked to complete the sample prompts.
 """
 
+import copy
 import hashlib
 import logging
 import shutil
@@ -19,7 +20,7 @@ from trainwright_api.resources import AdapterType
 from trainwright_api.run import Run
 from trainwright_api.status import GeneratedSample, ModelStatus
 from trainwright_api.training import Precision
-from transformers import GenerationConfig, PretrainedConfig
+from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerFast
 
 from trainwright_trainer.errors import TrainerError
 from trainwright_trainer.models import add_adapter, new_model
@@ -81,7 +82,7 @@ def export_model(
     shutil.rmtree(folder, ignore_errors=True)
     merges = run.adapter.type is not AdapterType.NONE and run.output.merge
     write_model(prepared, model, folder)
-    prepared.tokenizer.save_pretrained(folder)
+    finished_tokenizer(run, prepared.tokenizer).save_pretrained(folder)
     files = upload_folder(folder, prepared.output_store)
     manifest = _describe(prepared, state, files)
     content = manifest.model_dump_json(by_alias=True, exclude_none=True, indent=1)
@@ -98,6 +99,14 @@ def export_model(
             )
         ],
     )
+
+
+def finished_tokenizer(run: Run, tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """Return the tokenizer of the finished model: with the chat template that it was trained with."""
+    finished = copy.copy(tokenizer)
+    if run.data.chat_template is not None:
+        finished.chat_template = run.data.chat_template
+    return finished
 
 
 def write_model(prepared: PreparedRun, model: torch.nn.Module, folder: Path) -> None:

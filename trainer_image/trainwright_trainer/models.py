@@ -4,7 +4,9 @@ Rank 0 alone reads weights from the store; the others build the same architectur
 weights from it, so that a base model is fetched and converted once per run.
 """
 
+import difflib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,12 @@ _UNUSABLE = (
     StrictDataclassError,
 )
 
+_ROPE_FIELDS = {"rope_theta", "rope_scaling", "partial_rotary_factor"}  # older names, still read
+_FIELDS_OF_ALL = {
+    "torch_dtype",
+    "attn_implementation",
+}  # read by transformers, but not listed by it
+
 logger = logging.getLogger(__name__)
 
 
@@ -67,6 +75,7 @@ def load_config(
             )
     except _UNUSABLE as error:
         raise _no_model(run, error) from error
+    check_fields(run.model.config, type(config))
     size = getattr(config.get_text_config(), "vocab_size", None)
     if size is not None and len(tokenizer) > size:
         raise UserError(
@@ -93,10 +102,30 @@ def _new_config(run: Run, tokenizer: PreTrainedTokenizerFast) -> PretrainedConfi
     length = "max_position_embeddings"
     if known.attribute_map.get(length) not in given:  # GPT-2 calls it n_positions
         given.setdefault(length, max(run.data.sequence_length, 2048))
+    if known is not PretrainedConfig:
+        check_fields(run.model.config, known)
     try:
         return AutoConfig.for_model(architecture, **(special | given))
     except _UNUSABLE as error:
         raise _no_architecture(run, error) from error
+
+
+def check_fields(given: Mapping[str, Any], family: type[PretrainedConfig]) -> None:
+    """Refuse fields that a family's config does not have: transformers keeps them without effect.
+
+    Raises UserError with the field that may be meant.
+    """
+    known = {*family().to_dict(), *family.attribute_map}
+    if "rope_parameters" in known:
+        known |= _ROPE_FIELDS
+    for name in given:
+        if name not in known | _FIELDS_OF_ALL:
+            near = difflib.get_close_matches(name, known, n=1)
+            remedy = f"did you mean {near[0]}?" if near else "remove it"
+            raise UserError(
+                f"spec.model.config.{name}: got a field that {family.model_type} has not, expected one of its "
+                f"config; {remedy}"
+            )
 
 
 def weights_field(run: Run) -> str:

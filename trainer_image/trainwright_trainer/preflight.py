@@ -118,12 +118,13 @@ def decide_plan(
     manifest = resume_point.manifest if resume_point else None
     if resume_point is not None:
         check_same_model(facts, resume_point)
-    given = run.parallelism.zero_stage
-    if manifest is not None and given is None:
-        parallelism = run.parallelism.model_copy(update={"zero_stage": manifest.zero_stage})
-        run = run.model_copy(update={"parallelism": parallelism})
     try:
-        plan = plan_run(run, facts, sequences_per_epoch=sequences_per_epoch)
+        plan = plan_run(
+            run,
+            facts,
+            sequences_per_epoch=sequences_per_epoch,
+            checkpoint_stage=manifest.zero_stage if manifest else None,
+        )
     except PlanError as error:
         raise UserError(str(error)) from error
     if manifest is not None and plan.zero_stage != manifest.zero_stage:

@@ -19,7 +19,7 @@ from trainwright_cli.run_names import RunName, RunNameType
 @click.option("--endpoint", metavar="URL", help="S3 endpoint; default: the run's, then AWS's own.")
 @click.option(
     "--device-price", type=click.FloatRange(min=0), metavar="USD",
-    help="Price of one device-hour; adds cost to the plan against measured.",
+    help="Price of one device-hour; default: the operator's price table, if it has one.",
 )  # fmt: skip
 def report(
     name: RunName, target: Target, path: Path, endpoint: str | None, device_price: float | None

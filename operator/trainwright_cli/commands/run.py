@@ -24,8 +24,8 @@ from trainwright_cli.local.preparing import check_unchanged, prepare_run, write_
 from trainwright_cli.local.session import Ending, follow
 from trainwright_cli.local.trainer import start_trainer
 from trainwright_cli.manifests import read_resources
-from trainwright_cli.options import files_option, rewrite_option
-from trainwright_cli.output import a_console
+from trainwright_cli.options import files_option, output_option, rewrite_option
+from trainwright_cli.output import a_console, print_data
 from trainwright_cli.rewriting import Rewrite, parse_rewrites
 from trainwright_cli.settings import read_settings
 from trainwright_cli.tables import plan_line, progress_line
@@ -56,6 +56,7 @@ LOG_TAIL_LINES = 15
     type=click.IntRange(min=1),
     help="At most so many processes. Default: one per GPU, or CPU, of this machine.",
 )
+@output_option
 def run(
     filenames: tuple[str, ...],
     is_local: bool,
@@ -63,6 +64,7 @@ def run(
     rewrites: tuple[str, ...],
     device: DeviceChoice,
     processes: int | None,
+    output: str,
 ) -> None:
     """Train on this machine, without a cluster.
 
@@ -82,7 +84,7 @@ def run(
     resources = read_resources(filenames)
     _check_trainer_is_installed()
     for resource in resources:
-        _train(resource, work_dir.resolve(), parsed, device, processes)
+        _train(resource, work_dir.resolve(), parsed, device, processes, output)
 
 
 def _train(
@@ -91,17 +93,21 @@ def _train(
     rewrites: Sequence[Rewrite],
     device: DeviceChoice,
     processes: int | None,
+    output: str,
 ) -> None:
     meta = resource.metadata
     folders = Folders(work_dir, meta.namespace or "default", meta.name)
+    settings = read_settings()
     check_unchanged(resource, folders)
+    machine = fetch_machine(settings.visible_gpus)
     prepared, plan, reason = prepare_run(
-        resource, folders, rewrites, fetch_machine(), device=device, processes=processes
+        resource, folders, rewrites, machine, device=device, processes=processes
     )
     title = f"{resource.kind}/{meta.name}"
     click.echo(f"{title}: {reason}; log in {folders.log_file}", err=True)
     _say_plan(plan)
-    trainer = start_trainer(prepared, folders, read_settings().inherited)
+    own = {variable.name: variable.value for variable in resource.spec.workers.env}
+    trainer = start_trainer(prepared, folders, settings.inherited | own)
     write_last_manifest(resource, folders)
     try:
         with open_display(a_console(stderr=True), _say) as display:
@@ -109,7 +115,9 @@ def _train(
     finally:
         if trainer.process.poll() is None:
             trainer.kill()
-    _tell(title, ending, folders)
+    if output != "table" and ending.termination is not None:
+        print_data(ending.termination.to_manifest(), output)
+    _tell(title, ending, folders, is_told=output != "table")
 
 
 def _say(line: str) -> None:
@@ -124,10 +132,11 @@ def _say_plan(plan: Plan | None) -> None:
         _say("warning: the plan does not fit this machine; see `trainwright plan`")
 
 
-def _tell(title: str, ending: Ending, folders: Folders) -> None:
-    """Say how the run ended; raises the error that gives the exit code."""
+def _tell(title: str, ending: Ending, folders: Folders, *, is_told: bool) -> None:
+    """Say how the run ended, unless a machine was told; raises the error that gives the exit code."""
     if ending.outcome is Outcome.SUCCEEDED:
-        _tell_success(title, ending)
+        if not is_told:
+            _tell_success(title, ending)
     elif ending.was_interrupted:
         raise InterruptedRunError(f"{title}: {ending.message}; run the same command to go on")
     else:

@@ -35,6 +35,12 @@ def status(
       trainwright status -A -o json
       trainwright status tr/stdlib-gpt -w
     """
+    if follow and output != "table":
+        raise click.UsageError(
+            f"-o {output} prints the state once; leave out -w, or use `kubectl get -w -o {output}`"
+        )
+    if name is not None and all_namespaces:
+        raise click.UsageError("-A is for all runs; give -n NAMESPACE with a NAME")
     cluster = Cluster.connect(target)
     if follow:
         _print_changes(cluster, name, all_namespaces=all_namespaces)

@@ -1,6 +1,7 @@
 """What this machine has, and how many processes of a run it takes."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,10 +23,10 @@ class Machine:
     gpu_memory_gib: float | None = None
 
 
-def fetch_machine() -> Machine:
-    """Return what this process may use."""
+def fetch_machine(visible_gpus: str | None = None) -> Machine:
+    """Return what this process may use; of the GPUs, those of CUDA_VISIBLE_DEVICES if it is set."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    num_gpus, gpu_memory = _fetch_gpus()
+    num_gpus, gpu_memory = _fetch_gpus(visible_gpus)
     return Machine(len(os.sched_getaffinity(0)), memory, num_gpus, gpu_memory)
 
 
@@ -61,7 +62,27 @@ def _reason(run: Run, machine: Machine, count: int, *, uses_gpus: bool, device: 
     return said
 
 
-def _fetch_gpus() -> tuple[int, float | None]:
+def find_visible(uuids: Sequence[str], visible: str | None) -> list[int]:
+    """Return the numbers of the GPUs that CUDA shows for this value of CUDA_VISIBLE_DEVICES.
+
+    As in CUDA, entries are numbers or beginnings of UUIDs, and all after the first wrong one are left out.
+    """
+    if visible is None:
+        return list(range(len(uuids)))
+    found: list[int] = []
+    for entry in (part.strip() for part in visible.split(",")):
+        matches = [
+            index
+            for index, uuid in enumerate(uuids)
+            if entry == str(index) or (entry.startswith("GPU-") and uuid.startswith(entry))
+        ]
+        if len(matches) != 1:
+            break
+        found += matches
+    return found
+
+
+def _fetch_gpus(visible: str | None) -> tuple[int, float | None]:
     """Return the number of NVIDIA GPUs and the memory of the smallest; none without their library."""
     try:
         import pynvml
@@ -75,7 +96,9 @@ def _fetch_gpus() -> tuple[int, float | None]:
         handles = [
             pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())
         ]
-        sizes = [pynvml.nvmlDeviceGetMemoryInfo(handle).total / GIB for handle in handles]
-        return len(handles), min(sizes, default=None)
+        uuids = [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
+        shown = [handles[index] for index in find_visible(uuids, visible)]
+        sizes = [pynvml.nvmlDeviceGetMemoryInfo(handle).total / GIB for handle in shown]
+        return len(shown), min(sizes, default=None)
     finally:
         pynvml.nvmlShutdown()

@@ -1,7 +1,7 @@
 """From a checked manifest to the run that this machine trains.
 
-The store becomes a folder, locations are rewritten, nodes become processes, and what says Auto is
-planned for this machine.
+The store becomes a folder, locations are rewritten, nodes become processes. What says Auto stays so: the
+trainer plans it for this machine, as the plan made here does.
 """
 
 import json
@@ -18,8 +18,20 @@ from trainwright_cli.local.devices import DeviceChoice, Machine, choose_workers
 from trainwright_cli.local.folders import Folders
 from trainwright_cli.manifests import parse_checked
 from trainwright_cli.resolving import find_facts, make_plan, resolve_locally
-from trainwright_cli.rewriting import Rewrite, folder_uri, rewrite_locations, rewrite_uri
+from trainwright_cli.rewriting import (
+    Rewrite,
+    folder_uri,
+    inherit_access,
+    rewrite_locations,
+    rewrite_uri,
+)
 
+_READ_FIELDS = (
+    "model",
+    "baseModel",
+    "tokenizer",
+    "data",
+)  # fields of the spec whose locations are read
 LOCAL_UID = "local"  # the same at every start, so that a run knows its own checkpoints
 
 
@@ -42,13 +54,6 @@ def prepare_run(
     workers, reason = choose_workers(run, machine, device=device, processes=processes)
     run = run.model_copy(update={"workers": workers, "uid": LOCAL_UID})
     plan = make_plan(run, find_facts(run, None))
-    if plan is not None:
-        run = run.model_copy(
-            update={
-                "parallelism": run.parallelism.model_copy(update={"zero_stage": plan.zero_stage}),
-                "batch": run.batch.model_copy(update={"micro_sequences": plan.micro_sequences}),
-            }
-        )
     return run, plan, reason
 
 
@@ -58,7 +63,12 @@ def rewrite_manifest(
     """Return the manifest with its store, its output and all rewritten locations on this machine."""
     store = resource.spec.checkpoints.store.uri
     to_work = Rewrite(store.rstrip("/"), folder_uri(folders.checkpoints).rstrip("/"))
-    manifest: dict[str, Any] = rewrite_locations(resource.to_manifest(), rewrites)
+    written = resource.to_manifest()
+    access = written["spec"]["checkpoints"]["store"]
+    read = {k: inherit_access(v, access) for k, v in written["spec"].items() if k in _READ_FIELDS}
+    manifest: dict[str, Any] = rewrite_locations(
+        written | {"spec": written["spec"] | read}, rewrites
+    )
     spec = manifest["spec"]
     spec["checkpoints"]["store"] = {"uri": folder_uri(folders.checkpoints)}
     output = resource.spec.output.uri

@@ -1,5 +1,5 @@
 """`trainwright report` and `compare`: one self-contained HTML page about one or more runs.
 
-`page` turns resources and histories into HTML; `curves` and `timeline` draw inline SVG. All of it is
-pure: where the data comes from is the command's business.
+`page` turns resources and histories into HTML; `curves` and `timeline` draw inline SVG. These are
+pure; `writing` asks the cluster and the store for the data and writes the file.
 """

@@ -19,7 +19,7 @@ class Software:
 
     versions: Mapping[str, str]
     price_per_device_hour: float | None = None
-    """USD; without it, device-hours are shown and no cost."""
+    """USD; without it, the cost is that of the operator's price table, if it has one."""
 
 
 def build_plan_rows(
@@ -30,16 +30,27 @@ def build_plan_rows(
     if plan is None:
         return []
     used = status.hardware.memory_used_gib if status.hardware else None
-    hours = device_hours(status.attempts, plan.num_devices, now)
-    left = (progress.eta_seconds or 0.0) / 3600 * plan.num_devices if not _ended(status) else 0.0
+    hours = _held_hours(status, plan.num_devices, now)
+    left = (
+        (progress.eta_seconds or 0.0) / 3600 * plan.num_devices
+        if not status.phase.has_ended
+        else 0.0
+    )
     return [
         ("Memory per device", f"{plan.memory_gib:.2f} GiB", f"{format_number(used, '.2f')} GiB" if used else NOTHING),
         ("Steps", _count(plan.total_steps), f"{progress.step:,}"),
         ("Input tokens", _count(plan.total_tokens), f"{progress.tokens:,}"),
         ("Throughput", f"{plan.flops_per_token / 1e9:.3g} GFLOP per token", _throughput(plan, progress)),
-        ("Device-hours", f"{hours + left:.2f} (so far and to the end)", f"{hours:.2f}"),
-        *_cost_rows(hours, hours + left, software),
+        ("Device-hours", f"{hours + left:.2f} (projected)", f"{hours:.2f}"),
+        *_cost_rows(status, hours, hours + left, software),
     ]  # fmt: skip
+
+
+def _held_hours(status: RunStatus, num_devices: int, now: datetime) -> float:
+    """By the operator's account, which knows attempts that the status' list has dropped; else by that list."""
+    if status.cost is not None:
+        return status.cost.held_seconds / 3600 * num_devices
+    return device_hours(status.attempts, num_devices, now)
 
 
 def device_hours(attempts: Sequence[Attempt], num_devices: int, now: datetime) -> float:
@@ -86,17 +97,21 @@ def build_environment_rows(resource: Resource, software: Software) -> list[tuple
     return [*rows, *sorted(software.versions.items())]
 
 
-def _cost_rows(hours: float, projected: float, software: Software) -> list[tuple[str, str, str]]:
-    price = software.price_per_device_hour
-    if price is None:
+def _cost_rows(
+    status: RunStatus, hours: float, projected_hours: float, software: Software
+) -> list[tuple[str, str, str]]:
+    """By the price that was given, else by the operator's price table."""
+    price, cost = software.price_per_device_hour, status.cost
+    if price is not None:
+        return [_cost_row(hours * price, projected_hours * price)]
+    if cost is None or cost.so_far_usd is None:
         return []
-    return [
-        (
-            "Cost",
-            f"{projected * price:,.2f} USD (so far and to the end)",
-            f"{hours * price:,.2f} USD",
-        )
-    ]
+    return [_cost_row(cost.so_far_usd, cost.projected_usd)]
+
+
+def _cost_row(so_far: float, projected: float | None) -> tuple[str, str, str]:
+    planned = NOTHING if projected is None else f"{projected:,.2f} USD (projected)"
+    return "Cost", planned, f"{so_far:,.2f} USD"
 
 
 def _throughput(plan: Plan, progress: Progress) -> str:
@@ -106,10 +121,6 @@ def _throughput(plan: Plan, progress: Progress) -> str:
     work = rate * plan.flops_per_token / TERA
     mfu = f", MFU {progress.mfu:.1%}" if progress.mfu is not None else ""
     return f"{rate:,.0f} tokens/s = {work:.3g} TFLOP/s{mfu}"
-
-
-def _ended(status: RunStatus) -> bool:
-    return status.phase in ("Succeeded", "Failed")
 
 
 def _count(value: int | None) -> str:

@@ -144,6 +144,7 @@ _SUMMARY = (
     ("Validation loss", _progress("validation_loss", "{:.4f}")),
     ("Tokens per second", _progress("tokens_per_second", "{:,.0f}")),
     ("MFU", _progress("mfu", "{:.1%}")),
+    ("Cost", lambda status: _text(status.cost and status.cost.summary)),
     ("Attempts", lambda status: str(status.attempt)),
     (
         "Checkpoint",

@@ -11,12 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 from trainwright_api.history import HistoryRow
-from trainwright_api.resources import Resource
+from trainwright_api.resources import KINDS, Resource
 
 from trainwright_cli.cluster import Cluster
 from trainwright_cli.commands.version import find_version
 from trainwright_cli.errors import CliError
-from trainwright_cli.histories import KINDS, fetch_history, fetch_versions
+from trainwright_cli.histories import fetch_history, fetch_versions
 from trainwright_cli.options import Target
 from trainwright_cli.output import to_yaml
 from trainwright_cli.report.differences import build_differences

@@ -23,6 +23,17 @@ MAXIMUM_PODS = 8
 LOG_LINES = 300
 
 
+def choose_pods(pods: Sequence[PodView], view: RunView) -> list[PodView]:
+    """Return the pods whose ranks are shown: the one that holds the worst rank before all others."""
+    hardware, plan = view.status.hardware, view.status.plan
+    worst = hardware.worst_rank if hardware else None
+    nodes = view.manifest.get("spec", {}).get("workers", {}).get("nodes", 1)
+    per_node = max(1, plan.num_devices // nodes) if plan else 1
+    worst_node = None if worst is None else worst // per_node
+    running = [pod for pod in pods if pod.phase == "Running"]
+    return sorted(running, key=lambda pod: pod.node_rank != worst_node)[:MAXIMUM_PODS]
+
+
 class ClusterSource:
     """Asks the API server with the user's own rights."""
 
@@ -75,7 +86,7 @@ class ClusterSource:
 
     def _fetch_ranks(self, view: RunView, pods: list[PodView]) -> tuple[RankFigures, ...]:
         ranks: list[RankFigures] = []
-        for pod in [pod for pod in pods if pod.phase == "Running"][:MAXIMUM_PODS]:
+        for pod in choose_pods(pods, view):
             page = self._cluster.fetch_metrics(view.namespace, pod.name)
             ranks += parse_figures(page, pod.node_rank) if page else []
         return tuple(sorted(ranks, key=lambda rank: rank.rank))

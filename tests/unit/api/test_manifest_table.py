@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from trainwright_api.base import Model, Rule
-from trainwright_api.crd import KINDS
 from trainwright_api.defaulting import fill_in, find_model
+from trainwright_api.resources import KINDS
 from trainwright_api.rules import find_violations
 from trainwright_api.validate import Document, load_documents, validate_document
 

@@ -7,7 +7,6 @@ import pytest
 from trainwright_api.checkpoints import RunReference
 from trainwright_api.data import Location
 from trainwright_api.resolve import (
-    Decisions,
     UnresolvedReferenceError,
     references,
     resolve_run,
@@ -23,13 +22,11 @@ FIRST = RunReference(name="first")
 def resolve(
     kind: Kind,
     changes: Mapping[str, Any] | None = None,
-    decisions: Decisions | None = None,
     **known: Any,
 ) -> Run:
     return resolve_run(
         parse_resource(build(kind, changes)),
         attempt=1,
-        decisions=decisions or Decisions(),
         models=known.get("models", {}),
         folders=known.get("folders", {}),
     )
@@ -100,13 +97,11 @@ def test_workers_become_processes_with_memory(
     )
 
 
-def test_decisions_fill_in_auto_and_nothing_else() -> None:
-    decisions = Decisions(zero_stage=3, micro_sequences=8)
-    run = resolve(RUN, {}, decisions)
-    assert (run.parallelism.zero_stage, run.batch.micro_sequences) == (3, 8)
-    fixed = resolve(RUN, {"parallelism": {"zeroStage": 2}, "batch.microSequences": 1}, decisions)
-    assert (fixed.parallelism.zero_stage, fixed.batch.micro_sequences) == (2, 1)
-    assert resolve(RUN).parallelism.zero_stage is None
+def test_what_says_auto_is_left_to_the_pod() -> None:
+    run = resolve(RUN)
+    assert (run.parallelism.zero_stage, run.batch.micro_sequences) == (None, None)
+    given = resolve(RUN, {"parallelism": {"zeroStage": 2}, "batch.microSequences": 1})
+    assert (given.parallelism.zero_stage, given.batch.micro_sequences) == (2, 1)
 
 
 def test_references_are_looked_up_by_the_caller() -> None:
@@ -119,14 +114,29 @@ def test_references_are_looked_up_by_the_caller() -> None:
     run = resolve(
         JOB,
         changes,
-        models={FIRST: Location(uri="s3://checkpoints/team/first/model/")},
-        folders={FIRST: "s3://checkpoints/team/first/"},
+        models={FIRST: Location(uri="s3://theirs/team/first/model/", credentials_secret="theirs")},
+        folders={FIRST: Location(uri="s3://theirs/team/first/", credentials_secret="theirs")},
     )
     assert run.model.weights
-    assert run.model.weights.uri == "s3://checkpoints/team/first/model/"
-    assert run.model.weights.credentials_secret == "s3"
-    assert run.checkpoints.resume_from_uri == "s3://checkpoints/team/first/"
+    assert run.model.weights.uri == "s3://theirs/team/first/model/"
+    assert run.model.weights.credentials_secret == "theirs"
+    assert run.checkpoints.resume_from is not None
+    assert run.checkpoints.resume_from.uri == "s3://theirs/team/first/"
+    assert run.checkpoints.resume_from.credentials_secret == "theirs"
     assert run.checkpoints.resume_from_step == 5
+
+
+def test_another_runs_store_is_reached_as_that_run_reaches_it() -> None:
+    changes = {
+        "baseModel": {"run": {"name": "first"}},
+        "checkpoints.store.endpoint": "http://minio:9000",
+    }
+    theirs = Location(uri="s3://cloud/team/first/model/")  # AWS, by the identity of the pod
+    run = resolve(JOB, changes, models={FIRST: theirs})
+    assert run.model.weights == theirs
+    own = resolve(RUN, {"checkpoints.resumeFrom": {"uri": "s3://checkpoints/team/old/"}})
+    assert own.checkpoints.resume_from is not None
+    assert own.checkpoints.resume_from.credentials_secret == "s3"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from trainwright_api.crd import KINDS, build_crd
+from trainwright_api.crd import build_crd
+from trainwright_api.resources import KINDS
 
 Node = dict[str, Any]
 

@@ -96,6 +96,18 @@ def test_as_a_kubectl_plugin_it_calls_itself_so(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.startswith("Usage: kubectl trainwright ")
 
 
+def test_kubectl_finds_it_as_a_plugin() -> None:
+    folder = Path(sys.executable).parent
+    done = subprocess.run(
+        [folder / "kubectl", "trainwright", "--help"],
+        env={"PATH": str(folder), "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("Usage: kubectl trainwright ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -203,3 +215,18 @@ def test_error_classes_have_the_documented_codes() -> None:
         "RunFailedError": 5,
         "InterruptedRunError": 130,
     }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-w", "-o", "json"], "-o json prints the state once"),
+        (["gpt", "-A"], "-A is for all runs; give -n NAMESPACE with a NAME"),
+    ],
+)
+def test_options_of_status_that_exclude_each_other_are_refused(
+    arguments: list[str], said: str
+) -> None:
+    done = invoke("status", *arguments)
+    assert done.exit_code == ExitCode.INVALID
+    assert said in done.output

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trainwright_cli.errors import ExitCode
+from botocore.exceptions import ReadTimeoutError
+from trainwright_cli.errors import ExitCode, UnreachableError
+from trainwright_cli.stores import S3Folder
 
 from tests.unit.cli.manifests import invoke
 
@@ -46,6 +48,32 @@ def save_checkpoint(run_folder: Path, step: int) -> Path:
 def listed(*arguments: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(invoke("checkpoints", *arguments, "-o", "json").stdout)
     return found
+
+
+def test_a_damaged_manifest_and_one_of_a_newer_trainer_are_told_apart(tmp_path: Path) -> None:
+    (save_checkpoint(tmp_path, 10) / "manifest.json").write_text("{")
+    newer = save_checkpoint(tmp_path, 20) / "manifest.json"
+    newer.write_text(json.dumps(json.loads(newer.read_text()) | {"fromTheFuture": 1}))
+    done = invoke("checkpoints", "--uri", str(tmp_path), "--verify")
+    assert "step 20: whole" in done.output
+    assert "step 10: manifest.json cannot be read" in done.output
+    assert "checkpoints of steps 10 are not whole" in done.output
+
+
+def test_a_body_that_breaks_off_is_an_error_of_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def read(self, size: int) -> bytes:
+            raise ReadTimeoutError(endpoint_url="http://minio:9000")
+
+        def close(self) -> None:
+            pass
+
+    folder = S3Folder("s3://checkpoints/run/", "http://minio:9000", None)
+    monkeypatch.setattr(folder._client, "get_object", lambda **_: {"Body": Broken()})
+    with pytest.raises(
+        UnreachableError, match=r"s3://checkpoints/run/manifest\.json: Read timeout"
+    ):
+        folder.read_bytes("manifest.json")
 
 
 def test_checkpoints_are_listed_newest_first(tmp_path: Path) -> None:

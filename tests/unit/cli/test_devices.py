@@ -3,7 +3,7 @@
 import pytest
 from trainwright_api.run import Run
 from trainwright_cli.errors import CliError
-from trainwright_cli.local.devices import Machine, choose_workers, fetch_machine
+from trainwright_cli.local.devices import Machine, choose_workers, fetch_machine, find_visible
 
 from tests.unit.planner.builders import a_run, on_gpus
 
@@ -58,6 +58,22 @@ def test_processes_are_capped_by_the_user() -> None:
 def test_the_choice_says_why(machine: Machine, device: str, said: str) -> None:
     run = a_run(workers=on_gpus(nodes=8), batch={"globalSequences": 512})
     assert choose_workers(run, machine, device=device, processes=None)[1] == said  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("visible", "shown"),
+    [
+        (None, [0, 1, 2]),
+        ("2,0", [2, 0]),
+        ("GPU-b, 0", [1, 0]),
+        ("", []),
+        ("-1", []),
+        ("0,7,1", [0]),
+        ("GPU-", []),
+    ],
+)
+def test_only_the_gpus_that_cuda_shows_count(visible: str | None, shown: list[int]) -> None:
+    assert find_visible(["GPU-a1", "GPU-b2", "GPU-c3"], visible) == shown
 
 
 def test_this_machine_has_cpus_and_memory() -> None:

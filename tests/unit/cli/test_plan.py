@@ -106,6 +106,17 @@ def test_a_base_models_config_is_read_from_a_rewritten_folder(tmp_path: Path) ->
     assert found["plan"]["parameters"] > 100_000
 
 
+def test_overrides_of_the_config_count_for_weights_too(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(BASE_CONFIG))
+    planned = []
+    for config in ({}, {"num_hidden_layers": 1}):
+        model = {"weights": {"uri": "s3://models/base/"}, "config": config}
+        path = write(tmp_path, a_training_run(model=model, tokenizer={}))
+        found = plan_of("-f", path, "--rewrite", f"s3://models/base/={tmp_path}/")
+        planned.append(found["plan"]["parameters"])
+    assert planned[1] < planned[0]
+
+
 def test_a_config_that_is_none_is_named(tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     config.write_text("[]")

@@ -36,6 +36,23 @@ def test_the_store_becomes_a_folder_and_access_is_dropped(tmp_path: Path) -> Non
     assert run.data.sources[0].uri == "s3://datasets/stdlib/"
 
 
+def test_sources_keep_the_access_that_they_have_from_the_store(tmp_path: Path) -> None:
+    store = {"uri": "s3://checkpoints/", "credentialsSecret": "s3", "endpoint": "http://minio:9000"}
+    sources = [
+        {"uri": "s3://datasets/a/", "format": "Text"},
+        {"uri": "s3://datasets/b/", "format": "Text", "credentialsSecret": "other"},
+        {"uri": "hf://team/c", "format": "Parquet"},
+    ]
+    manifest = a_training_run(checkpoints={"store": store}, data={"sources": sources})
+    run, _, _ = prepared(manifest, tmp_path)
+    assert [(each.endpoint, each.credentials_secret) for each in run.data.sources] == [
+        ("http://minio:9000", "s3"),
+        ("http://minio:9000", "other"),
+        (None, None),
+    ]
+    assert run.checkpoints.folder.endpoint is None
+
+
 def test_sources_are_rewritten(tmp_path: Path) -> None:
     run, _, _ = prepared(a_training_run(), tmp_path, Rewrite("s3://datasets/", "file:///data/"))
     assert run.data.sources[0].uri == "file:///data/stdlib/"
@@ -60,7 +77,8 @@ def test_what_says_auto_is_planned_for_this_machine(tmp_path: Path) -> None:
     run, plan, _ = prepared(a_training_run(), tmp_path)
     assert plan is not None
     assert (plan.num_devices, plan.capacity_gib) == (2, 4)
-    assert (run.parallelism.zero_stage, run.batch.micro_sequences) == (1, 4)
+    assert (plan.zero_stage, plan.micro_sequences) == (1, 4)
+    assert (run.parallelism.zero_stage, run.batch.micro_sequences) == (None, None)  # the pod's too
     assert run.uid == "local"
 
 

@@ -77,7 +77,9 @@ def trainers_below(folder: Path) -> list[int]:
 
 
 def test_a_run_succeeds_and_says_where_the_model_is(tmp_path: Path) -> None:
-    done = call(*run_local(tmp_path, a_training_run()))
+    manifest = a_training_run()
+    manifest["spec"]["workers"]["env"] = [{"name": "GREETING", "value": "hello from the manifest"}]
+    done = call(*run_local(tmp_path, manifest))
     assert done.returncode == ExitCode.OK, done.stderr
     folder = tmp_path / "w" / "checkpoints" / "default" / "stdlib-gpt"
     assert done.stdout.splitlines() == [
@@ -92,6 +94,7 @@ def test_a_run_succeeds_and_says_where_the_model_is(tmp_path: Path) -> None:
     assert "plan: ZeRO 1" in done.stderr
     log = tmp_path / "w" / "local" / "default" / "stdlib-gpt" / "trainer.log"
     assert "training stdlib-gpt" in log.read_text()
+    assert "hello from the manifest" in log.read_text()
     resolved = json.loads((log.parent / "run.json").read_text())
     assert resolved["workers"]["nodes"] == 1
 
@@ -109,8 +112,10 @@ def test_several_runs_are_trained_one_after_another(tmp_path: Path) -> None:
 
 
 def test_a_run_that_fails_ends_with_5_and_the_trainers_sentence(tmp_path: Path) -> None:
-    done = call(*run_local(tmp_path, a_training_run("fails")))
+    done = call(*run_local(tmp_path, a_training_run("fails")), "-o", "json")
     assert done.returncode == ExitCode.RUN_FAILED
+    told = json.loads(done.stdout)
+    assert (told["outcome"], told["cause"]) == ("Failed", "UserError")
     last = done.stderr.splitlines()[-1]
     assert last.startswith(
         "error: TrainingRun/fails failed: spec.data.sources[0].uri: got nothing; mend it ("

@@ -1,7 +1,7 @@
 from dataclasses import replace
 from typing import Any
 
-from trainwright_api.resolve import Decisions, resolve_run
+from trainwright_api.resolve import resolve_run
 from trainwright_api.run import Run
 from trainwright_operator.build import build_config_map, build_job, build_pod_template
 from trainwright_operator.overrides import merge_template
@@ -17,7 +17,6 @@ def resolved(**changes: Any) -> tuple[Any, Run]:
     return resource, resolve_run(
         resource,
         attempt=3,
-        decisions=Decisions(zero_stage=1, micro_sequences=4),
         models={},
         folders={},
     )

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from trainwright_operator.build import find_secrets
 from trainwright_operator.decide import decide
 from trainwright_operator.facts import Observed
 from trainwright_operator.observing import Observer
@@ -94,6 +95,18 @@ def test_a_run_that_has_begun_needs_no_more_the_runs_that_it_started_from() -> N
         assert first.run is not None
         assert later.run.model == first.run.model
         assert later.run.checkpoints == first.run.checkpoints
+
+
+def test_the_store_of_another_run_is_opened_with_its_own_secret() -> None:
+    start = {"run": {"name": "gpt"}}
+    own = {"uri": "s3://mine/", "credentialsSecret": "mine", "endpoint": "http://minio:9000"}
+    raw = named("next", "b", checkpoints={"store": own, "resumeFrom": start})
+    run = resolve_in(raw, named("gpt", "a")).run
+    assert run is not None
+    assert run.checkpoints.resume_from is not None
+    assert run.checkpoints.resume_from.uri == "s3://runs/team/gpt/"
+    assert run.checkpoints.resume_from.endpoint is None
+    assert find_secrets(run) == ["mine", "s3"]
 
 
 def test_of_two_kinds_with_one_name_the_older_has_it() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from trainwright_api.resolve import Decisions, resolve_run
+from trainwright_api.resolve import resolve_run
 from trainwright_api.resources import Adapter, FineTuneJob, TrainingRun
 from trainwright_api.run import Run
 from trainwright_planner.facts import ModelFacts, model_facts_from_config
@@ -92,4 +92,4 @@ def a_model(
 
 
 def _resolve(resource: TrainingRun | FineTuneJob) -> Run:
-    return resolve_run(resource, attempt=1, decisions=Decisions(), models={}, folders={})
+    return resolve_run(resource, attempt=1, models={}, folders={})

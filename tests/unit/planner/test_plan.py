@@ -7,7 +7,7 @@ import pytest
 from trainwright_api.status import Plan
 from trainwright_planner.advice import fit_message, largest_term
 from trainwright_planner.errors import PlanError
-from trainwright_planner.plan import decisions_of, plan_run
+from trainwright_planner.plan import plan_run
 
 from tests.unit.planner.builders import (
     SEVEN_BILLION_CONFIG,
@@ -41,7 +41,6 @@ def test_the_demo_fits_with_one_micro_batch_per_step() -> None:
     assert (plan.total_steps, plan.total_tokens) == (98, 98 * 16 * 256)
     assert plan.fits is True
     assert plan.memory_gib == pytest.approx(sum(term.gib for term in plan.memory), abs=0.001)
-    assert decisions_of(plan).zero_stage == 1
 
 
 def test_the_demo_of_fine_tuning_fits() -> None:
@@ -68,6 +67,31 @@ def test_the_demo_of_fine_tuning_fits() -> None:
 )
 def test_zero_stage_is_the_lowest_that_is_correct(spec: dict[str, Any], stage: int) -> None:
     assert plan_run(a_run(**spec), a_model()).zero_stage == stage
+
+
+@pytest.mark.parametrize(
+    ("schedule", "most"),
+    [
+        ({"warmupSteps": 500}, 97),
+        ({"warmupSteps": 90, "type": "WarmupStableDecay", "decayFraction": 0.5}, 49),
+    ],
+)
+def test_a_warmup_that_leaves_no_step_of_a_budget_in_tokens_is_refused(
+    schedule: dict[str, Any], most: int
+) -> None:
+    with pytest.raises(
+        PlanError, match=rf"warmupSteps: got \d+, expected at most {most} of the 98"
+    ):
+        plan_run(a_run(schedule=schedule, budget={"tokens": "400k"}), a_model())
+    plan_run(a_run(schedule=schedule | {"warmupSteps": most}, budget={"tokens": "400k"}), a_model())
+
+
+def test_auto_keeps_the_stage_of_the_checkpoint_to_start_from() -> None:
+    plan = plan_run(a_run(), a_model(), checkpoint_stage=2)
+    assert plan.zero_stage == 2
+    assert reason_of(plan, "zeroStage") == "Auto: that of the checkpoint to start from"
+    given = plan_run(a_run(parallelism={"zeroStage": 1}), a_model(), checkpoint_stage=2)
+    assert (given.zero_stage, reason_of(given, "zeroStage")) == (1, "given")
 
 
 def test_a_raised_zero_stage_says_so() -> None:

@@ -5,7 +5,7 @@ from trainwright_api.history import HistoryRow
 from trainwright_api.resources import TrainingRun
 from trainwright_cli.report.differences import build_differences
 from trainwright_cli.report.measured import Software, build_plan_rows
-from trainwright_cli.report.page import RunRecord, build_page
+from trainwright_cli.report.page import RunRecord, build_comparison, build_page
 
 from tests.terminals.runs import PLAN
 
@@ -77,13 +77,29 @@ def test_device_hours_and_cost_are_those_of_all_attempts_and_of_the_rest() -> No
     now = datetime(2026, 1, 1, 2, 30, tzinfo=UTC)
     software = Software({}, price_per_device_hour=2.0)
     rows = {label: values for label, *values in build_plan_rows(one.status, software, now)}
-    assert rows["Device-hours"] == ["10.00 (so far and to the end)", "6.00"]
-    assert rows["Cost"] == ["20.00 USD (so far and to the end)", "12.00 USD"]
+    assert rows["Device-hours"] == ["10.00 (projected)", "6.00"]
+    assert rows["Cost"] == ["20.00 USD (projected)", "12.00 USD"]
     assert rows["Throughput"] == [
         "0.084 GFLOP per token",
         "1,000,000 tokens/s = 84 TFLOP/s, MFU 50.0%",
     ]
     assert "Cost" not in {row[0] for row in build_plan_rows(one.status, Software({}), now)}
+
+
+def test_the_operators_account_is_the_cost_without_a_price_of_ones_own() -> None:
+    cost = {
+        "heldSeconds": 7200,
+        "soFarUSD": 12.5,
+        "projectedUSD": 50,
+        "summary": "$12.50 of $50.00",
+    }
+    one = record("a", plan=PLAN, cost=cost)
+    rows = {label: values for label, *values in build_plan_rows(one.status, Software({}), NOW)}
+    assert rows["Cost"] == ["50.00 USD (projected)", "12.50 USD"]
+    assert rows["Device-hours"][1] == f"{2 * one.status.plan.num_devices:.2f}"  # type: ignore[union-attr]
+    priced = build_plan_rows(one.status, Software({}, price_per_device_hour=0), NOW)
+    assert ("Cost", "0.00 USD (projected)", "0.00 USD") in priced
+    assert ("Cost", ["$12.50 of $50.00", "-"]) in build_comparison([one, record("b")])
 
 
 def test_names_of_plans_and_measures_are_escaped() -> None:

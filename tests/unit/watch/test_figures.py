@@ -1,7 +1,13 @@
-"""Figures of ranks out of a page of metrics."""
+"""Figures of ranks: out of a page of metrics, and of which pods they are fetched."""
 
+from trainwright_cli.cluster import PodView
+from trainwright_cli.runs import parse_run
+from trainwright_cli.watching.cluster_source import choose_pods
 from trainwright_cli.watching.figures import parse_figures
 from trainwright_cli.watching.snapshot import RankFigures
+
+from tests.terminals.runs import PLAN
+from tests.unit.cli.manifests import a_training_run
 
 GPU_PAGE = """
 # HELP trainwright_gpu_utilization_ratio Time with a kernel running (0 to 1).
@@ -34,6 +40,17 @@ def test_gpus_come_by_rank_with_what_their_driver_tells() -> None:
 
 def test_a_pod_on_cpus_is_one_row_named_by_its_first_rank() -> None:
     assert parse_figures(CPU_PAGE, node_rank=1) == [RankFigures(2, "CPU", 0.4, 2e9, 4e9)]
+
+
+def test_the_pod_of_the_worst_rank_is_asked_before_all_others() -> None:
+    status = {
+        "hardware": {"device": "H100", "accelerators": 24, "worstRank": 19},
+        "plan": PLAN | {"numDevices": 24},
+    }
+    manifest = a_training_run(workers={"nodes": 12}) | {"status": status}
+    pods = [PodView(f"gpt-{n}", 1, n, "Running" if n != 2 else "Pending") for n in range(12)]
+    chosen = choose_pods(pods, parse_run(manifest))
+    assert [pod.node_rank for pod in chosen] == [9, 0, 1, 3, 4, 5, 6, 7]
 
 
 def test_a_page_without_figures_gives_none() -> None:

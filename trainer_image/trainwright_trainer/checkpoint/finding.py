@@ -45,7 +45,7 @@ def find_checkpoints(run: Run, store: Store, settings: Settings) -> Findings:
             f"goes on after step {points[0].manifest.step} of an earlier run of this name "
             f"({points[0].uri}); to begin anew, use another name or delete its folder"
         )
-    if not points and run.checkpoints.resume_from_uri:
+    if not points and run.checkpoints.resume_from:
         points = _points_elsewhere(run, settings)
     elif not points and catalog.broken:
         warnings.append("no checkpoint verifies: training starts again from step 0")
@@ -53,16 +53,21 @@ def find_checkpoints(run: Run, store: Store, settings: Settings) -> Findings:
 
 
 def open_run_folder(run: Run, uri: str, settings: Settings) -> tuple[Store, int | None]:
-    """Open the run's folder that a URI names; a URI that ends in step-N also gives the step."""
+    """Open the other run's folder that a URI names, with that run's access to its store.
+
+    A URI that ends in step-N also gives the step.
+    """
     parent, _, name = uri.rstrip("/").rpartition("/")
     step = parse_step(name)
     folder = uri if step is None else f"{parent}/"
-    location: Location = run.checkpoints.folder.model_copy(update={"uri": folder})
+    access: Location = run.checkpoints.resume_from or run.checkpoints.folder
+    location = access.model_copy(update={"uri": folder})
     return open_store(location, settings, field=RESUME_FIELD), step
 
 
 def _points_elsewhere(run: Run, settings: Settings) -> list[ResumePoint]:
-    uri = run.checkpoints.resume_from_uri or ""
+    start = run.checkpoints.resume_from
+    uri = start.uri if start else ""
     store, step = open_run_folder(run, uri, settings)
     wanted = run.checkpoints.resume_from_step if step is None else step
     catalog = read_catalog(store, only_step=wanted)

@@ -69,6 +69,7 @@ def end(outcome: str, code: int, **more: Any) -> None:
 server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["TRAINWRIGHT_PORT"])), Status)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 print(f"training {run['name']}, PET_NPROC_PER_NODE={os.environ['PET_NPROC_PER_NODE']}", flush=True)
+print(os.environ.get("GREETING", ""), flush=True)
 if run["name"] == "crashes":
     print("Segmentation fault, so to say", flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -160,16 +160,15 @@ def upload_folder(folder: Path, store: Store) -> list[ManifestFile]:
 def _describe(prepared: PreparedRun, state: TrainingState, files: list[ManifestFile]) -> Manifest:
     """Return the model's manifest: where it comes from, and all its files."""
     run, data = prepared.run, prepared.data
-    samples = state.step * run.batch.global_sequences
     return Manifest(
         run=run.name,
         namespace=run.namespace,
         uid=run.uid,
         attempt=run.attempt,
         step=state.step,
-        samples=samples,
+        samples=state.samples,
         tokens=state.tokens,
-        epoch=samples / len(data.train),
+        epoch=state.samples / len(data.train),
         world_size=run.world_size,
         zero_stage=prepared.plan.zero_stage,
         precision=run.precision.value,

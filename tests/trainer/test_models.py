@@ -15,7 +15,7 @@ from trainwright_api.run import Run, RunModel
 from trainwright_trainer.data.batch import IGNORED_LABEL, Batch
 from trainwright_trainer.data.tokenizers import train_tokenizer
 from trainwright_trainer.errors import UserError
-from trainwright_trainer.export import export_model, merge_adapter, rebuild_model
+from trainwright_trainer.export import export_model, merge_adapter, rebuild_model, upload_folder
 from trainwright_trainer.groups import SingleGroup
 from trainwright_trainer.models import (
     build_model,
@@ -30,6 +30,7 @@ from trainwright_trainer.preflight import prepare_run
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.saving import TrainingState
 from trainwright_trainer.settings import Settings
+from trainwright_trainer.store import open_store
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -149,6 +150,39 @@ def test_base_weights_that_lack_a_tensor_are_refused(
         UserError, match=r"without model\.layers\.1\.mlp\.up_proj\.weight, expected"
     ):
         build_model(run, config, tmp_path, SingleGroup())
+
+
+def test_too_little_memory_for_base_weights_is_not_blamed_on_them(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, config = based_on(tmp_path, tokenizer)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", fail)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        build_model(run, config, tmp_path, SingleGroup())
+
+
+def test_an_earlier_models_files_do_not_stay_beside_the_new_ones(tmp_path: Path) -> None:
+    store = open_store(Location(uri=f"file://{tmp_path}/out/"), Settings(), field="spec.output")
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(name)
+        (tmp_path / name / f"{name}.safetensors").write_text(name)
+    files = upload_folder(tmp_path / "first", store)
+    manifest = Manifest.model_construct(
+        **dict.fromkeys(("run", "namespace", "uid", "precision", "saved_at"), "x"),
+        **dict.fromkeys(("attempt", "step", "samples", "tokens", "world_size", "zero_stage"), 1),
+        epoch=1.0,
+        files=files,
+    )
+    store.write_bytes("manifest.json", manifest.model_dump_json(by_alias=True).encode())
+    store.write_bytes("README.md", b"of the user")
+    upload_folder(tmp_path / "second", store)
+    names = {file.path for file in store.list_files()}
+    assert names == {"config.json", "second.safetensors", "README.md"}
 
 
 def test_adapter_is_exported_beside_and_merged_into_the_base_model(tmp_path: Path) -> None:

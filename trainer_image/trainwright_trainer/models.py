@@ -25,7 +25,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from trainwright_trainer.errors import UserError
+from trainwright_trainer.errors import UserError, is_out_of_memory, is_out_of_space
 from trainwright_trainer.gguf_files import forget_gguf, quick_gguf
 from trainwright_trainer.groups import Group
 
@@ -70,8 +70,9 @@ def load_config(
         raise _no_model(run, error) from error
     size = getattr(config.get_text_config(), "vocab_size", None)
     if size is not None and len(tokenizer) > size:
+        place = "spec.tokenizer.location.uri" if run.tokenizer.location else field
         raise UserError(
-            f"{field}: got a tokenizer with {len(tokenizer)} entries for an embedding of {size}, "
+            f"{place}: got a tokenizer with {len(tokenizer)} entries for an embedding of {size}, "
             "expected no more entries than the embedding has; use the tokenizer of these weights"
         )
     return config
@@ -170,6 +171,8 @@ def _load_weights(run: Run, config: PretrainedConfig, folder: Path) -> PreTraine
                 **arguments,
             )
     except _UNUSABLE as error:
+        if is_out_of_memory(error) or is_out_of_space(error):  # which says nothing of the model
+            raise
         raise _no_model(run, error) from error
     finally:
         forget_gguf()

@@ -95,7 +95,7 @@ class Worker:
         self.manager = open_manager(self.run, self.settings, self.group)
         try:
             point = self.manager.find_resume()
-            fetched = self.manager.fetch(point, self._wants) if point else None
+            fetched = self.manager.fetch(point, lambda _: self._wants) if point else None
         except TrainerError as error:
             say(resumed=None, error=str(error))
             return

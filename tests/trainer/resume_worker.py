@@ -19,15 +19,26 @@ def main(file: Path, output: Path) -> None:
     parts = json.loads(file.read_text())
     trainers = set_up_trainers(Run.model_validate(part["run"]) for part in parts)
     for part, trainer in zip(parts, trainers, strict=True):
-        trainer.state = trainer.saving.resume()
+        trainer.resume()
         first, losses = trainer.state.step, []
+        told, optimizer = trainer.reporter.progress, trainer.built.engine.optimizer
+        settings = [
+            [group[name] for name in ("weight_decay", "eps")] for group in optimizer.param_groups
+        ]
         while trainer.state.step < part["until"]:
             trainer.train_step()
             losses.append(trainer.state.loss)
         trainer.saving.save_last(trainer.state)
         weights = trainer.built.engine.gather_weights(keep=trainer.group.rank == 0)
         if trainer.group.rank == 0:
-            said = {"first": first, "losses": losses, "stage": trainer.prepared.plan.zero_stage}
+            said = {
+                "first": first,
+                "losses": losses,
+                "stage": trainer.prepared.plan.zero_stage,
+                "told": [told.step, told.total_steps, told.samples, told.loss is not None],
+                "settings": settings,
+                "clipping": getattr(optimizer, "clip_grad", None),
+            }
             (output / f"{part['name']}.json").write_text(json.dumps(said))
             torch.save(weights, output / f"{part['name']}.pt")
 

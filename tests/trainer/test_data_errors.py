@@ -1,6 +1,7 @@
 """Bad data: one clear sentence with path, value and remedy, from preflight or from preparing."""
 
 import gzip
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 from trainwright_api.resources import SFTLoss
 from trainwright_api.run import Run, RunSource
-from trainwright_trainer.data import check_sources, prepare_data
+from trainwright_trainer.data import check_sources, prepare_data, reading
 from trainwright_trainer.errors import StoreError, TrainerError, UserError
+from trainwright_trainer.groups import SingleGroup
 from trainwright_trainer.settings import Settings
 
 from tests.trainer.run_builder import build_run, source, write_json_lines, write_parquet
@@ -49,6 +51,16 @@ def files(contents: dict[str, bytes], kind: str) -> Maker:
 
 def parquet(*records: dict[str, Any], kind: str = "Parquet", **more: Any) -> Maker:
     return lambda folder: source(write_parquet(folder / "d.parquet", list(records)), kind, **more)
+
+
+def damaged(content: bytes, start: int, count: int) -> bytes:
+    return content[:start] + b"\xff" * count + content[start + count :]
+
+
+def damaged_parquet(folder: Path) -> RunSource:
+    path = write_parquet(folder / "d.parquet", [{"text": f"row {n}"} for n in range(8)])
+    path.write_bytes(damaged(path.read_bytes(), 4, 40))
+    return source(path, "Parquet")
 
 
 def messages(*turns: Any) -> dict[str, Any]:
@@ -174,6 +186,21 @@ FOUND_BY_PREPARING: dict[str, tuple[Maker, dict[str, Any], str]] = {
         {},
         rf"{PATH}\.uri: got file:///.*, which cannot be read \(.*\), expected a whole JSONL file; .*",
     ),
+    "a .gz whose body is damaged": (
+        raw(damaged(gzip.compress(b'{"text": "x"}\n'), 10, 1), name="d.jsonl.gz"),
+        {},
+        rf"{PATH}\.uri: got file:///.*, which cannot be read \(.*\), expected a whole JSONL file; .*",
+    ),
+    "a text in a .gz whose body is damaged": (
+        raw(damaged(gzip.compress(b"some text"), 10, 1), "Text", "d.txt.gz"),
+        {},
+        rf"{PATH}\.uri: got file:///.*, which cannot be read \(.*\), expected a whole Text file; .*",
+    ),
+    "a Parquet file whose pages are damaged": (
+        damaged_parquet,
+        {},
+        rf"{PATH}\.uri: got file:///.*, which cannot be read \(.*\), expected a whole Parquet file; .*",
+    ),
     "no chat template": (
         lines(GOOD, kind="Messages"),
         {"tokenizer": byte_tokenizer(chat_template=None)},
@@ -282,6 +309,59 @@ def test_preflight_passes_good_sources_of_every_format(tmp_path: Path, settings:
     ]
     for number, make in enumerate(makers):
         check_sources(run_of(make(tmp_path / str(number))), settings)
+
+
+def test_a_whole_file_on_one_line_is_not_read_into_memory(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LONGEST_LINE_BYTES", 100)
+    run = run_of(raw(b'{"text": "x"}\n[' + b'{"text": "x"},' * 20 + b"]")(tmp_path / "d"))
+    error = failure_of(lambda: prepare_data(run, byte_tokenizer(), settings))
+    assert re.fullmatch(
+        rf"{PATH}\.uri: got a line of more than 100 bytes in file:///.*/d\.jsonl row 2, expected one JSON "
+        r"object a line; write each record on a line of its own, without an array around them",
+        str(error),
+    )
+
+
+def test_a_folder_that_may_not_be_read_is_not_an_empty_one(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(files({"d.txt": b"some text"}, "Text")(tmp_path / "d"))
+
+    def refuse(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    error = failure_of(lambda: check_sources(run, settings))
+    assert "Permission denied), expected access to it" in str(error)
+
+
+def test_data_that_differs_between_ranks_is_refused(tmp_path: Path, settings: Settings) -> None:
+    class Others(SingleGroup):
+        def all_gather(self, value: Any) -> list[Any]:
+            return [value, value, "other"]
+
+    run = run_of(lines({"text": "x"})(tmp_path / "d"))
+    error = failure_of(lambda: prepare_data(run, byte_tokenizer(), settings, Others()))
+    assert isinstance(error, UserError)
+    assert str(error).startswith(
+        "spec.data.sources: got other data on rank 2 than on rank 0, expected"
+    )
+
+
+def test_a_source_that_is_held_out_as_a_whole_is_told(tmp_path: Path, settings: Settings) -> None:
+    folder = tmp_path / "d"
+    sources = [
+        lines(*[{"text": f"{name} {n}"} for n in range(count)], name=f"{name}.jsonl")(folder)
+        for name, count in [("many", 200), *((f"one-{n}", 1) for n in range(8))]
+    ]
+    told = prepare_data(build_run(*sources, validation=0.5), byte_tokenizer(), settings).warnings
+    assert 0 < len(told) < 8
+    assert all(
+        re.fullmatch(r"spec\.data\.sources\[[1-8]\]: all of its 1 documents are held out .*", text)
+        for text in told
+    )
 
 
 def test_the_second_source_is_named_by_its_number(tmp_path: Path, settings: Settings) -> None:

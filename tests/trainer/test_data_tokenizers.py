@@ -99,6 +99,7 @@ def test_it_is_trained_once_and_kept_with_the_run(
     run = run_with(library, folder=location)
     first = obtain_trained_tokenizer(run, store, settings, SingleGroup())
     assert "tokenizer/complete.json" in [file.path for file in store.list_files("tokenizer")]
+    store.write_bytes("step-000004/manifest.json", b"{}")  # a model that knows these ids
     for path in library.iterdir():
         path.write_text("entirely different text, so that another training would differ " * 50)
     again = obtain_trained_tokenizer(run, store, settings, SingleGroup())
@@ -161,3 +162,42 @@ def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
         UserError, match=r"expected eos_token in its tokenizer_config\.json; add it"
     ):
         load_tokenizer(tmp_path, field="spec.tokenizer.location")
+
+
+def at(folder: Path) -> Location:
+    return Location(uri=f"file://{folder}/")
+
+
+def obtain(run: Run, settings: Settings) -> str:
+    """Return the tokenizer of a run as text."""
+    store = open_store(run.checkpoints.folder, settings, field="spec.checkpoints.store")
+    tokenizer = obtain_trained_tokenizer(run, store, settings, SingleGroup())
+    return tokenizer.backend_tokenizer.to_str()
+
+
+def write_other_text(folder: Path) -> None:
+    (folder / "more.txt").write_text("zyx wvu tsr qpo " * 4000)
+
+
+def test_a_run_that_goes_on_from_another_has_its_tokenizer(
+    library: Path, settings: Settings, tmp_path: Path
+) -> None:
+    first = obtain(run_with(library, folder=at(tmp_path / "first")), settings)
+    write_other_text(library)
+    child = run_with(library, folder=at(tmp_path / "child"))
+    fresh = obtain(run_with(library, folder=at(tmp_path / "fresh")), settings)
+    for name in ("first/", "first/step-000010/"):
+        resume = {"resume_from_uri": f"file://{tmp_path}/{name}"}
+        checkpoints = child.checkpoints.model_copy(update=resume)
+        again = child.model_copy(update={"checkpoints": checkpoints})
+        assert obtain(again, settings) == first != fresh
+
+
+def test_a_run_made_anew_over_other_data_has_a_tokenizer_of_its_own(
+    library: Path, settings: Settings, tmp_path: Path
+) -> None:
+    run = run_with(library, folder=at(tmp_path / "run"))
+    first = obtain(run, settings)
+    assert obtain(run, settings) == first
+    write_other_text(library)
+    assert obtain(run, settings) != first

@@ -1,26 +1,42 @@
 """Models, adapters and losses in one process: what the objectives compute, and what export keeps."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from trainwright_api.data import Location
 from trainwright_api.report import Manifest
 from trainwright_api.resources import Adapter, AdapterType
-from trainwright_api.run import RunModel
+from trainwright_api.run import Run, RunModel
 from trainwright_trainer.data.batch import IGNORED_LABEL, Batch
 from trainwright_trainer.data.tokenizers import train_tokenizer
-from trainwright_trainer.export import export_model, merge_adapter, rebuild_model
+from trainwright_trainer.errors import UserError
+from trainwright_trainer.export import export_model, merge_adapter, rebuild_model, upload_folder
 from trainwright_trainer.groups import SingleGroup
-from trainwright_trainer.models import build_model, load_config, measure_model, measure_run
+from trainwright_trainer.models import (
+    build_model,
+    load_config,
+    measure_model,
+    measure_run,
+    new_model,
+)
 from trainwright_trainer.objectives.base import DeviceBatch
 from trainwright_trainer.objectives.causal_lm import token_loss_sum
 from trainwright_trainer.preflight import prepare_run
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.saving import TrainingState
 from trainwright_trainer.settings import Settings
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from trainwright_trainer.store import open_store
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedTokenizerFast,
+)
 
 from tests.trainer.tiny_runs import TINY, tiny_run
 
@@ -87,6 +103,87 @@ def test_facts_are_counted_on_the_model(tokenizer: PreTrainedTokenizerFast, tmp_
     assert facts == measure_run(run, config)
     assert facts.num_layers == 2
     assert facts.trainable_parameters == 2 * 4 * (4 * (64 + 64) + 3 * (64 + 128))
+
+
+def based_on(
+    folder: Path, tokenizer: PreTrainedTokenizerFast, architecture: str = "llama", **changes: Any
+) -> tuple[Run, PretrainedConfig]:
+    """A run over saved weights of an architecture, and the config of these."""
+    fields = ARCHITECTURES[architecture]
+    fresh = tiny_run(folder, model=RunModel(architecture=architecture, config=fields))
+    config = load_config(fresh, None, tokenizer)
+    new_model(config).save_pretrained(folder)
+    return tiny_run(
+        folder, model=RunModel(weights=Location(uri=f"file://{folder}/")), **changes
+    ), config
+
+
+@pytest.mark.parametrize("adapter", AdapterType)
+def test_a_base_model_trains_in_training_mode(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, adapter: AdapterType
+) -> None:
+    run, config = based_on(tmp_path, tokenizer, adapter=Adapter(type=adapter, dropout=0.5))
+    model = build_model(run, config, tmp_path, SingleGroup())
+    assert [name for name, module in model.named_modules() if not module.training] == []
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_base_weights_without_a_tied_head_are_whole(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, architecture: str
+) -> None:
+    run, config = based_on(tmp_path, tokenizer, architecture)
+    model = build_model(run, config, tmp_path, SingleGroup())
+    saved, state = load_file(tmp_path / "model.safetensors"), model.state_dict()
+    shared = saved.keys() & state.keys()
+    assert len(shared) > 20
+    assert all(torch.equal(state[name], saved[name]) for name in shared)
+
+
+def test_base_weights_that_lack_a_tensor_are_refused(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    run, config = based_on(tmp_path, tokenizer)
+    file = tmp_path / "model.safetensors"
+    weights = load_file(file)
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(
+        UserError, match=r"without model\.layers\.1\.mlp\.up_proj\.weight, expected"
+    ):
+        build_model(run, config, tmp_path, SingleGroup())
+
+
+def test_too_little_memory_for_base_weights_is_not_blamed_on_them(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, config = based_on(tmp_path, tokenizer)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", fail)
+    with pytest.raises(RuntimeError, match="can't allocate memory"):
+        build_model(run, config, tmp_path, SingleGroup())
+
+
+def test_an_earlier_models_files_do_not_stay_beside_the_new_ones(tmp_path: Path) -> None:
+    store = open_store(Location(uri=f"file://{tmp_path}/out/"), Settings(), field="spec.output")
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(name)
+        (tmp_path / name / f"{name}.safetensors").write_text(name)
+    files = upload_folder(tmp_path / "first", store)
+    manifest = Manifest.model_construct(
+        **dict.fromkeys(("run", "namespace", "uid", "precision", "saved_at"), "x"),
+        **dict.fromkeys(("attempt", "step", "samples", "tokens", "world_size", "zero_stage"), 1),
+        epoch=1.0,
+        files=files,
+    )
+    store.write_bytes("manifest.json", manifest.model_dump_json(by_alias=True).encode())
+    store.write_bytes("README.md", b"of the user")
+    upload_folder(tmp_path / "second", store)
+    names = {file.path for file in store.list_files()}
+    assert names == {"config.json", "second.safetensors", "README.md"}
 
 
 def test_adapter_is_exported_beside_and_merged_into_the_base_model(tmp_path: Path) -> None:

@@ -18,7 +18,13 @@ from trainwright_trainer.checkpoint import ResumePoint
 from trainwright_trainer.errors import UserError
 from trainwright_trainer.groups import SingleGroup
 from trainwright_trainer.models import load_config, measure_run
-from trainwright_trainer.preflight import PreparedRun, check_fit, decide_plan, prepare_run
+from trainwright_trainer.preflight import (
+    PreparedRun,
+    check_budget,
+    check_fit,
+    decide_plan,
+    prepare_run,
+)
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.settings import Settings
 
@@ -176,6 +182,24 @@ def test_a_checkpoint_of_another_model_is_refused(
     assert remedy in e.value.message
     same = plan(run, optimizer_gib=1, activations_gib=1)
     assert decide_plan(run, facts, 100, point(1, same)).zero_stage == 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "is_own", "is_refused"),
+    [(4, False, True), (3, False, True), (5, False, False), (4, True, False)],
+)
+def test_a_start_from_another_run_that_leaves_nothing_to_train_is_refused(
+    tmp_path: Path, steps: int, is_own: bool, is_refused: bool
+) -> None:
+    run = tiny_run(tmp_path, steps=steps)
+    found, whole = point(1, is_own=is_own), Plan.model_construct(total_steps=steps)
+    if not is_refused:
+        check_budget(run, whole, found)
+        return
+    with pytest.raises(
+        UserError, match=rf"spec.budget: got {steps} steps for a start from .*raise it"
+    ):
+        check_budget(run, whole, found)
 
 
 def plan(run: Run, *, optimizer_gib: float, activations_gib: float) -> Plan:

@@ -4,14 +4,17 @@ Store, manager and reporter are real; only the engine is not, of which a checkpo
 """
 
 import re
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from trainwright_api.data import Location
+from trainwright_api.history import HISTORY_FILE
+from trainwright_trainer.checkpoint import manager as manager_module
 from trainwright_trainer.checkpoint import uploading
 from trainwright_trainer.errors import StoreError
 from trainwright_trainer.groups import SingleGroup
@@ -19,6 +22,7 @@ from trainwright_trainer.report import Reporter
 from trainwright_trainer.saving import Saving, TrainingState
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import open_store
+from trainwright_trainer.store.folder import FolderStore
 
 from tests.trainer.checkpoint_harness import FACTS, FIELD, open_manager, shard_writer
 from tests.trainer.run_builder import build_run
@@ -34,20 +38,32 @@ def _uploads_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def open_saving(folder: Path) -> tuple[Saving, Reporter]:
     """A run that saves after every step, with its first checkpoint in the folder's `store`."""
+    saving, reporter = reopen_saving(folder)
+    saving.save_last(TrainingState(step=1))
+    return saving, reporter
+
+
+def reopen_saving(folder: Path) -> tuple[Saving, Reporter]:
+    """The same at its start."""
     run = build_run(folder=Location(uri=f"file://{folder}/store/"), every_steps=1)
     settings = Settings(scratch_folder=folder / "scratch")
     manager, reporter = open_manager(run, settings), Reporter(run, settings)
-    manager.find_resume()
     prepared = SimpleNamespace(
         run=run,
+        settings=settings,
         checkpoints=manager,
+        resume_point=manager.find_resume(),
         store=open_store(run.checkpoints.folder, settings, field=FIELD),
         data=SimpleNamespace(train=range(10)),
     )
-    built = SimpleNamespace(prepared=prepared, facts=FACTS, write_shards=shard_writer(1))
-    saving = Saving(built, SingleGroup(), reporter)
-    saving.save_last(TrainingState(step=1))
-    return saving, reporter
+    built = SimpleNamespace(
+        prepared=prepared,
+        facts=FACTS,
+        write_shards=shard_writer(1),
+        wanted_files=lambda manifest: lambda path: True,
+        restore=lambda fetched: None,
+    )
+    return Saving(built, SingleGroup(), reporter), reporter
 
 
 @contextmanager
@@ -84,7 +100,7 @@ def test_a_refused_checkpoint_is_counted_and_training_goes_on(tmp_path: Path) ->
     saving.save_last(TrainingState(step=3))
     assert num_failures(reporter) == 1
     assert [record.step for record in reporter.report.checkpoints] == [3, 1]
-    assert has_told(reporter, "history up to step 2 not written")
+    assert has_told(reporter, "history.jsonl up to step 2 not written")
 
 
 def test_a_refused_last_checkpoint_is_counted_and_ends_the_run(tmp_path: Path) -> None:
@@ -95,3 +111,74 @@ def test_a_refused_last_checkpoint_is_counted_and_ends_the_run(tmp_path: Path) -
     ):
         saving.save_last(TrainingState(step=2))
     assert num_failures(reporter) == 1
+
+
+def test_a_run_goes_on_at_the_samples_and_tokens_that_it_has_seen(tmp_path: Path) -> None:
+    saving, _ = open_saving(tmp_path)
+    state = TrainingState(
+        step=2, samples=80, tokens=2560, loss=1.5, validation_loss=2.5, validated_step=2
+    )
+    saving.save_last(state)
+    assert reopen_saving(tmp_path)[0].resume() == state
+
+
+def test_only_a_checkpoint_that_was_measured_has_a_validation_loss(tmp_path: Path) -> None:
+    saving, reporter = open_saving(tmp_path)
+    saving.save_last(TrainingState(step=2, validation_loss=2.5, validated_step=2))
+    saving.save_last(TrainingState(step=3, validation_loss=2.5, validated_step=2))
+    records = reporter.report.checkpoints
+    assert [(record.step, record.validation_loss) for record in records] == [
+        (3, None),
+        (2, 2.5),
+        (1, None),
+    ]
+    best = reporter.report.best_checkpoint
+    assert best is not None
+    assert best.step == 2
+
+
+def test_the_history_is_written_beside_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writers, write = [], FolderStore.write_bytes
+
+    def note(self: FolderStore, path: str, content: bytes) -> None:
+        if path == HISTORY_FILE:
+            writers.append(threading.current_thread())
+        write(self, path, content)
+
+    monkeypatch.setattr(FolderStore, "write_bytes", note)
+    open_saving(tmp_path)
+    assert [writer is threading.main_thread() for writer in writers] == [False]
+
+
+def test_a_refused_history_at_the_end_is_a_warning(tmp_path: Path) -> None:
+    saving, reporter = open_saving(tmp_path)
+    with refusing(tmp_path / "store"):
+        saving.write_history()
+    assert has_told(reporter, "history not written")
+
+
+def test_what_a_save_leaves_behind_does_not_undo_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: FolderStore, paths: Iterable[str]) -> None:
+        raise StoreError("no rights to delete")
+
+    monkeypatch.setattr(FolderStore, "delete", refuse)
+    _, reporter = open_saving(tmp_path)
+    assert [record.step for record in reporter.report.checkpoints] == [1]
+    assert has_told(reporter, "parts of the checkpoint of step 1 not deleted")
+
+
+def test_a_defect_while_saving_ends_the_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saving, _ = open_saving(tmp_path)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(manager_module, "run_save", fail)
+    with pytest.raises(MemoryError):
+        saving.save_last(TrainingState(step=2))

@@ -18,6 +18,7 @@ from trainwright_trainer.errors import UserError
 from trainwright_trainer.gguf_files import quick_gguf
 from trainwright_trainer.groups import Group
 from trainwright_trainer.models import weights_field
+from trainwright_trainer.scratch import scratch_errors
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import FileInfo, Store, open_store
 
@@ -54,7 +55,8 @@ def _download(run: Run, settings: Settings, wants: Callable[[str], bool]) -> Pat
     for file in files:
         local = folder / file.path
         if wants(file.path) and not (local.exists() and local.stat().st_size == file.size_bytes):
-            store.download(file.path, local)
+            with scratch_errors(folder):
+                store.download(file.path, local)
     return folder
 
 

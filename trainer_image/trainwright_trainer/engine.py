@@ -13,6 +13,7 @@ from trainwright_planner.memory import zero_buffers
 
 ENGINE_TAG = "engine"
 _FIRST_LOSS_SCALE_POWER = 16
+_GROUP_SETTINGS = ("lr", "betas", "eps", "weight_decay")
 
 
 def build_deepspeed_config(run: Run, plan: Plan, model: ModelFacts) -> dict[str, Any]:
@@ -84,6 +85,9 @@ class Engine:
             model=model, optimizer=optimizer, config=build_deepspeed_config(run, plan, facts)
         )
         self._num_skipped_here = 0
+        self._group_settings = [
+            {name: group[name] for name in _GROUP_SETTINGS} for group in self.optimizer.param_groups
+        ]
 
     @property
     def model(self) -> torch.nn.Module:
@@ -168,6 +172,7 @@ class Engine:
         )
         if path is None:
             raise RuntimeError(f"DeepSpeed found no checkpoint in {folder}")
+        self._set_own_settings()
 
     def load_universal(self, folder: Path, tag: str) -> None:
         """Restore the state of a checkpoint in DeepSpeed's universal format; collective.
@@ -182,6 +187,17 @@ class Engine:
             self.engine._config.load_universal_checkpoint = False
         if path is None:
             raise RuntimeError(f"DeepSpeed found no universal checkpoint in {folder}")
+        self._set_own_settings()
+
+    def _set_own_settings(self) -> None:
+        """Give the optimizer what the run says: a checkpoint brings its own settings along with its state.
+
+        They are those of the run that wrote it; in the universal format, of its first group only.
+        """
+        for group, settings in zip(self.optimizer.param_groups, self._group_settings, strict=True):
+            group.update(settings)
+        if hasattr(self.optimizer, "clip_grad"):
+            self.optimizer.clip_grad = self._run.optimizer.gradient_clipping
 
     @property
     def _has_frozen(self) -> bool:

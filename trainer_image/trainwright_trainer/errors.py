@@ -11,9 +11,35 @@
 Messages of user errors have the form `spec.path: got X, expected Y; remedy`.
 """
 
+import errno
+
 from trainwright_api.names import Cause
 
 LOST_CONTACT = "lost contact"  # how the message of a PeerLostError begins
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+# What torch, numpy, the kernel and libraries in other languages say.
+_NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "unable to allocate",
+)
+_NO_SPACE = ("no space left on device", "disk quota exceeded")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether there was too little memory, of host or device."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(sign in said for sign in _NO_MEMORY)
+
+
+def is_out_of_space(error: BaseException) -> bool:
+    """Tell whether a disk was full, whichever library says so."""
+    said = str(error).lower()
+    number = error.errno if isinstance(error, OSError) else None
+    return number in _FULL or any(sign in said for sign in _NO_SPACE)
 
 
 class TrainerError(Exception):

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from trainwright_api.names import MANIFEST_FILE
 from trainwright_api.report import Manifest, ManifestFile
 from trainwright_api.resources import AdapterType
@@ -27,7 +28,7 @@ from trainwright_trainer.models import add_adapter, new_model
 from trainwright_trainer.preflight import PreparedRun
 from trainwright_trainer.sampling import complete_prompts
 from trainwright_trainer.saving import TrainingState
-from trainwright_trainer.store import Store
+from trainwright_trainer.store import MissingFileError, Store, is_inside
 
 MERGE_TOLERANCE = 1e-2  # largest difference of logits that a merge may make, relative to their size
 ADAPTER_FOLDER = "adapter"
@@ -153,6 +154,7 @@ def merge_adapter(model: torch.nn.Module) -> torch.nn.Module:
 
 def upload_folder(folder: Path, store: Store) -> list[ManifestFile]:
     """Upload a folder, what loaders look for first last, so that a half-uploaded model is none."""
+    earlier = _files_of_earlier(store)
     store.delete([MANIFEST_FILE])
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     paths.sort(key=lambda path: path.name in _READ_FIRST)
@@ -163,22 +165,31 @@ def upload_folder(folder: Path, store: Store) -> list[ManifestFile]:
         with path.open("rb") as content:
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
         files.append(ManifestFile(path=name, size_bytes=path.stat().st_size, sha256=sha256))
+    store.delete(earlier - {file.path for file in files})
     return files
+
+
+def _files_of_earlier(store: Store) -> set[str]:
+    """Return the files of the model that is there already: some would be loaded beside the new ones."""
+    try:
+        manifest = Manifest.model_validate_json(store.read_bytes(MANIFEST_FILE))
+    except (MissingFileError, ValidationError):
+        return set()
+    return {file.path for file in manifest.files if is_inside(file.path)}
 
 
 def _describe(prepared: PreparedRun, state: TrainingState, files: list[ManifestFile]) -> Manifest:
     """Return the model's manifest: where it comes from, and all its files."""
     run, data = prepared.run, prepared.data
-    samples = state.step * run.batch.global_sequences
     return Manifest(
         run=run.name,
         namespace=run.namespace,
         uid=run.uid,
         attempt=run.attempt,
         step=state.step,
-        samples=samples,
+        samples=state.samples,
         tokens=state.tokens,
-        epoch=samples / len(data.train),
+        epoch=state.samples / len(data.train),
         world_size=run.world_size,
         zero_stage=prepared.plan.zero_stage,
         precision=run.precision.value,

@@ -126,6 +126,7 @@ def _run_ranks(pod: Pod, run: Run, run_file: Path) -> TerminationMessage:
         address=settings.master_address,
         port=settings.master_port + 1,
         silence_seconds=settings.peer_silence_seconds,
+        attempt=f"{run.uid}/{run.attempt}",
     )
     watch.start()
     _start_ranks(pod, run, run_file)

@@ -6,7 +6,7 @@ weights from it, so that a base model is fetched and converted once per run.
 
 import difflib
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from trainwright_trainer.errors import UserError
+from trainwright_trainer.errors import UserError, is_out_of_memory, is_out_of_space
 from trainwright_trainer.gguf_files import forget_gguf, quick_gguf
 from trainwright_trainer.groups import Group
 
@@ -78,8 +78,9 @@ def load_config(
     check_fields(run.model.config, type(config))
     size = getattr(config.get_text_config(), "vocab_size", None)
     if size is not None and len(tokenizer) > size:
+        place = "spec.tokenizer.location.uri" if run.tokenizer.location else field
         raise UserError(
-            f"{field}: got a tokenizer with {len(tokenizer)} entries for an embedding of {size}, "
+            f"{place}: got a tokenizer with {len(tokenizer)} entries for an embedding of {size}, "
             "expected no more entries than the embedding has; use the tokenizer of these weights"
         )
     return config
@@ -158,9 +159,10 @@ def one_line(error: Exception) -> str:
 def build_model(
     run: Run, config: PretrainedConfig, folder: Path | None, group: Group
 ) -> torch.nn.Module:
-    """Return the model in float32 on the CPU, alike on every rank; collective.
+    """Return the model in float32 on the CPU, in training mode, alike on every rank; collective.
 
-    New weights come from the seed alone: the same for every world size and ZeRO stage.
+    New weights come from the seed alone: the same for every world size and ZeRO stage. Raises
+    UserError for weights that are none, or not all, of the model's.
     """
     torch.manual_seed(run.seed)
     failure: UserError | None = None
@@ -176,7 +178,8 @@ def build_model(
         model = new_model(config) if folder is None else _empty_model(config)
     if folder is not None and group.world_size > 1:
         _broadcast_weights(model, run.workers.uses_accelerators)
-    return add_adapter(run, model)
+    # from_pretrained leaves rank 0 in evaluation mode: no dropout, and no activation checkpointing.
+    return add_adapter(run, model).train()
 
 
 def _load_weights(run: Run, config: PretrainedConfig, folder: Path) -> PreTrainedModel:
@@ -185,19 +188,42 @@ def _load_weights(run: Run, config: PretrainedConfig, folder: Path) -> PreTraine
     )
     try:
         with quick_gguf(run.model.gguf_file):
-            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            model: PreTrainedModel
+            model, told = AutoModelForCausalLM.from_pretrained(
                 folder,
                 config=config,
                 dtype=torch.float32,
                 trust_remote_code=False,
                 local_files_only=True,
+                output_loading_info=True,
                 **arguments,
             )
     except _UNUSABLE as error:
+        if is_out_of_memory(error) or is_out_of_space(error):  # which says nothing of the model
+            raise
         raise _no_model(run, error) from error
     finally:
         forget_gguf()
+    _check_complete(run, model, told["missing_keys"])
     return model
+
+
+def _check_complete(run: Run, model: PreTrainedModel, missing: Collection[str]) -> None:
+    """Refuse weights that lack a parameter: it would be drawn at random. Raises UserError.
+
+    Tied parameters are not among the missing ones; buffers are computed from the config.
+    """
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    lacking = sorted(name for name in missing if name in parameters)
+    if not lacking:
+        return
+    uri = run.model.weights.uri if run.model.weights else ""
+    more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+    raise UserError(
+        f"{weights_field(run)}: got {uri} without {', '.join(lacking[:3])}{more}, expected all weights "
+        f"of a {model.config.model_type} that generates text; name the folder of a whole model, or "
+        "correct its config.json"
+    )
 
 
 def new_model(config: PretrainedConfig) -> PreTrainedModel:

@@ -5,7 +5,8 @@ of node 0 listens, those of the other nodes connect, and both sides say every fe
 live. The launcher does it, not a rank: it computes nothing and is never too busy to answer. Where
 the port cannot be reached, training goes on without this watch.
 
-Words are lines: `hello N`, `alive`, `lost N` (node 0 passes it on), `bye` (a good end).
+Words are lines: `hello N ATTEMPT`, `alive`, `lost N` (node 0 passes it on), `bye` (a good end). Who
+does not say hello as a node of the same attempt is not listened to.
 """
 
 import contextlib
@@ -20,7 +21,8 @@ from trainwright_trainer.errors import LOST_CONTACT
 
 BEATS_PER_SILENCE = 6
 CONNECT_SECONDS = 5.0
-_LONGEST_LINE = 64
+MAXIMUM_STRANGERS = 16  # connections at a time that have not said hello yet
+_LONGEST_LINE = 256
 
 logger = logging.getLogger("trainwright.peers")
 
@@ -40,8 +42,8 @@ class _Link:
 class PeerWatch:
     """Watches the other nodes of a run from a thread of its own.
 
-    `lost` says in words which node has gone, or is None. `silence_seconds` is how long a node may
-    say nothing.
+    `attempt` names the run and its attempt, in one word. `lost` says in words which node has gone, or
+    is None. `silence_seconds` is how long a node may say nothing.
     """
 
     node_rank: int
@@ -49,6 +51,7 @@ class PeerWatch:
     address: str
     port: int
     silence_seconds: float
+    attempt: str
     lost: str | None = None
     _links: list[_Link] = field(default_factory=list)
     _listener: socket.socket | None = None
@@ -115,7 +118,7 @@ class PeerWatch:
                 connection.setblocking(False)
                 with self._lock:
                     self._links.append(link)
-                _say(link, f"hello {self.node_rank}")
+                _say(link, f"hello {self.node_rank} {self.attempt}")
                 return True
             self._stop.wait(pause_seconds)
         return False
@@ -125,7 +128,10 @@ class PeerWatch:
             connection, _ = listener.accept()
             connection.setblocking(False)
             with self._lock:
+                strangers = [link for link in self._links if link.node is None]
                 self._links.append(_Link(connection, None, time.monotonic()))
+            if len(strangers) >= MAXIMUM_STRANGERS:  # a node says hello at once, so not the newest
+                self._drop(strangers[0], "it has not said hello")
 
     def _read(self, link: _Link) -> None:
         try:
@@ -137,7 +143,8 @@ class PeerWatch:
         if not content:
             self._drop(link, "its connection closed")
             return
-        link.heard_at = time.monotonic()
+        if link.node is not None:  # the time of a stranger runs out, whatever it says
+            link.heard_at = time.monotonic()
         *lines, link.received = (link.received + content).split(b"\n")
         link.received = link.received[-_LONGEST_LINE:]
         for line in lines:
@@ -145,13 +152,24 @@ class PeerWatch:
 
     def _hear(self, link: _Link, line: str) -> None:
         word, _, argument = line.partition(" ")
-        number = int(argument) if argument.isdigit() else None
-        if word == "hello" and link.node is None and number is not None:
-            link.node = number
-        elif word == "bye":
+        if word == "hello":
+            self._greet(link, argument)
+            return
+        number = int(argument) if argument.isascii() and argument.isdigit() else None
+        if word == "bye":
             link.said_bye = True
         elif word == "lost" and link.node == 0 and number is not None:
             self._lose(number, "node 0 says so")
+
+    def _greet(self, link: _Link, said: str) -> None:
+        """Learn which node this is; one that is none of this attempt's is not listened to."""
+        known = {f"{node} {self.attempt}": node for node in range(1, self.num_nodes)}
+        if link.node is not None:
+            return
+        if said in known:
+            link.node, link.heard_at = known[said], time.monotonic()
+        else:
+            self._drop(link, "it is no node of this attempt")
 
     def _beat(self) -> None:
         now = time.monotonic()

@@ -25,6 +25,7 @@ from trainwright_trainer.groups import Group
 from trainwright_trainer.hardware import supports
 from trainwright_trainer.models import load_config, measure_run
 from trainwright_trainer.report import Reporter
+from trainwright_trainer.schedules import total_steps
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import Store, open_store
 from trainwright_trainer.tracking import check_trackers
@@ -53,7 +54,7 @@ class PreparedRun:
 
     @property
     def total_steps(self) -> int:
-        """Optimizer steps of the whole run."""
+        """Optimizer steps of the whole run, all of them with its own batch."""
         return self.plan.total_steps or 1
 
 
@@ -73,6 +74,7 @@ def prepare_run(run: Run, settings: Settings, group: Group, reporter: Reporter) 
     resume_point = checkpoints.find_resume()
     facts = measure_run(run, config)
     plan = on_rank_0(group, lambda: decide_plan(run, facts, len(data.train), resume_point))
+    check_budget(run, plan, resume_point)
     reporter.set_plan(plan)
     check_fit(plan, reporter)
     return PreparedRun(
@@ -154,6 +156,26 @@ def check_same_model(facts: ModelFacts, point: ResumePoint) -> None:
         f"spec.model: got {new[0]:,} parameters ({new[1]:,} trained) for the checkpoint {point.uri} of "
         f"{old[0]:,} ({old[1]:,} trained), expected the same model and adapter; {remedy}"
     )
+
+
+def check_budget(run: Run, plan: Plan, point: ResumePoint | None) -> None:
+    """Refuse to start from another run's checkpoint that leaves nothing to train; raises UserError.
+
+    A run that has come to its own last step is not refused: it goes on to the export.
+    """
+    if point is None or point.is_own:
+        return
+    found = point.manifest
+    last = total_steps(
+        run, plan.total_steps or 1, step=found.step, samples=found.samples, tokens=found.tokens
+    )
+    if found.step >= last:
+        given = run.budget.model_dump(exclude_none=True)
+        what = ", ".join(f"{value} {name}" for name, value in given.items())
+        raise UserError(
+            f"spec.budget: got {what} for a start from {point.uri}, where {found.step:,} steps with "
+            f"{found.tokens:,} tokens are done, expected more, as the budget counts these too; raise it"
+        )
 
 
 def check_fit(plan: Plan, reporter: Reporter) -> None:

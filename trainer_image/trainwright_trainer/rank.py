@@ -21,7 +21,10 @@ from trainwright_trainer.errors import (
     LOST_CONTACT,
     InterruptedRunError,
     PeerLostError,
+    StoreError,
     TrainerError,
+    is_out_of_memory,
+    is_out_of_space,
 )
 from trainwright_trainer.outcome import EXIT_CODES, outcome_file, write_outcome
 from trainwright_trainer.settings import Settings, read_settings
@@ -96,14 +99,15 @@ def classify(error: BaseException) -> TrainerError:
     """Return what an error that is none of ours means for the operator."""
     text = f"{type(error).__name__}: {error}"
     lowered = text.lower()
-    if (
-        isinstance(error, MemoryError)
-        or "out of memory" in lowered
-        or "can't allocate memory" in lowered
-    ):
+    if is_out_of_memory(error):
         return TrainerError(
             f"{text.splitlines()[0][:500]}; lower batch.microSequences or data.sequenceLength, or raise the memory",
             Cause.OUT_OF_MEMORY,
+        )
+    if is_out_of_space(error):
+        return StoreError(
+            f"{text.splitlines()[0][:500]}; request more ephemeral-storage in "
+            "spec.workers.resources, or mount a larger volume at /scratch through podOverrides"
         )
     if any(sign in lowered for sign in _PEER_LOST):
         return PeerLostError(f"{LOST_CONTACT} to another rank ({text.splitlines()[0][:300]})")

@@ -187,6 +187,11 @@ class Reporter:
         if step:
             self._update(resumed_from_step=step)
 
+    def set_progress(self, progress: Progress) -> None:
+        """Publish how far training is before its first step here."""
+        self._update(progress=progress.model_copy(update={"updated_at": now_text()}))
+        self._set_step_metrics(progress, step_tokens=0)
+
     def finish_step(self, progress: Progress, step_tokens: int) -> None:
         """Publish one optimizer step; speed, ETA and MFU are derived here."""
         now = time.monotonic()

@@ -32,13 +32,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class TrainingState:
-    """Where training stands: two integers, and what was last measured."""
+    """Where training stands: three integers, and what was last measured.
+
+    `samples` is where it is in the data. `validated_step` is the step of `validation_loss`.
+    """
 
     step: int = 0
+    samples: int = 0
     tokens: int = 0
     loss: float | None = None
     first_loss: float | None = None
     validation_loss: float | None = None
+    validated_step: int | None = None
 
 
 class Saving:
@@ -60,11 +65,8 @@ class Saving:
     def resume(self) -> TrainingState:
         """Restore the newest checkpoint that verifies; return the state that training starts from."""
         point = self._prepared.resume_point
-        wanted = self._built.wanted_files(point.manifest) if point is not None else None
         fetched = (
-            self._checkpoints.fetch(point, wanted)
-            if point is not None and wanted is not None
-            else None
+            self._checkpoints.fetch(point, self._built.wanted_files) if point is not None else None
         )
         self._tell_warnings()
         if fetched is None:
@@ -77,12 +79,21 @@ class Saving:
         self._reporter.set_start(manifest.step, rows)
         self._report_checkpoints(num_failed=0)
         logger.info("resumed from step %d of %s", manifest.step, fetched.point.uri)
+        measured = [row for row in rows if row.validation_loss is not None]
+        if manifest.validation_loss is not None:
+            last_measured = manifest.validation_loss, manifest.step
+        else:
+            last_measured = (
+                (measured[-1].validation_loss, measured[-1].step) if measured else (None, None)
+            )
         return TrainingState(
             step=manifest.step,
+            samples=manifest.samples,
             tokens=manifest.tokens,
             loss=manifest.loss,
             first_loss=rows[0].loss if rows else None,
-            validation_loss=manifest.validation_loss,
+            validation_loss=last_measured[0],
+            validated_step=last_measured[1],
         )
 
     def is_due_by_time(self) -> bool:
@@ -116,38 +127,37 @@ class Saving:
         self._group.barrier()  # a rank that ended before rank 0 has written the manifest would end its pod
 
     def write_history(self) -> None:
-        """Write the run's measurements beside its checkpoints."""
-        if self._group.rank == 0:
-            rows = thin_rows(self._reporter.history)
-            self._prepared.store.write_bytes(HISTORY_FILE, dump_rows(rows))
+        """Write the run's measurements beside its checkpoints; that may fail without ending the run."""
+        try:
+            if self._group.rank == 0:
+                self._prepared.store.write_bytes(HISTORY_FILE, self._dump_history())
+        except TrainerError as error:
+            text = f"history not written: {error}"
+            logger.warning("%s", text)
+            self._reporter.warn([text])
+
+    def _dump_history(self) -> bytes:
+        return dump_rows(thin_rows(self._reporter.history))
 
     def _save(self, state: TrainingState) -> float:
         if self._last_saved_step == state.step:
             return 0.0
-        samples = state.step * self._run.batch.global_sequences
+        # A checkpoint is as good as what was measured on it, not as one before it.
+        is_measured = state.validated_step == state.step
         step_state = StepState(
             step=state.step,
-            samples=samples,
+            samples=state.samples,
             tokens=state.tokens,
-            epoch=samples / len(self._prepared.data.train),
+            epoch=state.samples / len(self._prepared.data.train),
             facts=self._built.facts,
             loss=state.loss,
-            validation_loss=state.validation_loss,
+            validation_loss=state.validation_loss if is_measured else None,
         )
-        stall = self._checkpoints.save(step_state, self._built.write_shards)
+        beside = {HISTORY_FILE: self._dump_history()} if self._group.rank == 0 else {}
+        stall = self._checkpoints.save(step_state, self._built.write_shards, beside)
         self._last_saved_step, self._last_save_at = state.step, time.monotonic()
         self._reporter.metrics.of(m.CHECKPOINT_SECONDS, part="stall").observe(stall)
-        self._try_to_write_history()
         return stall
-
-    def _try_to_write_history(self) -> None:
-        """Write the history beside a checkpoint; like that, it may fail without ending the run."""
-        try:
-            self.write_history()
-        except TrainerError as error:
-            text = f"history up to step {self._last_saved_step} not written: {error}"
-            logger.warning("%s", text)
-            self._reporter.warn([text])
 
     def _poll(self) -> None:
         """Report the saves that ended since the last call."""

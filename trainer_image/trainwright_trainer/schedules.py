@@ -2,6 +2,7 @@
 
 import math
 
+from trainwright_api.run import Run
 from trainwright_api.training import (
     DEFAULT_DECAY_FRACTION,
     DEFAULT_MINIMUM_FRACTION,
@@ -9,6 +10,21 @@ from trainwright_api.training import (
     Schedule,
     ScheduleType,
 )
+
+
+def total_steps(run: Run, planned_steps: int, *, step: int, samples: int, tokens: int) -> int:
+    """Return the last step of a run that has come to `step` with so many samples and tokens.
+
+    That is `planned_steps`, unless steps of another size came before: a budget of tokens or epochs is
+    then reached after more or fewer steps, a budget of steps is not. The steps to come do not change it.
+    """
+    if run.budget.steps is not None:
+        return planned_steps
+    per_step = run.batch.global_sequences
+    done = samples // per_step
+    if run.budget.tokens is not None:
+        done = tokens // (per_step * run.data.sequence_length)
+    return planned_steps + step - done
 
 
 def warmup_steps(schedule: Schedule, total_steps: int) -> int:

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Mapping
 from functools import partial
+from typing import NoReturn
 
 import torch
 from trainwright_api import metrics as m
@@ -30,7 +31,7 @@ from trainwright_trainer.objectives.base import DeviceBatch
 from trainwright_trainer.preflight import PreparedRun, prepare_run
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.saving import Saving, TrainingState
-from trainwright_trainer.schedules import learning_rate
+from trainwright_trainer.schedules import learning_rate, total_steps
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.stopwatch import EventStopwatch, StepWatch, Stopwatch
 from trainwright_trainer.tracking import Trackers
@@ -65,13 +66,13 @@ class Trainer:
         self.reporter.set_activity("build")
         self.set_up(prepared, build_run(prepared, group, self.reporter), group)
         startup.lap("build")
-        self.state = self.saving.resume()
+        self.resume()
         self._start_trackers()
         startup.lap("resume")
 
         self.reporter.set_activity("train")
         signal.signal(signal.SIGTERM, self._interrupt)  # before, a rank just ends: nothing is lost
-        while self.state.step < prepared.total_steps:
+        while self.state.step < self.total_steps:
             self.train_step()
             if startup.is_running:
                 startup.lap("first step")
@@ -84,11 +85,24 @@ class Trainer:
         self.saving.write_history()
         return self.describe_end(Outcome.SUCCEEDED, None, "", model)
 
+    @property
+    def total_steps(self) -> int:
+        """The last step: what the budget leaves after the steps done, of whatever size."""
+        state, planned = self.state, self.prepared.total_steps
+        return total_steps(
+            self.run, planned, step=state.step, samples=state.samples, tokens=state.tokens
+        )
+
     def set_up(self, prepared: PreparedRun, built: BuiltRun, group: Group) -> None:
         """Take what the steps need."""
         self.prepared, self.built, self.group = prepared, built, group
         self.device = choose_device(self.run, self.settings)
         self.saving = Saving(built, group, self.reporter)
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint, and say where that is: it may be the last step already."""
+        self.state = self.saving.resume()
+        self.reporter.set_progress(self._progress(None, None))
 
     def _start_trackers(self) -> None:
         """Open the trackers of experiments; rank 0 has all that they show."""
@@ -114,10 +128,12 @@ class Trainer:
         watch.lap("data")
         counts = self._agree(batches)
         watch.lap("communication")
+        if counts["interrupted"]:
+            self._stop()
 
         step = self.state.step + 1
-        peak, total_steps = self.run.optimizer.learning_rate, self.prepared.total_steps
-        rate = learning_rate(self.run.schedule, peak, step, total_steps)
+        peak = self.run.optimizer.learning_rate
+        rate = learning_rate(self.run.schedule, peak, step, self.total_steps)
         self.built.engine.set_learning_rate(rate)
         num_skipped_before = self.built.engine.num_skipped
         loss_sum, norm = self._accumulate(batches, counts["trained"], watch)
@@ -130,6 +146,7 @@ class Trainer:
 
         step_tokens = self.run.batch.global_sequences * self.run.data.sequence_length
         self.state.step = step
+        self.state.samples += self.run.batch.global_sequences
         self.state.tokens += step_tokens
         if math.isfinite(loss):
             self.state.loss = loss
@@ -142,9 +159,6 @@ class Trainer:
         if self.saving.last_saved_step == step:
             self.trackers.save()
         self._observe({**parts, "total": time.perf_counter() - started}, counts, measured)
-        if counts["interrupted"]:
-            self.saving.save_last(self.state)
-            raise InterruptedRunError(f"stopped on request after step {step}, which is saved")
 
     def _start_watch(self) -> StepWatch:
         """Return what times a step: on a GPU by its own clock, whose events need no wait."""
@@ -156,7 +170,7 @@ class Trainer:
         """Return this rank's micro-batches of the next step: a contiguous part of its sequences."""
         plan = self.prepared.plan
         per_rank = plan.micro_sequences * plan.accumulation_steps
-        first = self.state.step * self.run.batch.global_sequences + self.group.rank * per_rank
+        first = self.state.samples + self.group.rank * per_rank
         whole = self.prepared.data.train.sequences(first, per_rank)
         self._num_unpadded = whole.num_tokens
         return DeviceBatch.of(whole, self.device).split(plan.micro_sequences)
@@ -207,29 +221,28 @@ class Trainer:
         watch.lap("communication")
         return float(value)
 
-    def _progress(self, norm: float, rate: float) -> Progress:
-        state, total_steps = self.state, self.prepared.total_steps
-        samples = state.step * self.run.batch.global_sequences
+    def _progress(self, norm: float | None, rate: float | None) -> Progress:
+        state, total = self.state, self.total_steps
         return self.reporter.progress.model_copy(
             update={
                 "step": state.step,
-                "total_steps": total_steps,
+                "total_steps": total,
                 "tokens": state.tokens,
-                "samples": samples,
-                "epoch": round(samples / len(self.prepared.data.train), 4),
+                "samples": state.samples,
+                "epoch": round(state.samples / len(self.prepared.data.train), 4),
                 "loss": _rounded(state.loss),
                 "first_loss": _rounded(state.first_loss),
                 "validation_loss": state.validation_loss,
                 "learning_rate": rate,
                 "gradient_norm": _rounded(norm),
-                "percent": round(100 * state.step / total_steps, 2),
+                "percent": round(min(100.0, 100 * state.step / total), 2),
             }
         )
 
     def _validate_if_due(self) -> tuple[float | None, float]:
         """Return the validation loss if it was measured, and the seconds that it took."""
         settings, source = self.run.data.validation, self.prepared.data.validation
-        is_last = self.state.step == self.prepared.total_steps
+        is_last = self.state.step == self.total_steps
         if settings is None or source is None:
             return None, 0.0
         if self.state.step % settings.every_steps and not is_last:
@@ -238,9 +251,10 @@ class Trainer:
         loss = measure_validation_loss(
             *(self.built, source, settings, self.group, self.device),
             finish_batch=self.reporter.heartbeats.beat,
+            is_interrupted=lambda: self.is_interrupted,
         )
         if loss is not None:
-            self.state.validation_loss = loss
+            self.state.validation_loss, self.state.validated_step = loss, self.state.step
             self.reporter.finish_validation(loss)
         return loss, time.perf_counter() - started
 
@@ -256,6 +270,14 @@ class Trainer:
         of(m.PACKING_UTILIZATION).set(counts["unpadded"] / all_tokens)
         of(m.LOSS_SCALE).set(self.built.engine.loss_scale)
         self.reporter.heartbeats.tell_memory(self.built.read_memory())
+
+    def _stop(self) -> NoReturn:
+        """Save and end as asked, without the step that was about to begin: the time to end is short."""
+        step = self.state.step
+        if not step:
+            raise InterruptedRunError("stopped on request before the first step; nothing to save")
+        self.saving.save_last(self.state)
+        raise InterruptedRunError(f"stopped on request after step {step}, which is saved")
 
     def _stop_if_asked(self, rest: str) -> None:
         if any(self.group.all_gather(self.is_interrupted)):

@@ -20,8 +20,11 @@ def measure_validation_loss(
     group: Group,
     device: torch.device,
     finish_batch: Callable[[], None],
+    is_interrupted: Callable[[], bool] = lambda: False,
 ) -> float | None:
     """Return the mean loss per trained token over all ranks' share (nats); None without such a token.
+
+    None too if some rank was asked to stop meanwhile (`is_interrupted`, looked at before each batch).
 
     Collective: every rank does as many forward passes, since ZeRO 3 gathers weights in them; ranks
     without a sequence left compute one that does not count. `finish_batch` is called after each.
@@ -32,6 +35,9 @@ def measure_validation_loss(
     model = built.engine.model
     model.eval()
     for index in range(math.ceil(num_sequences / (size * world_size))):
+        if any(group.all_gather(is_interrupted())):
+            model.train()
+            return None
         first = (index * world_size + group.rank) * size
         batch = source.sequences(first % len(source), size)
         batch.labels[max(0, num_sequences - first) :] = IGNORED_LABEL

@@ -1,5 +1,6 @@
 """Launchers notice each other's end over real connections on loopback."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -7,16 +8,17 @@ from collections.abc import Callable, Iterator
 import pytest
 from trainwright_cli.local.ports import find_free_ports
 from trainwright_trainer.errors import LOST_CONTACT
-from trainwright_trainer.peers import BEATS_PER_SILENCE, PeerWatch
+from trainwright_trainer.peers import BEATS_PER_SILENCE, MAXIMUM_STRANGERS, PeerWatch
 
 SILENCE_SECONDS = 0.6
+ATTEMPT = "uid-1/1"
 
 
 @pytest.fixture
 def watches() -> Iterator[list[PeerWatch]]:
     """Node 0 and two others, connected."""
     (port,) = find_free_ports(1)
-    nodes = [PeerWatch(rank, 3, "127.0.0.1", port, SILENCE_SECONDS) for rank in (1, 2, 0)]
+    nodes = [PeerWatch(rank, 3, "127.0.0.1", port, SILENCE_SECONDS, ATTEMPT) for rank in (1, 2, 0)]
     for node in nodes:  # node 0 comes last, as a slow pod does
         node.start()
     one, two, zero = nodes
@@ -74,10 +76,34 @@ def test_a_frozen_node_is_lost_after_its_silence(watches: list[PeerWatch]) -> No
     assert "silent" in str(zero.lost)
 
 
+@pytest.mark.parametrize(
+    "words", ["hello 1", "hello 1 uid-1/2", f"hello 0 {ATTEMPT}", f"hello 3 {ATTEMPT}", "hello"]
+)
+def test_who_is_no_node_of_this_attempt_is_not_listened_to(
+    watches: list[PeerWatch], words: str
+) -> None:
+    with socket.create_connection(("127.0.0.1", watches[0].port), timeout=10) as stranger:
+        stranger.sendall(f"{words}\n".encode())
+        while stranger.recv(4096):  # until the other side closes
+            pass
+    assert [node.lost for node in watches] == [None, None, None]
+    assert {link.node for link in watches[0]._links} == {1, 2}
+
+
+def test_strangers_keep_no_connections_and_no_node_out(watches: list[PeerWatch]) -> None:
+    zero = watches[0]
+    with contextlib.ExitStack() as strangers:
+        for _ in range(2 * MAXIMUM_STRANGERS):
+            strangers.enter_context(socket.create_connection(("127.0.0.1", zero.port), timeout=10))
+        await_(lambda: len(zero._links) <= MAXIMUM_STRANGERS + 2)
+        assert {1, 2} <= {link.node for link in zero._links}
+    assert zero.lost is None
+
+
 def test_words_are_not_answered_at_once(watches: list[PeerWatch]) -> None:
     """Else two launchers would chatter without pause, at the cost of a core."""
     with socket.create_connection(("127.0.0.1", watches[0].port)) as talker:
-        talker.sendall(b"hello 3\n")
+        talker.sendall(f"hello 2 {ATTEMPT}\n".encode())
         began = time.monotonic()
         while time.monotonic() < began + SILENCE_SECONDS:
             talker.sendall(b"alive\n")
@@ -88,7 +114,7 @@ def test_words_are_not_answered_at_once(watches: list[PeerWatch]) -> None:
 
 
 def test_a_single_node_watches_nobody() -> None:
-    alone = PeerWatch(0, 1, "127.0.0.1", 1, SILENCE_SECONDS)
+    alone = PeerWatch(0, 1, "127.0.0.1", 1, SILENCE_SECONDS, ATTEMPT)
     alone.start()
     assert alone._listener is None
     alone.close(is_good_end=True)

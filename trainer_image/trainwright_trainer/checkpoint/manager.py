@@ -8,9 +8,10 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -83,17 +84,20 @@ class CheckpointManager:
         return self._findings.points[0] if self._findings.points else None
 
     def fetch(
-        self, point: ResumePoint, wanted: Callable[[str], bool] = lambda path: True
+        self,
+        point: ResumePoint,
+        choose: Callable[[Manifest], Callable[[str], bool]] = lambda _: lambda path: True,
     ) -> FetchedCheckpoint | None:
         """Download the files that this rank wants and verify their SHA-256; collective.
 
-        A bad file anywhere makes all ranks turn to the checkpoint before, with a warning; None if
+        `choose` tells of a checkpoint which of its files these are, by their paths. A bad file anywhere makes all ranks turn to the checkpoint before, with a warning; None if
         no other verifies. Ranks of one node share the folder and download each file once.
         """
         candidates = self._findings.points
         for candidate in candidates[candidates.index(point) :]:
             folder = local_folder(self._settings.scratch_folder, candidate)
-            problems = on_every_rank(self._group, lambda: self._fetch(candidate, folder, wanted))  # noqa: B023
+            wanted = choose(candidate.manifest)
+            problems = on_every_rank(self._group, partial(self._fetch, candidate, folder, wanted))
             if not any(problems):
                 return FetchedCheckpoint(candidate, folder)
             self._reject(candidate, next(filter(None, problems)), folder)
@@ -105,11 +109,17 @@ class CheckpointManager:
         if self._group.local_rank == 0:
             remove_local(fetched.folder)
 
-    def save(self, state: StepState, write_shards: Callable[[Path], None]) -> float:
+    def save(
+        self,
+        state: StepState,
+        write_shards: Callable[[Path], None],
+        beside: Mapping[str, bytes] | None = None,
+    ) -> float:
         """Snapshot to scratch and start the upload; return how long training stood still (seconds).
 
         Collective. `write_shards(folder)` writes this rank's files; file names must differ between
-        ranks, since all end in one folder. Waits first for a save that is still in flight. Raises
+        ranks, since all end in one folder. `beside` are files for the run's folder, by path; one that
+        cannot be written is a warning. Waits first for a save that is still in flight. Raises
         StoreError if scratch is full; how the upload ends, `poll` or `wait` tell.
         """
         started = time.monotonic()
@@ -132,6 +142,7 @@ class CheckpointManager:
             keep_best=self._run.checkpoints.keep_best,
             records=self.records,
             stale_steps=frozenset(self._stale_steps),
+            beside=dict(beside or {}),
         )
         self._in_flight = _start(task)
         return stall_seconds
@@ -240,8 +251,12 @@ class CheckpointManager:
 def _start(task: SaveTask) -> Future[SaveOutcome]:
     """Run a save in a thread that does not keep a failing process from ending."""
     outcome: Future[SaveOutcome] = Future()
-    target = threading.Thread(
-        target=lambda: outcome.set_result(run_save(task)), name="checkpoint", daemon=True
-    )
-    target.start()
+
+    def work() -> None:
+        try:
+            outcome.set_result(run_save(task))
+        except BaseException as error:  # else who waits for the outcome would wait for ever
+            outcome.set_exception(error)
+
+    threading.Thread(target=work, name="checkpoint", daemon=True).start()
     return outcome

@@ -10,7 +10,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import file_digest
 from pathlib import Path
@@ -50,28 +50,46 @@ class SaveTask:
     keep_best: int = 0
     records: list[CheckpointRecord] = field(default_factory=list)
     stale_steps: frozenset[int] = frozenset()
+    beside: dict[str, bytes] = field(default_factory=dict)
 
 
 def run_save(task: SaveTask) -> SaveOutcome:
-    """Do one save to its end and say how it went; never raises."""
-    started = time.monotonic()
+    """Do one save to its end and say how it went."""
     try:
-        files = _upload_shards(task)
-        if task.rank != 0:
-            _say(task, {"files": [file.model_dump(mode="json") for file in files]})
-            return SaveOutcome(task.step)
-        manifest = _complete(task, files)
+        outcome = _save(task)
     except Exception as error:  # a thread's error would vanish; it becomes the save's outcome
-        return _fail(task, error)
+        outcome = _fail(task, error)
     finally:
         shutil.rmtree(task.snapshot, ignore_errors=True)
+    return replace(outcome, warnings=[*outcome.warnings, *_write_beside(task)])
+
+
+def _save(task: SaveTask) -> SaveOutcome:
+    started = time.monotonic()
+    files = _upload_shards(task)
+    if task.rank != 0:
+        _say(task, {"files": [file.model_dump(mode="json") for file in files]})
+        return SaveOutcome(task.step)
+    manifest, warnings = _complete(task, files)
     checkpoint = StoredCheckpoint(task.store.uri_of(f"{step_folder(task.step)}/"), manifest)
     record = checkpoint.record(
         save_seconds=round(task.stall_seconds + time.monotonic() - started, 3),
         stall_seconds=round(task.stall_seconds, 3),
     )
-    kept, warnings = _apply_retention(task, record)
-    return SaveOutcome(task.step, record=record, kept=kept, warnings=warnings)
+    kept, undeleted = _apply_retention(task, record)
+    return SaveOutcome(task.step, record=record, kept=kept, warnings=warnings + undeleted)
+
+
+def _write_beside(task: SaveTask) -> list[str]:
+    """Write what goes beside the checkpoints; return warnings, since no run ends for it."""
+    warnings = []
+    for path, content in task.beside.items():
+        try:
+            task.store.write_bytes(path, content)
+        except TrainerError as error:
+            warnings.append(f"{path} up to step {task.step} not written: {error}")
+            logger.warning("%s", warnings[-1])
+    return warnings
 
 
 def delete_checkpoint(store: Store, step: int) -> None:
@@ -108,8 +126,11 @@ def _say(task: SaveTask, content: dict[str, object]) -> None:
     _retry(lambda: task.store.write_bytes(path, json.dumps(content).encode()))
 
 
-def _complete(task: SaveTask, own_files: list[ManifestFile]) -> Manifest:
-    """Rank 0: gather what the others uploaded, look whether all is there, write the manifest."""
+def _complete(task: SaveTask, own_files: list[ManifestFile]) -> tuple[Manifest, list[str]]:
+    """Rank 0: gather what the others uploaded, look whether all is there, write the manifest.
+
+    Returns it with warnings: once it is written, the checkpoint is whole, whatever fails then.
+    """
     files = {file.path: file for file in own_files}
     for rank, part in sorted(_gather_parts(task).items()):
         if "error" in part:
@@ -129,8 +150,11 @@ def _complete(task: SaveTask, own_files: list[ManifestFile]) -> Manifest:
     content = manifest.model_dump_json(by_alias=True, exclude_none=True, indent=1).encode()
     _retry(lambda: task.store.write_bytes(manifest_path(task.step), content))
     parts = [part_path(task.step, task.session, rank) for rank in range(1, task.world_size)]
-    task.store.delete(parts)
-    return manifest
+    try:
+        task.store.delete(parts)
+    except TrainerError as error:
+        return manifest, [f"parts of the checkpoint of step {task.step} not deleted: {error}"]
+    return manifest, []
 
 
 def _gather_parts(task: SaveTask) -> dict[int, dict[str, list[object]]]:

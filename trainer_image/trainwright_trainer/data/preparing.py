@@ -77,6 +77,8 @@ def prepare_data(
     validation = _planned(run, documents, held_out, "validation", folder)
     _check_split(run, documents, train, validation)
     weights = [source.weight for source in run.data.sources]
+    data_sha256 = _data_sha256(run, documents)
+    _check_same_data(data_sha256, group or SingleGroup())
     return PreparedData(
         train=_sequences(run, tokenizer, documents, train, weights),
         validation=(
@@ -87,10 +89,21 @@ def prepare_data(
         num_tokens=sum(plan.num_tokens for plan in train.plans),
         num_trained_tokens=sum(plan.num_trained for plan in train.plans),
         num_documents=sum(len(part) for part in documents),
-        data_sha256=_data_sha256(run, documents),
+        data_sha256=data_sha256,
         template_sha256=template.sha256 if template else None,
         warnings=_warnings(run, documents, train, validation),
     )
+
+
+def _check_same_data(data_sha256: str, group: Group) -> None:
+    """Refuse to train on data that changed while the ranks read it; collective."""
+    found = group.all_gather(data_sha256)
+    other = next((rank for rank, sha256 in enumerate(found) if sha256 != found[0]), None)
+    if other is not None:
+        raise UserError(
+            f"spec.data.sources: got other data on rank {other} than on rank 0, expected files that stay "
+            "as they are while a run reads them; start it again once they do"
+        )
 
 
 def _chat_template(run: Run, tokenizer: PreTrainedTokenizerFast) -> ChatTemplate | None:
@@ -261,6 +274,11 @@ def _warnings(run: Run, documents: list[Documents], train: _Part, validation: _P
     warnings = [warning for part in documents for warning in part.warnings]
     for number, (one, other) in enumerate(zip(train.plans, validation.plans, strict=True)):
         path, total = f"spec.data.sources[{number}]", len(documents[number])
+        if not len(one.packing) and len(other.packing):
+            warnings.append(
+                f"{path}: all of its {total} documents are held out for validation or left out, none is "
+                "trained on; lower spec.data.validation.fraction, or split the data into more files or rows"
+            )
         if num_cut := one.num_cut + other.num_cut:
             warnings.append(
                 f"{path}: {num_cut} of {total} documents are longer than spec.data.sequenceLength "

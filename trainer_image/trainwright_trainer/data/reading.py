@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import random
+import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,6 +29,8 @@ READ_AHEAD_BYTES = 4 * 2**20  # larger files are streamed
 PIECE_BYTES = 2**20  # a text is read and tokenized in pieces of about this size
 PARQUET_ROWS = 256
 BINARY_PROBE_BYTES = 8192
+LONGEST_LINE_BYTES = 64 * 2**20  # of JSONL; a whole file on one line would fill the memory
+_BROKEN_GZIP = (EOFError, gzip.BadGzipFile, zlib.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ class SourceReader:
     def _read(self, file: FileInfo, stream: BinaryIO) -> bytes:
         try:
             return stream.read(PIECE_BYTES)
-        except (EOFError, gzip.BadGzipFile) as error:
+        except _BROKEN_GZIP as error:
             raise self._broken(file, f"{error}") from error
 
     def row_text(self, row: Row) -> Iterator[TextPiece]:
@@ -148,17 +151,24 @@ class SourceReader:
         )
 
     def _json_rows(self, file: FileInfo, stream: BinaryIO) -> Iterator[Row]:
-        lines = iter(_unpacked(self.source.uri_of(file), stream))
+        unpacked = _unpacked(self.source.uri_of(file), stream)
         number = 0
         has_invalid = False
         while True:
             try:
-                line = next(lines, None)
-            except (EOFError, gzip.BadGzipFile) as error:
+                line = unpacked.readline(LONGEST_LINE_BYTES + 1)
+            except _BROKEN_GZIP as error:
                 raise self._broken(file, f"{error}") from error
-            if line is None:
+            if not line:
                 break
             number += 1
+            if len(line) > LONGEST_LINE_BYTES:
+                raise self.row_error(
+                    Row(file, number, {}),
+                    f"a line of more than {LONGEST_LINE_BYTES:,} bytes",
+                    "one JSON object a line",
+                    "write each record on a line of its own, without an array around them",
+                )
             if line.strip():
                 text = line.decode("utf-8", "replace")
                 has_invalid |= "\ufffd" in text and "\ufffd".encode() not in line
@@ -200,7 +210,9 @@ class SourceReader:
                 for record in batch.to_pylist():
                     number += 1
                     yield Row(file, number, record)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of the system, and not Arrow's word for a page that it cannot read
             raise self._broken(file, str(error).splitlines()[0][:200]) from error
 
     def _columns(self, names: list[str]) -> list[str] | None:

@@ -8,21 +8,25 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from trainwright_api.data import TokenizerAlgorithm, TrainedTokenizer
+from trainwright_api.names import MANIFEST_FILE
 from trainwright_api.run import Run
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from trainwright_trainer.agreement import on_rank_0
+from trainwright_trainer.checkpoint.finding import open_run_folder
+from trainwright_trainer.checkpoint.layout import parse_step
 from trainwright_trainer.data.encoding import clean
 from trainwright_trainer.data.reading import SourceReader
 from trainwright_trainer.data.sources import Source, open_sources
 from trainwright_trainer.data.splitting import is_held_out, position_hash
-from trainwright_trainer.errors import TrainerError, UserError
+from trainwright_trainer.errors import UserError
 from trainwright_trainer.groups import Group
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import MissingFileError, Store, is_inside
@@ -103,20 +107,62 @@ def obtain_trained_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """Return the tokenizer that belongs to the run; collective over all ranks.
 
-    Rank 0 loads it from `tokenizer/` in the run's folder, or trains it and stores it there; the
-    others load what rank 0 stored. `store` is the run's folder. Raises the same error on all ranks.
+    Rank 0 sees to it that `tokenizer/` in the run's folder (`store`) holds it, and all ranks load it
+    from there. Raises the same error on all ranks.
     """
-    failure: TrainerError | None = None
-    if group.rank == 0:
-        try:
-            if _read_complete(store, run) is None:
-                _store_tokenizer(train_tokenizer(run, settings), run, store)
-        except TrainerError as error:
-            failure = error
-    failure = group.broadcast(failure)
-    if failure is not None:
-        raise failure
+    on_rank_0(group, lambda: _provide_tokenizer(run, store, settings))
     return _load_stored(store, run)
+
+
+def _provide_tokenizer(run: Run, store: Store, settings: Settings) -> None:
+    """Store the run's tokenizer unless it is there: that of the run it goes on from, or a new one.
+
+    What is there stays if a checkpoint has been trained with it, or if it comes from the same data;
+    else a run made anew under an old name would get a tokenizer of other data.
+    """
+    complete = _read_complete(store, run)
+    if complete is not None and _has_checkpoint(store):
+        return
+    earlier = _earlier_tokenizer(run, settings)
+    origin = earlier.uri if earlier is not None else _data_key(run, settings)
+    if complete is not None and complete.get("origin") == origin:
+        return
+    if earlier is not None:
+        logger.info("taking the tokenizer of %s", earlier.uri)
+        _store_files(_read_files(earlier, _read_json(earlier) or {}), run, store, origin)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        train_tokenizer(run, settings).save_pretrained(folder)
+        files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+    _store_files(files, run, store, origin)
+
+
+def _has_checkpoint(store: Store) -> bool:
+    names = (file.path.partition("/") for file in store.list_files())
+    return any(
+        parse_step(folder) is not None and name == MANIFEST_FILE for folder, _, name in names
+    )
+
+
+def _earlier_tokenizer(run: Run, settings: Settings) -> Store | None:
+    """Return the folder of the run to go on from, if that has trained its tokenizer."""
+    if not run.checkpoints.resume_from_uri:
+        return None
+    earlier, _ = open_run_folder(run, run.checkpoints.resume_from_uri, settings)
+    return None if _read_json(earlier) is None else earlier
+
+
+def _data_key(run: Run, settings: Settings) -> str:
+    """Return the hash of the data that a tokenizer is trained on: files with their versions."""
+    fraction = run.data.validation.fraction if run.data.validation else None
+    sources = [
+        [
+            *(source.spec.uri, source.spec.format, source.spec.field),
+            [[file.path, file.size_bytes, file.version] for file in source.files],
+        ]
+        for source in open_sources(run, settings)
+    ]
+    return hashlib.sha256(json.dumps([fraction, sources]).encode()).hexdigest()
 
 
 def _build_untrained(spec: TrainedTokenizer) -> tuple[Tokenizer, trainers.Trainer]:
@@ -184,15 +230,11 @@ def _training_texts(run: Run, sources: list[Source]) -> Iterator[str]:
                 break
 
 
-def _store_tokenizer(tokenizer: PreTrainedTokenizerFast, run: Run, store: Store) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
-        hashes = {}
-        for path in sorted(Path(folder).iterdir()):
-            content = path.read_bytes()
-            store.write_bytes(f"{TOKENIZER_FOLDER}/{path.name}", content)
-            hashes[path.name] = hashlib.sha256(content).hexdigest()
-    complete = {"files": hashes, "trainedAs": _trained_as(run)}
+def _store_files(files: Mapping[str, bytes], run: Run, store: Store, origin: str) -> None:
+    for name, content in files.items():
+        store.write_bytes(f"{TOKENIZER_FOLDER}/{name}", content)
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    complete = {"files": hashes, "trainedAs": _trained_as(run), "origin": origin}
     store.write_bytes(f"{TOKENIZER_FOLDER}/{COMPLETE_FILE}", json.dumps(complete).encode())
 
 
@@ -201,28 +243,39 @@ def _trained_as(run: Run) -> dict[str, object]:
     return {"algorithm": spec.algorithm, "vocabularySize": spec.vocabulary_size}
 
 
-def _read_complete(store: Store, run: Run) -> dict[str, str] | None:
-    """Return the files of the stored tokenizer; None if there is none, or one of another spec."""
+def _read_json(store: Store) -> dict[str, Any] | None:
+    """Return what is said of the stored tokenizer; None if there is no whole one."""
     try:
-        complete = json.loads(store.read_bytes(f"{TOKENIZER_FOLDER}/{COMPLETE_FILE}"))
+        complete: dict[str, Any] = json.loads(
+            store.read_bytes(f"{TOKENIZER_FOLDER}/{COMPLETE_FILE}")
+        )
     except (MissingFileError, ValueError):
         return None
-    if complete.get("trainedAs") != _trained_as(run):
-        return None
-    files: dict[str, str] = complete["files"]
+    return complete
+
+
+def _read_complete(store: Store, run: Run) -> dict[str, Any] | None:
+    """Return what is said of the stored tokenizer; None if there is none, or one of another spec."""
+    complete = _read_json(store)
+    return complete if complete and complete.get("trainedAs") == _trained_as(run) else None
+
+
+def _read_files(store: Store, complete: Mapping[str, Any]) -> dict[str, bytes]:
+    files = {}
+    for name, sha256 in complete.get("files", {}).items():
+        content = store.read_bytes(f"{TOKENIZER_FOLDER}/{name}")
+        if not is_inside(name) or hashlib.sha256(content).hexdigest() != sha256:
+            raise UserError(
+                f"{store.field}.uri: got {store.uri_of(f'{TOKENIZER_FOLDER}/{name}')} whose "
+                "SHA-256 is not that of the tokenizer that was trained, expected it unchanged; "
+                "restore the file, or delete the run's folder to start anew"
+            )
+        files[name] = content
     return files
 
 
 def _load_stored(store: Store, run: Run) -> PreTrainedTokenizerFast:
-    files = _read_complete(store, run) or {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, sha256 in files.items():
-            content = store.read_bytes(f"{TOKENIZER_FOLDER}/{name}")
-            if not is_inside(name) or hashlib.sha256(content).hexdigest() != sha256:
-                raise UserError(
-                    f"{store.field}.uri: got {store.uri_of(f'{TOKENIZER_FOLDER}/{name}')} whose "
-                    "SHA-256 is not that of the tokenizer that was trained, expected it unchanged; "
-                    "restore the file, or delete the run's folder to start anew"
-                )
+        for name, content in _read_files(store, _read_complete(store, run) or {}).items():
             (Path(folder) / name).write_bytes(content)
         return load_tokenizer(Path(folder), field=store.field)

@@ -141,7 +141,7 @@ class FolderStore(Store):
 def _walk(top: Path) -> Iterator[Path]:
     """All visible files below a folder; links to folders are followed, each folder once."""
     seen: set[tuple[int, int]] = set()
-    for folder, subfolders, files in os.walk(top, followlinks=True):
+    for folder, subfolders, files in os.walk(top, onerror=_refuse, followlinks=True):
         stat = Path(folder).stat()
         if (stat.st_dev, stat.st_ino) in seen:
             subfolders.clear()
@@ -151,6 +151,12 @@ def _walk(top: Path) -> Iterator[Path]:
             path = Path(folder, name)
             if not name.startswith(UNFINISHED_PREFIX) and path.is_file():
                 yield path
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be read is not an empty one; one that is not there is."""
+    if error.errno not in _MISSING:
+        raise error
 
 
 def _flush(path: Path) -> None:

@@ -187,7 +187,7 @@ def test_a_run_that_goes_on_from_another_has_its_tokenizer(
     child = run_with(library, folder=at(tmp_path / "child"))
     fresh = obtain(run_with(library, folder=at(tmp_path / "fresh")), settings)
     for name in ("first/", "first/step-000010/"):
-        resume = {"resume_from_uri": f"file://{tmp_path}/{name}"}
+        resume = {"resume_from": Location(uri=f"file://{tmp_path}/{name}")}
         checkpoints = child.checkpoints.model_copy(update=resume)
         again = child.model_copy(update={"checkpoints": checkpoints})
         assert obtain(again, settings) == first != fresh

@@ -146,9 +146,10 @@ def _has_checkpoint(store: Store) -> bool:
 
 def _earlier_tokenizer(run: Run, settings: Settings) -> Store | None:
     """Return the folder of the run to go on from, if that has trained its tokenizer."""
-    if not run.checkpoints.resume_from_uri:
+    start = run.checkpoints.resume_from
+    if start is None:
         return None
-    earlier, _ = open_run_folder(run, run.checkpoints.resume_from_uri, settings)
+    earlier, _ = open_run_folder(run, start.uri, settings)
     return None if _read_json(earlier) is None else earlier
 
 

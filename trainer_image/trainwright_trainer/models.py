@@ -188,8 +188,7 @@ def _load_weights(run: Run, config: PretrainedConfig, folder: Path) -> PreTraine
     )
     try:
         with quick_gguf(run.model.gguf_file):
-            model: PreTrainedModel
-            model, told = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder,
                 config=config,
                 dtype=torch.float32,
@@ -204,7 +203,8 @@ def _load_weights(run: Run, config: PretrainedConfig, folder: Path) -> PreTraine
         raise _no_model(run, error) from error
     finally:
         forget_gguf()
-    _check_complete(run, model, told["missing_keys"])
+    model: PreTrainedModel = loaded[0]
+    _check_complete(run, model, loaded[1]["missing_keys"])
     return model
 
 

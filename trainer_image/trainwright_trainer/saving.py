@@ -80,6 +80,7 @@ class Saving:
         self._report_checkpoints(num_failed=0)
         logger.info("resumed from step %d of %s", manifest.step, fetched.point.uri)
         measured = [row for row in rows if row.validation_loss is not None]
+        last_measured: tuple[float | None, int | None]
         if manifest.validation_loss is not None:
             last_measured = manifest.validation_loss, manifest.step
         else:

@@ -310,6 +310,11 @@ class RunStatus(Model):
         max_length=4,
         description="Other runs that this one starts from; later attempts need these runs no more.",
     )
+    warnings: list[str] = Field(
+        default_factory=list,
+        max_length=10,
+        description="What the trainer warned of, such as a checkpoint that does not verify, newest last.",
+    )
     attempt: int = Field(0, description="Current or last attempt (unit: none, a number).")
     failures: dict[str, int] = Field(
         default_factory=dict, description="Failures by cause since the last new checkpoint."

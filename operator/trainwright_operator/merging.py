@@ -5,12 +5,13 @@ from typing import Any
 
 from trainwright_api.printable import printable_hardware, printable_progress
 from trainwright_api.report import RunReport, TerminationMessage
-from trainwright_api.status import CheckpointRecord, CheckpointsStatus, RunStatus
+from trainwright_api.status import CheckpointRecord, CheckpointsStatus, Progress, RunStatus
 
 from trainwright_operator.decision import Notice
 from trainwright_operator.untrusted import parse_time
 
 MAXIMUM_CHECKPOINTS_KEPT = 10
+MAXIMUM_WARNINGS_KEPT = 10
 CHECKPOINT_NOTICE_EVERY = timedelta(minutes=5)
 
 
@@ -23,7 +24,7 @@ def merge_report(status: RunStatus, report: RunReport | None) -> RunStatus:
         return status
     if status.attempts and status.attempts[-1].ended_at is not None:
         return status
-    changes: dict[str, Any] = {"progress": printable_progress(report.progress)}
+    changes: dict[str, Any] = {"progress": _merge_progress(status.progress, report.progress)}
     if report.hardware is not None:
         changes["hardware"] = printable_hardware(report.hardware)
     if report.checkpoints:
@@ -36,7 +37,18 @@ def merge_report(status: RunStatus, report: RunReport | None) -> RunStatus:
         changes["plan"] = report.plan
     if report.model is not None:
         changes["model"] = report.model
+    if report.warnings:
+        before = [text for text in status.warnings if text not in report.warnings]
+        changes["warnings"] = [*before, *report.warnings][-MAXIMUM_WARNINGS_KEPT:]
     return status.model_copy(update=changes)
+
+
+def _merge_progress(known: Progress | None, told: Progress) -> Progress:
+    """Return the newer progress; a trainer that starts up has none yet: what was reached before stays."""
+    if known is None or told.step or not known.step:
+        return printable_progress(told)
+    now_unknown = dict.fromkeys(("tokens_per_second", "mfu", "eta", "eta_seconds"))
+    return printable_progress(known.model_copy(update={**now_unknown, "activity": told.activity}))
 
 
 def merge_termination(status: RunStatus, told: TerminationMessage) -> RunStatus:
@@ -70,6 +82,12 @@ def tell_of_checkpoint(old: RunStatus, new: RunStatus) -> Notice | None:
     if latest is None or (before is not None and _slot(before) >= _slot(latest)):
         return None
     return Notice("Normal", "CheckpointSaved", f"step {latest.step} at {latest.uri}")
+
+
+def tell_of_warnings(old: RunStatus, new: RunStatus) -> list[Notice]:
+    """Return an event for each warning of the trainer that the status did not have."""
+    fresh = [text for text in new.warnings if text not in old.warnings]
+    return [Notice("Warning", "TrainerWarning", text) for text in fresh]
 
 
 def _slot(checkpoint: CheckpointRecord) -> int:

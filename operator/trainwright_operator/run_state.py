@@ -14,7 +14,12 @@ from trainwright_operator.conditions import find_condition, set_condition
 from trainwright_operator.decision import Decision, Notice, PodRemoval, Policy, Timing
 from trainwright_operator.ends import AttemptEnd
 from trainwright_operator.facts import Observed, PodFacts, format_time
-from trainwright_operator.merging import merge_report, merge_termination, tell_of_checkpoint
+from trainwright_operator.merging import (
+    merge_report,
+    merge_termination,
+    tell_of_checkpoint,
+    tell_of_warnings,
+)
 from trainwright_operator.untrusted import parse_time
 
 
@@ -194,7 +199,11 @@ class RunState:
         return Decision(
             reason=reason,
             status=self.status,
-            notices=(*((checkpoint,) if checkpoint else ()), *self.notices),
+            notices=(
+                *((checkpoint,) if checkpoint else ()),
+                *tell_of_warnings(self.old, self.status),
+                *self.notices,
+            ),
             again_seconds=max(0.1, min(waits)) if waits else None,
             **actions,
         )

@@ -116,6 +116,7 @@ def _news_of(report: RunReport) -> tuple[object, ...]:
         report.best_checkpoint,
         report.model,
         report.plan,
+        report.warnings,
     )
 
 

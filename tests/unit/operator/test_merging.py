@@ -3,7 +3,7 @@
 import pytest
 from trainwright_api.report import RunReport, TerminationMessage
 from trainwright_api.status import RunStatus
-from trainwright_operator.merging import merge_report, merge_termination
+from trainwright_operator.merging import merge_report, merge_termination, tell_of_warnings
 
 from tests.unit.operator.builders import checkpoint
 
@@ -55,3 +55,32 @@ def test_a_report_counts_while_its_attempt_runs(
     assert merged is not None
     assert merged.latest is not None
     assert merged.latest.step == step
+
+
+def report_of(**told: object) -> RunReport:
+    return RunReport.model_validate({"attempt": 2, "sequence": 1, **told})
+
+
+def test_progress_stays_while_the_next_attempt_starts_up() -> None:
+    reached = {"step": 60, "totalSteps": 100, "loss": 2.5, "tokensPerSecond": 900, "eta": "soon"}
+    status = RunStatus.model_validate({"attempt": 2, "progress": reached})
+    starting = merge_report(status, report_of(progress={"activity": "build"})).progress
+    assert starting is not None
+    assert (starting.step, starting.loss, starting.activity) == (60, 2.5, "build")
+    assert (starting.tokens_per_second, starting.eta) == (None, None)
+    assert starting.step_text == "60/100"
+    resumed = merge_report(status, report_of(progress={"step": 50, "totalSteps": 100})).progress
+    assert resumed is not None
+    assert resumed.step == 50
+
+
+def test_warnings_are_kept_and_each_is_told_once() -> None:
+    first = merge_report(RunStatus(attempt=2), report_of(warnings=["step 9 does not verify"]))
+    more = report_of(warnings=[f"record {number} is cut" for number in range(9)])
+    second = merge_report(first, more)
+    assert second.warnings == ["step 9 does not verify", *more.warnings]
+    assert [notice.message for notice in tell_of_warnings(first, second)] == more.warnings
+    assert {notice.type for notice in tell_of_warnings(first, second)} == {"Warning"}
+    last = merge_report(second, report_of(warnings=["step 9 does not verify", "the store fails"]))
+    assert last.warnings == [*more.warnings[1:], "step 9 does not verify", "the store fails"]
+    assert [notice.message for notice in tell_of_warnings(second, last)] == ["the store fails"]

@@ -20,6 +20,7 @@ from tests.e2e.world import World, wait_for, wait_for_phase, wait_for_status
 from tests.fake_nvml import build_fake_nvml
 from tests.monitoring.panels import PanelQuery, describe_odd_values, fill_in, find_queries
 from tests.monitoring.server import Prometheus
+from tests.terminals.window import open_window
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -105,7 +106,7 @@ def test_devices_of_two_pods_are_seen_and_their_faults_raise_alerts(
 
 
 def check_terminal(world: World, place: Place, summary: str) -> None:
-    """`status` and the plain lines of `watch` have the summary."""
+    """`status` and the plain lines of `watch` have the summary, the screen of `watch` each device, too."""
     command = [sys.executable, "-m", "trainwright_cli"]
     environment = os.environ | world.cluster.environment() | {"COLUMNS": "200"}
     where = ["gpus", "-n", place.namespace]
@@ -122,6 +123,9 @@ def check_terminal(world: World, place: Place, summary: str) -> None:
     finally:
         watch.kill()
         watch.wait()
+    cluster = world.cluster.environment()
+    with open_window([*command, "watch", *where], 160, 50, **cluster) as window:
+        window.wait_for(summary, "rank 0", "92%", "650 W", "rank 1", "31%", "350 W", "/80.0 GiB")
 
 
 def check_alerts(place: Place, prometheus: Prometheus) -> None:

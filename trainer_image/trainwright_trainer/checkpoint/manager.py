@@ -90,8 +90,9 @@ class CheckpointManager:
     ) -> FetchedCheckpoint | None:
         """Download the files that this rank wants and verify their SHA-256; collective.
 
-        `choose` tells of a checkpoint which of its files these are, by their paths. A bad file anywhere makes all ranks turn to the checkpoint before, with a warning; None if
-        no other verifies. Ranks of one node share the folder and download each file once.
+        `choose` tells of a checkpoint which of its files these are, by their paths. A bad file anywhere
+        makes all ranks turn to the checkpoint before, with a warning; None if no other verifies. Ranks of
+        one node share the folder and download each file once.
         """
         candidates = self._findings.points
         for candidate in candidates[candidates.index(point) :]:

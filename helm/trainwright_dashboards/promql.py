@@ -61,6 +61,17 @@ def by_rank(metric: Metric, **matchers: str) -> str:
     return f"max by (namespace, run, rank) ({of_run(metric, **matchers)})"
 
 
+def with_run_info(aggregation: str, metric: Metric, *labels: str) -> str:
+    """Return one series per chosen run and its metadata: `labels` are those of `trainwright_run_info`.
+
+    Two pods of a name cannot be there at once, so each has one set of metadata.
+    """
+    if unknown := set(labels) - set(metrics.RUN_INFO.labels):
+        raise ValueError(f"got labels {sorted(unknown)}, expected of {metrics.RUN_INFO.labels}")
+    joined = f"{of_run(metric)} * on (namespace, pod) group_left ({', '.join(labels)}) {of_run(metrics.RUN_INFO)}"
+    return f"{aggregation} by (namespace, run, {', '.join(labels)}) ({joined})"
+
+
 def events(selector: str, window: str) -> str:
     """Return how often a counter of events rose in a window: a whole number, where `increase` extrapolates."""
     return f"round(increase({selector}[{window}]))"

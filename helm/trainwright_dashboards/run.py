@@ -21,6 +21,7 @@ from trainwright_dashboards.promql import (
     mean_over_pods,
     mean_seconds,
     of_run,
+    with_run_info,
 )
 
 LEGEND = "{{namespace}}/{{run}}"
@@ -216,8 +217,15 @@ def _speed_panels() -> tuple[timeseries.Panel, ...]:
             minimum=0,
         ),
         line_panel(
-            Text("MFU", "Model FLOPs utilisation: achieved over assumed peak.", "percentunit"),
-            Query(by_run("max", m.MFU), LEGEND),
+            Text(
+                "MFU",
+                "Model FLOPs utilisation, achieved over assumed peak, by how an attempt trains.",
+                "percentunit",
+            ),
+            Query(
+                with_run_info("max", m.MFU, "attempt", "precision", "zero_stage"),
+                LEGEND + " attempt {{attempt}}: {{precision}}, ZeRO {{zero_stage}}",
+            ),
             minimum=0,
         ),
         line_panel(

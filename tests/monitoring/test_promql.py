@@ -46,6 +46,20 @@ def test_runs_of_one_name_in_two_namespaces_are_two(tmp_path: Path) -> None:
     check(by_full_name("max", "trainwright_step"), given, expected, tmp_path)
 
 
+def test_a_run_s_figures_are_joined_with_how_each_attempt_trains(tmp_path: Path) -> None:
+    pod = 'namespace="team",run="gpt",pod="gpt-{}-master-0"'
+    info = 'attempt="{0}",precision="BF16",zero_stage="{0}",exported_node="n1"'
+    given = {
+        f"trainwright_mfu_ratio{{{pod.format(number)}}}": f"0.{number}x5" for number in (1, 2)
+    } | {
+        f"trainwright_run_info{{{pod.format(number)},{info.format(number)}}}": "1x5"
+        for number in (1, 2)
+    }
+    _tile, expression = expressions_of("run", "MFU")
+    labels = '{{namespace="team",run="gpt",attempt="{0}",precision="BF16",zero_stage="{0}"}}'
+    check(expression, given, {labels.format(1): 0.1, labels.format(2): 0.2}, tmp_path)
+
+
 GPU = 'namespace="team",run="gpt",pod="gpt-1-worker-0",node="n1",rank="{}",gpu="{}"'
 POD = 'namespace="team",run="{0}",pod="{0}-1-worker-0",node="n{1}"'
 VARIABLES = {"namespace": "team", "run": ".+", "__rate_interval": "5m", "__range": "5m"}

@@ -16,6 +16,8 @@ from trainwright_trainer.groups import SingleGroup
 from trainwright_trainer.models import build_model, load_config
 from trainwright_trainer.settings import Settings
 
+from tests.trainer.uneven import UnevenSequences
+
 
 def plain_losses(run: Run, scratch: Path) -> list[float]:
     """Return the loss of every step, one process, the whole batch at once."""
@@ -23,7 +25,7 @@ def plain_losses(run: Run, scratch: Path) -> list[float]:
     torch.set_num_threads(1)
     settings = Settings(scratch_folder=scratch)
     tokenizer = train_tokenizer(run, settings)
-    source = prepare_data(run, tokenizer, settings).train
+    source = UnevenSequences(prepare_data(run, tokenizer, settings).train)
     model = build_model(run, load_config(run, None, tokenizer), None, SingleGroup())
     dtype = torch.bfloat16 if run.precision is Precision.BF16 else torch.float32
     master = [parameter.detach().to(dtype).float().clone() for parameter in model.parameters()]

@@ -28,6 +28,8 @@ from tests.cluster.processes import Process, run_tool, start_process, wait_until
 from tests.cluster.spec import Layout, Mount, node_address
 
 START_SECONDS = 20
+# containerd's socket is there before its CRI service is; a kubelet that asks it too early ends.
+CRI_SERVES = b"Start streaming server"
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,15 @@ class Node:
             [self.processes[self.name]],
         )
         containerd = ["containerd", f"--config={self.folder / 'containerd.toml'}"]
+        log = self.layout.logs / f"{self.name}-containerd.log"
+        told_before = log.stat().st_size if log.exists() else 0
         self._start(f"{self.name}-containerd", [*self.enter(), *containerd])
         wait_until(
             f"{self.name}: containerd answers",
-            lambda: Path(f"/proc/{self.init_pid}/root{CONTAINERD_SOCKET}").exists(),
+            lambda: (
+                Path(f"/proc/{self.init_pid}/root{CONTAINERD_SOCKET}").exists()
+                and CRI_SERVES in log.read_bytes()[told_before:]
+            ),
             START_SECONDS,
             self.watched(),
         )

@@ -60,9 +60,7 @@ class GoModule:
         linker = ["-s", "-w"]
         for variable in self.version_variables:
             linker += ["-X", variable.format(**_version_parts(self.version))]
-        # The linker strips what debuggers read: the compiler need not write it in the first place.
-        compiler = "-gcflags=all=-dwarf=false"
-        return ["-mod=readonly", "-trimpath", compiler, "-ldflags", " ".join(linker)]
+        return ["-mod=readonly", "-trimpath", "-ldflags", " ".join(linker)]
 
 
 KUBERNETES = GoModule(

@@ -13,6 +13,7 @@ from trainwright_api.run import Run
 from trainwright_cli.local.ports import find_free_ports
 from trainwright_trainer.settings import Settings, build_rank_environment
 
+HANG_SECONDS = 2400  # far more than workers take on a slow machine beside the other tiers
 # Steps of a few tokens are mostly buffers of gradients, which the C library otherwise gives back to the
 # kernel after each of them and gets anew, page by page: a third of the time. It does so in any case with
 # the heaps of its own that it gives to threads, such as gloo's.
@@ -119,7 +120,7 @@ def run_workers(module: str, arguments: Sequence[str], *, num_ranks: int, folder
                 text=True,
             )
         )
-    outputs = [process.communicate(timeout=900)[0] for process in processes]
+    outputs = [process.communicate(timeout=HANG_SECONDS)[0] for process in processes]
     codes = [process.returncode for process in processes]
     assert codes == [0] * num_ranks, (
         json.dumps(codes) + "\n" + "\n".join(o[-3000:] for o in outputs)

@@ -37,7 +37,7 @@ def decide(
 ) -> Decision:
     """Return the next step of a run."""
     state = RunState(resource, observed, now, timing, policy)
-    if state.old.phase in (Phase.SUCCEEDED, Phase.FAILED):
+    if state.old.phase.has_ended:
         return decide_finished(state)
     current, problem = state.current(), observed.problem
     if current is not None and has_succeeded(observed.pods_of(current.number)):

@@ -132,6 +132,6 @@ def may_start(resource: Resource) -> bool:
     status = resource.status
     if status is None:
         return True
-    if status.phase in (Phase.SUCCEEDED, Phase.FAILED):
+    if status.phase.has_ended:
         return False
     return not status.attempts or status.attempts[-1].ended_at is not None

@@ -7,9 +7,9 @@ import pytest
 from ruamel.yaml import YAML
 from trainwright_dashboards.promql import by_full_name, of_dcgm
 
-from tests.cluster.cache import cache_folder
 from tests.monitoring.panels import find_queries, load_dashboards
 from tests.monitoring.prometheus import fetch_prometheus
+from tools.machine import cache_folder
 from tools.pictures.dashboard import fill_in
 
 NAME = "DCGM_FI_PROF_SM_ACTIVE"

@@ -1,6 +1,5 @@
 """Every alert fires when it should and stays quiet when it should not, by `promtool test rules`."""
 
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,14 @@ from trainwright_dashboards.rules import (
 from tests.monitoring.alert_cases import CASES, AlertCase, Series
 from tests.monitoring.prometheus import fetch_prometheus
 from tests.monitoring.recorded_cases import RECORDED, RecordedCase
+from tools.machine import cache_folder
 
 RUNBOOKS = Path("operator/docs/runbooks")
 
 
 @pytest.fixture(scope="session")
 def promtool() -> Path:
-    cache = Path(os.environ.get("TRAINWRIGHT_CACHE", Path.home() / ".cache" / "trainwright"))
-    return fetch_prometheus(cache) / "promtool"
+    return fetch_prometheus(cache_folder()) / "promtool"
 
 
 @pytest.fixture

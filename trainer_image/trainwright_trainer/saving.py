@@ -17,6 +17,7 @@ from trainwright_api.history import (
     rows_until,
     thin_rows,
 )
+from trainwright_api.report import Manifest
 
 from trainwright_trainer.build import BuiltRun
 from trainwright_trainer.checkpoint import StepState
@@ -79,22 +80,16 @@ class Saving:
         self._reporter.set_start(manifest.step, rows)
         self._report_checkpoints(num_failed=0)
         logger.info("resumed from step %d of %s", manifest.step, fetched.point.uri)
-        measured = [row for row in rows if row.validation_loss is not None]
-        last_measured: tuple[float | None, int | None]
-        if manifest.validation_loss is not None:
-            last_measured = manifest.validation_loss, manifest.step
-        else:
-            last_measured = (
-                (measured[-1].validation_loss, measured[-1].step) if measured else (None, None)
-            )
+        latest_first: tuple[Manifest | HistoryRow, ...] = (manifest, *reversed(rows))
+        measured = next((each for each in latest_first if each.validation_loss is not None), None)
         return TrainingState(
             step=manifest.step,
             samples=manifest.samples,
             tokens=manifest.tokens,
             loss=manifest.loss,
             first_loss=rows[0].loss if rows else None,
-            validation_loss=last_measured[0],
-            validated_step=last_measured[1],
+            validation_loss=measured.validation_loss if measured else None,
+            validated_step=measured.step if measured else None,
         )
 
     def is_due_by_time(self) -> bool:

@@ -13,6 +13,7 @@ from tools.prepare import describe_machine, fingerprint, move_into_place
 def test_first_line_says_what_a_machine_without_root_can_do(
     monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
+    monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(prepare, "find_cluster_obstacle", lambda: "it needs root")
     line = describe_machine(target)
     assert line.startswith("no cluster on this machine (it needs root)")

@@ -42,13 +42,14 @@ def run_on_embedded_cluster(
         console.say(f"operator {operator.reference}, trainer {trainer.reference}")
     with console.stage("Start a Kubernetes cluster"):
         mount = Mount(str(environment), "/opt/venv")
-        spec = ClusterSpec(name=cluster_name or settings.cluster_name, nodes=NODES, mounts=(mount,))
+        spec = ClusterSpec(
+            name=cluster_name or settings.cluster_name,
+            nodes=NODES,
+            mounts=(mount,),
+            images=tuple(str(image.archive) for image in (operator, trainer) if image.archive),
+        )
         cluster = Cluster.up(spec, console.show)
         console.say("it runs already" if cluster.is_reused else "it runs")
-        for image in (operator, trainer):
-            if image.archive:
-                cluster.load_image(image.archive)
-        console.say("images loaded onto the nodes")
         monitoring = start_monitoring(cluster)
     tags = {image.name: image.reference.removeprefix("localhost/") for image in (operator, trainer)}
     images = Images("localhost", tags["operator"], tags["trainer-code"])

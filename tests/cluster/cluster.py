@@ -10,7 +10,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.cluster import start
@@ -46,6 +46,7 @@ class Cluster:
     def up(cls, spec: ClusterSpec, report: Report = print) -> Cluster:
         """Start the cluster, or return the one of this name if it runs well and is the same.
 
+        A running one gets the images that it lacks.
         Raises ClusterExistsError if it differs, ComponentDiedError or NotReadyError if the start
         fails; then nothing of it is left, except that the error tells the end of the log.
         """
@@ -55,13 +56,16 @@ class Cluster:
     def _up(cls, state: State, report: Report) -> Cluster:
         spec = state.spec
         check_machine()
+        spec.check_images()
         ensure_parts(spec, report)
         with cluster_lock(spec.name):
             found = load_state(spec.name)
             if found and found.ready and cls(found).find_faults() == []:
-                if found.spec != spec:
+                if found.spec != replace(spec, images=found.spec.images):
                     raise ClusterExistsError(describe_difference(found.spec, spec))
-                return cls(found, is_reused=True)
+                cluster = cls(found, is_reused=True)
+                cluster._add_images(spec.images)
+                return cluster
             remove_cluster(spec.name)
             try:
                 return cls(start.start_cluster(state, report))
@@ -160,6 +164,15 @@ class Cluster:
         """The command line that runs `command` in the cluster's network."""
         return [*inside(self.layout), *command]
 
+    def _add_images(self, archives: Sequence[str]) -> None:
+        spec = self.state.spec
+        missing = tuple(archive for archive in archives if archive not in spec.images)
+        for archive in missing:
+            self.load_image(Path(archive))
+        if missing:
+            self.state.spec = replace(spec, images=spec.images + missing)
+            self.state.save()
+
     def load_image(self, archive: Path, nodes: Sequence[str] = ()) -> None:
         """Import an image archive into the nodes (all by default)."""
         chosen = nodes or self.state.spec.node_names()
@@ -234,7 +247,9 @@ def describe_difference(running: ClusterSpec, asked: ClusterSpec) -> str:
     """The sentence that refuses to change a running cluster."""
     old, new = running.to_json(), asked.to_json()
     differences = [
-        f"{key}={old[key]!r} (asked: {new[key]!r})" for key in old if old[key] != new[key]
+        f"{key}={old[key]!r} (asked: {new[key]!r})"
+        for key in old
+        if old[key] != new[key] and key != "images"
     ]
     return (
         f"cluster {running.name!r} already runs with {', '.join(differences)}; take it down first "

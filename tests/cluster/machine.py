@@ -37,7 +37,7 @@ def ensure_parts(spec: ClusterSpec, report: Report = print) -> None:
     ensure_binaries(KUBERNETES, report)
     ensure_manifests(report)
     if not spec.control_plane_only:
-        ensure_disk([*ensure_images(report), *map(Path, spec.images)], report)
+        ensure_images(report)
 
 
 def build_chart_tools(report: Report = print) -> None:

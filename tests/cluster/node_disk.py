@@ -7,12 +7,12 @@ layer (containers write on top of it), so nodes and clusters can share the files
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from tests.cluster.cache import Report, build_key, cache_folder, make_once
@@ -26,6 +26,8 @@ from tests.cluster.processes import (
 )
 
 _FORGET_AFTER_SECONDS = 7 * 24 * 3600
+# Every change of the operator makes another disk. One that was used lately may just be copied.
+_KEPT_DISKS, _MAY_BE_COPIED_SECONDS = 8, 3600
 _START_SECONDS = 20
 # In a mount namespace of its own: the machine's /run is not touched.
 _BOOT = "mount -t tmpfs run /run; exec containerd --config=$1"
@@ -33,14 +35,18 @@ _BOOT = "mount -t tmpfs run /run; exec containerd --config=$1"
 
 def ensure_disk(archives: Sequence[Path], report: Report = print) -> Path:
     """The folder to copy for a node that has the images of these archives."""
-    identities = [f"{a.resolve()} {a.stat().st_size} {a.stat().st_mtime_ns}" for a in archives]
-    entry = cache_folder() / "node-disks" / build_key(*identities)
+    entry = cache_folder() / "node-disks" / build_key(*map(_digest, archives))
     if not entry.exists():
-        report(f"unpacking {len(archives)} images for the nodes (usually 2 to 10 s)")
+        report(f"unpacking {len(archives)} images for the nodes (usually 2 to 20 s)")
     make_once(entry, lambda folder: _unpack(archives, folder))
     os.utime(entry)
     _forget_unused(entry.parent)
     return entry
+
+
+def _digest(archive: Path) -> str:
+    with archive.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def copy_disk(disk: Path, target: Path) -> None:
@@ -97,7 +103,8 @@ def _build_config(folder: Path) -> str:
 
 
 def _forget_unused(folder: Path) -> None:
-    for disk in folder.iterdir():
-        with suppress(FileNotFoundError):  # another start has just finished or forgotten it
-            if time.time() - disk.stat().st_mtime > _FORGET_AFTER_SECONDS:
-                run_tool(["rm", "-rf", disk])
+    ages = {path: time.time() - path.stat().st_mtime for path in folder.iterdir()}
+    disks = sorted((p for p in ages if not p.name.startswith(".")), key=ages.__getitem__)
+    surplus = [disk for disk in disks[_KEPT_DISKS:] if ages[disk] > _MAY_BE_COPIED_SECONDS]
+    for path in {*surplus, *(p for p, age in ages.items() if age > _FORGET_AFTER_SECONDS)}:
+        run_tool(["rm", "-rf", path])

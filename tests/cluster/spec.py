@@ -61,7 +61,7 @@ class ClusterSpec:
     nodes: int = 1
     gpus_per_node: int = 0
     mounts: tuple[Mount, ...] = ()
-    # Archives whose images all nodes have from the start.
+    # Archives whose images all nodes have from the start; a running cluster gets those that it lacks.
     images: tuple[str, ...] = ()
     # etcd, API server and controller-manager only: for what needs no pods.
     control_plane_only: bool = False
@@ -81,6 +81,9 @@ class ClusterSpec:
             raise ClusterError(f"--nodes: got {self.nodes}, expected 1 to {MAX_NODES}")
         if self.gpus_per_node < 0:
             raise ClusterError(f"--gpus-per-node: got {self.gpus_per_node}, expected 0 or more")
+
+    def check_images(self) -> None:
+        """Raise ClusterError if an archive is missing; of a running cluster, it may be."""
         for image in self.images:
             if not Path(image).is_file():
                 raise ClusterError(f"--image: {image}: got no file there; build the image first")

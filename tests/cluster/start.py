@@ -58,7 +58,7 @@ def start_cluster(state: State, report: Report) -> State:
     client = ApiClient("127.0.0.1", state.api_port, layout.certificates)
     nodes = [Node(layout, name, state.processes) for name in spec.node_names()]
     with ThreadPoolExecutor(1) as pool:
-        booted = pool.submit(_boot_nodes, nodes, spec)
+        booted = pool.submit(_boot_nodes, nodes, spec, report)
         _wait(state, "the API server is ready", client.is_ready)
         timeline.done("API server ready")
         state.processes |= start_controllers(layout, spec)
@@ -107,10 +107,10 @@ def _prepare(layout: Layout, state: State) -> None:
     write_credentials(layout, names, state.api_port)
 
 
-def _boot_nodes(nodes: list[Node], spec: ClusterSpec) -> None:
+def _boot_nodes(nodes: list[Node], spec: ClusterSpec, report: Report) -> None:
     if not nodes:
         return
-    disk = ensure_disk([*ensure_images(), *map(Path, spec.images)])
+    disk = ensure_disk([*ensure_images(), *map(Path, spec.images)], report)
 
     def boot(node: Node) -> None:
         node.write_files(disk, spec.mounts)

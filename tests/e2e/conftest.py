@@ -33,13 +33,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         pytest.skip("the embedded cluster needs root on Linux")
     operator, trainer = build_archive("operator"), build_archive("trainer-code")
     mount = Mount(str(ensure_trainer_venv()), "/opt/venv")
-    spec = ClusterSpec(name=CLUSTER_NAME, nodes=NODES, gpus_per_node=GPUS_PER_NODE, mounts=(mount,))
+    assert operator.archive
+    assert trainer.archive
+    spec = ClusterSpec(
+        name=CLUSTER_NAME,
+        nodes=NODES,
+        gpus_per_node=GPUS_PER_NODE,
+        mounts=(mount,),
+        images=(str(operator.archive), str(trainer.archive)),
+    )
     with Cluster.running(spec) as cluster:
-        names = []
-        for image in (operator, trainer):
-            assert image.archive
-            cluster.load_image(image.archive)
-            names.append(image.reference.removeprefix("localhost/"))
+        names = [image.reference.removeprefix("localhost/") for image in (operator, trainer)]
         place = embedded_place(cluster, "default")
         images = Images("localhost", *names)
         install_chart(place, images)

@@ -127,8 +127,8 @@ class Installation:
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     image = build_archive("operator")
     assert image.archive
-    with Cluster.running(ClusterSpec(name="chart", s3=False)) as cluster:
-        cluster.load_image(image.archive)
+    spec = ClusterSpec(name="chart", s3=False, images=(str(image.archive),))
+    with Cluster.running(spec) as cluster:
         yield Installation(cluster, image, tmp_path_factory.mktemp("helm"))
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -227,12 +228,15 @@ def test_s3_has_the_same_objects_from_the_machine_and_from_pods(
     assert cluster.forward("10.199.0.1", S3_PORT) == cluster.state.s3_port
 
 
-@pytest.mark.parametrize("name", [GIVEN_IMAGE, "localhost/loaded:7"])
-def test_image_given_at_the_start_or_loaded_later_runs_on_every_node(
+@pytest.mark.parametrize("name", [GIVEN_IMAGE, "localhost/loaded:7", "localhost/asked-for:7"])
+def test_image_given_at_the_start_or_later_runs_on_every_node(
     cluster: Cluster, namespace: str, tmp_path: Path, name: str
 ) -> None:
-    if name != GIVEN_IMAGE:
+    if name == "localhost/loaded:7":
         cluster.load_image(write_image(tmp_path, name))
+    if name == "localhost/asked-for:7":
+        images = (str(write_image(tmp_path, name)),)
+        assert Cluster.up(replace(cluster.state.spec, images=images)).is_reused
     for node in ("node-1", "node-2"):
         pod = a_pod(node, node=node)
         pod["spec"]["containers"] = [{"name": "c", "image": name}]

@@ -11,12 +11,16 @@ SILENCE_SECONDS = 10.0  # after which a client that sends or takes nothing is le
 
 
 class PodHandler(BaseHTTPRequestHandler):
-    """Answers one connection; kinds of handlers say how."""
+    """Answers one connection, which a client may use again and again; kinds of handlers say how."""
 
     timeout = SILENCE_SECONDS
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one packet: the second would wait for the first's receipt
 
     def do_GET(self) -> None:
         """Called by the base class."""
+        if {"content-length", "transfer-encoding"} & {name.lower() for name in self.headers}:
+            self.close_connection = True  # what is left unread would pass for the next request
         self.handle_get()
 
     def do_POST(self) -> None:

@@ -28,7 +28,10 @@ ModelT = TypeVar("ModelT", bound=Model)
 
 def clean_text(text: str | None, limit: int = MAXIMUM_TEXT) -> str:
     """Return a text without control characters, cut to a length that a status may hold."""
-    plain = _CONTROL.sub(" ", text or "").strip()
+    plain = text or ""
+    if not plain.isprintable():  # which is quick to tell, and true of most; no control character is
+        plain = _CONTROL.sub(" ", plain)
+    plain = plain.strip()
     return plain if len(plain) <= limit else plain[: limit - 3] + "..."
 
 

@@ -9,10 +9,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from trainwright_api import names
 from trainwright_api.names import Phase
 from trainwright_operator.cluster import ClusterClient
 from trainwright_operator.operator_metrics import OperatorMetrics
@@ -23,6 +21,7 @@ from tests.apiserver.test_operator import LOST_PEER, is_going, succeed
 from tests.apiserver.waiting import wait_for
 from tests.cluster import Cluster
 from tests.cluster.kubeflow import pytorch_job_definition
+from tests.manifests.orphans import PREFIX, build_orphans
 
 PYTORCH_JOBS = "pytorchjobs.kubeflow.org"
 
@@ -141,18 +140,12 @@ def test_an_attempt_that_ended_and_lost_its_pods_while_it_was_away_is_tried_agai
 
 
 def wait_for_garbage_collector(place: PlayedCluster) -> None:
-    """A controller-manager looks for new kinds every 30 seconds only; before, it collects no children of theirs."""
-    for version, kind in (
-        (names.API_VERSION, names.TRAINING_RUN),
-        ("kubeflow.org/v1", "PyTorchJob"),
-    ):
-        owner = {"apiVersion": version, "kind": kind, "name": "nobody", "uid": str(uuid4())}
-        metadata = {"name": f"orphan-of-{kind.lower()}", "ownerReferences": [owner]}
-        place.core.create_namespaced_config_map(place.namespace, {"metadata": metadata})
+    for orphan in build_orphans():
+        place.core.create_namespaced_config_map(place.namespace, orphan)
 
     def orphans() -> list[str]:
         found = place.core.list_namespaced_config_map(place.namespace).items
-        return [item.metadata.name for item in found if item.metadata.name.startswith("orphan-of-")]
+        return [item.metadata.name for item in found if item.metadata.name.startswith(PREFIX)]
 
     wait_for("orphans are collected", lambda: not orphans(), 60, orphans)
 

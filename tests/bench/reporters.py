@@ -7,9 +7,11 @@ checkpoints and warnings: what a live run's report holds.
 
 import json
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any
+
+from trainwright_api.pod_server import PodHandler
 
 
 def address_of(index: int) -> str:
@@ -39,21 +41,15 @@ def build_report(sequence: int) -> dict[str, Any]:
     }
 
 
-class Reporter(BaseHTTPRequestHandler):
+class Reporter(PodHandler):
     """Answers as the trainer's own server does."""
 
     sequence = 0
 
-    def do_GET(self) -> None:
+    def handle_get(self) -> None:
         Reporter.sequence += 1
         body = json.dumps(build_report(Reporter.sequence)).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Silence."""
+        self.answer(200, "application/json", body)
 
 
 def main(port: int, count: int) -> None:

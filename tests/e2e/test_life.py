@@ -9,6 +9,7 @@ from demo.install import apply_secret
 from demo.place import Place
 from tests.e2e.builders import training_run
 from tests.e2e.world import World, pods_of, wait_for, wait_for_phase, wait_for_status
+from tests.manifests.orphans import PREFIX, build_orphans
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -28,19 +29,24 @@ def test_deletion_leaves_nothing(
     world: World, place: Place, operator_again: None, operators: int
 ) -> None:
     run = training_run("deleted", steps=3000)
-    place.apply(run)
+    place.apply(run, *build_orphans())
     wait_for_phase(place, run, Phase.RUNNING, 120)
     wait_for("two pods", lambda: len(pods_of(place, run)) == 2, 10)
+    wait_for("the garbage collector knows the kinds", lambda: not names_of(place, PREFIX), 60)
     world.scale_operator(operators)
 
     place.kubectl("delete", "trainingrun", "deleted", "-n", place.namespace, "--wait=false")
 
     def leftovers() -> list[str]:
-        items = place.get(KINDS)["items"]
-        names = [f"{item['kind']}/{item['metadata']['name']}" for item in items]
-        return [name for name in names if "kube-root-ca" not in name]
+        return [name for name in names_of(place) if "kube-root-ca" not in name]
 
     wait_for("all is gone", lambda: not leftovers(), GONE_SECONDS, leftovers)
+
+
+def names_of(place: Place, text: str = "") -> list[str]:
+    """Kind and name of what is in the namespace, of those that hold a text."""
+    names = [f"{item['kind']}/{item['metadata']['name']}" for item in place.get(KINDS)["items"]]
+    return [name for name in names if text in name]
 
 
 def test_deadline_fails_the_run_and_ttl_removes_it(place: Place) -> None:

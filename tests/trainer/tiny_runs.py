@@ -21,7 +21,7 @@ TINY = {
 DEMO = {
     "hidden_size": 320,
     "intermediate_size": 1024,
-    "num_hidden_layers": 8,
+    "num_hidden_layers": 6,
     "num_attention_heads": 5,
 }
 

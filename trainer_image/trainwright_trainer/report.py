@@ -366,8 +366,10 @@ def _handler(reporter: Reporter) -> type[PodHandler]:
             if not is_message or int(length) > MAXIMUM_BYTES:
                 self.send_error(404)
                 return
-            is_good = reporter.exchange.receive(self.rfile.read(int(length)))
-            self.send_response(204 if is_good else 400)
+            if not reporter.exchange.receive(self.rfile.read(int(length))):
+                self.send_error(400)
+                return
+            self.send_response(204)
             self.end_headers()
 
     return Handler

@@ -49,6 +49,28 @@ def test_without_ipv6_the_other_family_is_answered(monkeypatch: pytest.MonkeyPat
         assert get("127.0.0.1", port) == b"here"
 
 
+def test_a_client_asks_again_over_the_same_connection() -> None:
+    with serving() as port:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"here"
+        local = connection.sock.getsockname()
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"here"
+        assert connection.sock.getsockname() == local
+        connection.close()
+
+
+def test_what_follows_a_request_that_was_read_in_part_is_no_request() -> None:
+    with serving() as port, socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        smuggled = b"GET / HTTP/1.1\r\n\r\n"
+        client.sendall(b"GET / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(smuggled) + smuggled)
+        answer = b""
+        while chunk := client.recv(1000):
+            answer += chunk
+        assert answer.count(b"HTTP/1.1 200") == 1
+
+
 def test_a_silent_client_is_let_go() -> None:
     assert PodHandler.timeout == SILENCE_SECONDS
     with serving() as port, socket.create_connection(("127.0.0.1", port), timeout=5) as client:

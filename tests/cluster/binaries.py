@@ -60,7 +60,9 @@ class GoModule:
         linker = ["-s", "-w"]
         for variable in self.version_variables:
             linker += ["-X", variable.format(**_version_parts(self.version))]
-        return ["-mod=readonly", "-trimpath", "-ldflags", " ".join(linker)]
+        # The linker strips what debuggers read: the compiler need not write it in the first place.
+        compiler = "-gcflags=all=-dwarf=false"
+        return ["-mod=readonly", "-trimpath", compiler, "-ldflags", " ".join(linker)]
 
 
 KUBERNETES = GoModule(

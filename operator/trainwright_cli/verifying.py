@@ -14,7 +14,7 @@ from trainwright_cli.errors import NotFoundError
 from trainwright_cli.stores import Folder
 
 CHUNK_BYTES = 1 << 20
-_STEP = re.compile(r"/step-(\d+)/$")
+_STEP = re.compile(r"/step-(\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,14 @@ class Verdict:
 def find_checkpoints(folder: Folder) -> list[CheckpointRecord]:
     """Return the checkpoints below a run's folder (or of one step-N folder), newest first.
 
-    One whose manifest is damaged has the step of its folder's name, and neither size nor time.
+    One whose manifest is damaged has the step of its folder's name, and neither size nor time. A
+    finished model has a manifest too; it is no checkpoint.
     """
     found = []
     for path in folder.list_sizes():
-        if path.rpartition("/")[2] == MANIFEST_FILE:
-            found.append(_read_record(folder, path))
+        parent, _, name = f"{folder.uri}{path}".rpartition("/")
+        if name == MANIFEST_FILE and (step := _STEP.search(parent)):
+            found.append(_read_record(folder, path, int(step[1])))
     return sorted(found, key=lambda record: record.step, reverse=True)
 
 
@@ -67,15 +69,12 @@ def _problem(folder: Folder, file: ManifestFile, sizes: Mapping[str, int]) -> st
     return None if digest.hexdigest() == file.sha256 else f"{file.path} has another checksum"
 
 
-def _read_record(folder: Folder, path: str) -> CheckpointRecord:
+def _read_record(folder: Folder, path: str, step: int) -> CheckpointRecord:
     uri = folder.uri + path.removesuffix(MANIFEST_FILE)
     try:
         return _record(parse_manifest(folder.read_bytes(path)), uri)
     except ValidationError:
-        step = _STEP.search(uri)
-        return CheckpointRecord(
-            step=int(step[1]) if step else 0, uri=uri, size_bytes=0, saved_at="", verified=False
-        )
+        return CheckpointRecord(step=step, uri=uri, size_bytes=0, saved_at="", verified=False)
 
 
 def _record(manifest: Manifest, uri: str) -> CheckpointRecord:

@@ -60,6 +60,14 @@ def test_a_damaged_manifest_and_one_of_a_newer_trainer_are_told_apart(tmp_path: 
     assert "checkpoints of steps 10 are not whole" in done.output
 
 
+def test_a_finished_model_is_no_checkpoint(tmp_path: Path) -> None:
+    step = save_checkpoint(tmp_path, 10)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "manifest.json").write_text((step / "manifest.json").read_text())
+    assert [record["uri"] for record in listed("--uri", str(tmp_path))] == [f"{step}/"]
+    assert [record["step"] for record in listed("--uri", str(step))] == [10]
+
+
 def test_a_body_that_breaks_off_is_an_error_of_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def read(self, size: int) -> bytes:

@@ -69,10 +69,14 @@ def test_the_same_data_gives_the_same_tokenizer(
     assert len(texts) == 1
 
 
-def test_training_reads_no_more_text_than_its_limit(
-    library: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("TRAINING_TEXT_BYTES", 20_000), ("TRAINING_TEXT_BYTES_PER_ENTRY", 20_000 // 600)],
+)
+def test_training_reads_no_more_text_than_its_limits(
+    library: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
-    monkeypatch.setattr(tokenizers, "TRAINING_TEXT_BYTES", 20_000)
+    monkeypatch.setattr(tokenizers, limit, value)
     run = run_with(library)
     read = sum(
         len(t) for t in tokenizers._training_texts(run, tokenizers.open_sources(run, settings))

@@ -32,7 +32,10 @@ from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import MissingFileError, Store, is_inside
 from trainwright_trainer.store.base import first_line
 
-TRAINING_TEXT_BYTES = 64 * 2**20  # the most text that a tokenizer is trained on
+# The most text that a tokenizer is trained on, by entry of its vocabulary and in all: training takes half a
+# second per MiB and core, and what is rare in so much text gets no entry anyway.
+TRAINING_TEXT_BYTES_PER_ENTRY = 1024
+TRAINING_TEXT_BYTES = 64 * 2**20
 TOKENIZER_FOLDER = "tokenizer"
 COMPLETE_FILE = "complete.json"  # written last; names the files with their SHA-256
 BEGIN, END, PADDING, UNKNOWN = "<|begin|>", "<|end|>", "<|padding|>", "<|unknown|>"
@@ -76,8 +79,9 @@ def load_tokenizer(
 def train_tokenizer(run: Run, settings: Settings) -> PreTrainedTokenizerFast:
     """Train a tokenizer from the run's data; the same data gives the same tokenizer.
 
-    It learns from at most TRAINING_TEXT_BYTES of text: all of it, or documents chosen by the hash
-    of their position, from each source in proportion to its size. Held-out documents are not seen.
+    It learns from at most TRAINING_TEXT_BYTES_PER_ENTRY of text for each entry of its vocabulary, and
+    TRAINING_TEXT_BYTES in all: all text there is, or documents chosen by the hash of their position,
+    from each source in proportion to its size. Held-out documents are not seen.
     """
     spec = run.tokenizer.train or TrainedTokenizer()
     sources = open_sources(run, settings)
@@ -212,11 +216,13 @@ def _without_noise(tokenizer: Tokenizer) -> Tokenizer:
 
 def _training_texts(run: Run, sources: list[Source]) -> Iterator[str]:
     total = sum(source.size_bytes for source in sources)
+    spec = run.tokenizer.train or TrainedTokenizer()
+    limit = min(TRAINING_TEXT_BYTES, TRAINING_TEXT_BYTES_PER_ENTRY * spec.vocabulary_size)
     fraction = run.data.validation.fraction if run.data.validation else 0.0
     for source in sources:
-        budget = TRAINING_TEXT_BYTES * source.size_bytes / total
+        budget = limit * source.size_bytes / total
         # Compressed files hold more text than their size says: the budget stops them, not the rate.
-        rate = min(1.0, TRAINING_TEXT_BYTES / total)
+        rate = min(1.0, limit / total)
         num_seen = num_taken = 0  # bytes of text
         for piece in SourceReader(source).texts():
             position = np.array(position_hash(source.uri_of(piece.file), piece.row), np.uint64)

@@ -51,7 +51,7 @@ def describe_machine(target: str) -> str:
                 f"no cluster on this machine ({obstacle}): the demo's manifests run locally; "
                 "usually 10 min the first time, then 5 min"
             )
-        return "the demo runs on a cluster of its own; usually 15 min the first time, then 5 min"
+        return "the demo runs on a cluster of its own; usually 20 min the first time, then 5 min"
     if obstacle:
         end = "fail" if is_ci() else "are skipped"
         return (

@@ -16,6 +16,9 @@ from tests.cluster.spec import Layout
 from tools.machine import CGROUPS
 
 _INHERITED = ("cpuset.cpus", "cpuset.mems")
+# Four times what a session of this machine gets: other work beside a cluster must not make its pods late.
+# Niceness would not do, as it counts within a session only (sched(7), autogroups).
+_SHARES = {"cpu.shares": "4096", "cpu.weight": "400"}  # version 1, version 2
 _CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io", "hugetlb")
 
 
@@ -31,6 +34,7 @@ def create_cgroups(layout: Layout, nodes: Sequence[str]) -> None:
     for hierarchy in list_hierarchies():
         for node in nodes:
             _create(hierarchy / layout.cgroup)
+            _set_shares(hierarchy / layout.cgroup)
             _create(hierarchy / layout.cgroup / node)
 
 
@@ -67,6 +71,12 @@ def _create(folder: Path) -> None:
         if parents.exists() and setting.exists() and not setting.read_text().strip():
             with suppress(PermissionError):
                 setting.write_text(parents.read_text())
+
+
+def _set_shares(folder: Path) -> None:
+    for name, value in _SHARES.items():
+        if (folder / name).exists():
+            (folder / name).write_text(value)
 
 
 def _enable_controllers(folder: Path) -> None:

@@ -19,7 +19,7 @@ class PodHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Called by the base class."""
-        if {"content-length", "transfer-encoding"} & {name.lower() for name in self.headers}:
+        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
             self.close_connection = True  # what is left unread would pass for the next request
         self.handle_get()
 

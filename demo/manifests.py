@@ -5,17 +5,15 @@ where a CPU is slow in BF16, and the bucket, where there is one for all. Pure bu
 """
 
 import copy
-from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from trainwright_api.cpu_info import multiplies_bf16, read_cpu_info
 
 from tools.machine import PROJECT
 
 EXAMPLES = PROJECT / "crds" / "examples"
 PRETRAINING, FINE_TUNING = "stdlib-gpt", "smollm2-chat"
-_FAST_BF16 = {"amx_bf16", "avx512_bf16", "bf16"}  # the last is what ARM calls it
-_CPU_INFO = Path("/proc/cpuinfo")
 
 Manifest = dict[str, Any]
 
@@ -26,20 +24,14 @@ def read_example(name: str) -> Manifest:
     return loaded
 
 
+def read_example_for_this_cpu(name: str) -> Manifest:
+    """One example in the number format that is fast here."""
+    return with_precision(read_example(name), choose_precision(read_cpu_info()))
+
+
 def choose_precision(cpu_info: str) -> str:
-    """BF16 where the CPU multiplies in it, else FP32: without, BF16 is ten times slower."""
-    flags = {
-        word
-        for line in cpu_info.splitlines()
-        if line.startswith(("flags", "Features"))
-        for word in line.split()
-    }
-    return "BF16" if flags & _FAST_BF16 else "FP32"
-
-
-def read_precision() -> str:
-    """The number format for this machine's CPU."""
-    return choose_precision(_CPU_INFO.read_text()) if _CPU_INFO.exists() else "FP32"
+    """The number format that is the fastest on a CPU."""
+    return "BF16" if multiplies_bf16(cpu_info) else "FP32"
 
 
 def with_precision(manifest: Manifest, precision: str) -> Manifest:

@@ -119,7 +119,7 @@ def ignore(status: JSON) -> None:
 
 def example_for(name: str, place: Place, settings: Settings) -> JSON:
     """An example, fitted to this CPU, store and hurry."""
-    manifest = manifests.with_precision(manifests.read_example(name), manifests.read_precision())
+    manifest = manifests.read_example_for_this_cpu(name)
     manifest = manifests.with_steps(manifest, settings.num_steps)
     return manifests.with_bucket(manifest, place.store.bucket)
 

@@ -25,7 +25,10 @@ class PodHandler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Called by the base class."""
-        self.handle_post()
+        if "Transfer-Encoding" in self.headers:
+            self.send_error(411)  # only a length tells where the next request begins; closes
+        else:
+            self.handle_post()
 
     def handle_get(self) -> None:
         """Answer a GET of `self.path`."""

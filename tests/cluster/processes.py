@@ -22,6 +22,9 @@ from tools.debian import SYSTEM_PATH
 
 LOG_TAIL_LINES = 25
 POLL_SECONDS = 0.05
+# Go collects garbage once a heap has grown by so much; at 100, its own default, that is a good part of what
+# an API server does while it starts, for memory that this machine has.
+GO_GARBAGE_PERCENT = "400"
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,13 @@ def start_process(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={"PATH": SYSTEM_PATH, "HOME": "/root", key: value, **(environment or {})},
+            env={
+                "PATH": SYSTEM_PATH,
+                "HOME": "/root",
+                "GOGC": GO_GARBAGE_PERCENT,
+                key: value,
+                **(environment or {}),
+            },
             start_new_session=True,
             pass_fds=pass_fds,
         )

@@ -22,12 +22,15 @@ from trainwright_trainer.preflight import (
     PreparedRun,
     check_budget,
     check_fit,
+    check_same_data,
     decide_plan,
     prepare_run,
+    warn_of_slow_precision,
 )
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.settings import Settings
 
+from tests.trainer.checkpoint_harness import open_manager, save
 from tests.trainer.tiny_runs import TINY, tiny_run
 from tests.trainer.tokenizer_builder import byte_tokenizer
 from tests.unit.operator.builders import raw_run
@@ -184,6 +187,22 @@ def test_a_checkpoint_of_another_model_is_refused(
     assert decide_plan(run, facts, 100, point(1, same)).zero_stage == 1
 
 
+def test_other_data_than_the_runs_checkpoint_was_trained_on_is_refused(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path)
+    save(open_manager(run, Settings(scratch_folder=tmp_path / "before")), 4)
+    with pytest.raises(
+        UserError, match=r"spec.data.sources: got other data .*step-000004.*restore"
+    ):
+        prepare(run, tmp_path)
+
+
+def test_another_runs_checkpoint_may_be_of_other_data(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path)
+    data = prepare(run, tmp_path).data
+    check_same_data(data, point(1))
+    check_same_data(data, None)
+
+
 @pytest.mark.parametrize(
     ("steps", "is_own", "is_refused"),
     [(4, False, True), (3, False, True), (5, False, False), (4, True, False)],
@@ -224,3 +243,24 @@ def test_estimates_that_may_not_fit_are_a_warning(tmp_path: Path) -> None:
     reporter = Reporter(run, Settings())
     check_fit(plan(run, optimizer_gib=4, activations_gib=9), reporter)
     assert "may not fit" in reporter.report.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("precision", "cpu_info", "is_slow"),
+    [
+        (Precision.BF16, "flags : avx2", True),
+        (Precision.BF16, "flags : avx512_bf16", False),
+        (Precision.FP32, "flags : avx2", False),
+    ],
+)
+def test_bf16_on_a_cpu_without_it_is_warned_of(
+    tmp_path: Path, precision: Precision, cpu_info: str, is_slow: bool
+) -> None:
+    warnings = warn_of_slow_precision(tiny_run(tmp_path, precision=precision), cpu_info)
+    assert [text.split(":")[0] for text in warnings] == ["spec.precision"] * is_slow
+
+
+def test_bf16_on_accelerators_is_fast_whatever_the_cpu(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, precision=Precision.BF16)
+    workers = run.workers.model_copy(update={"uses_accelerators": True})
+    assert warn_of_slow_precision(run.model_copy(update={"workers": workers}), "") == []

@@ -15,7 +15,6 @@ from trainwright_trainer.agreement import on_rank_0
 from trainwright_trainer.base_model import fetch_weights
 from trainwright_trainer.checkpoint import FetchedCheckpoint, RunFacts
 from trainwright_trainer.engine import ENGINE_TAG, Engine
-from trainwright_trainer.errors import UserError
 from trainwright_trainer.groups import Group
 from trainwright_trainer.hardware import find_peak_flops
 from trainwright_trainer.isolation import check_isolation
@@ -63,16 +62,8 @@ class BuiltRun:
         return lambda path: path.startswith(f"{ENGINE_TAG}/")
 
     def restore(self, fetched: FetchedCheckpoint) -> None:
-        """Load a checkpoint, of any number of processes; collective.
-
-        Raises UserError if it is the run's own and its data has changed since.
-        """
-        manifest, data = fetched.point.manifest, self.prepared.data
-        if fetched.point.is_own and manifest.data_sha256 not in (None, data.data_sha256):
-            raise UserError(
-                "spec.data.sources: got other data than the checkpoint was trained on, expected the same "
-                "files; restore them, or start a new run with checkpoints.resumeFrom"
-            )
+        """Load a checkpoint, of any number of processes; collective."""
+        manifest = fetched.point.manifest
         if self._has_layout_of(manifest):
             self.engine.load(fetched.folder)
             self._restore_dice(fetched.folder)

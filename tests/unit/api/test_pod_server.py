@@ -16,6 +16,9 @@ class Handler(PodHandler):
     def handle_get(self) -> None:
         self.answer(200, "text/plain", b"here")
 
+    def handle_post(self) -> None:
+        self.answer(200, "text/plain", self.rfile.read(int(self.headers["Content-Length"])))
+
 
 @contextmanager
 def serving() -> Iterator[int]:
@@ -61,14 +64,26 @@ def test_a_client_asks_again_over_the_same_connection() -> None:
         connection.close()
 
 
-def test_what_follows_a_request_that_was_read_in_part_is_no_request() -> None:
+SMUGGLED = b"GET / HTTP/1.1\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_head", "code"),
+    [
+        (b"GET / HTTP/1.1\r\nContent-Length: %d\r\n" % len(SMUGGLED), 200),
+        (b"POST / HTTP/1.1\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n", 411),
+    ],
+    ids=["GET", "POST in chunks"],
+)
+def test_what_follows_a_request_that_was_read_in_part_is_no_request(
+    request_head: bytes, code: int
+) -> None:
     with serving() as port, socket.create_connection(("127.0.0.1", port), timeout=5) as client:
-        smuggled = b"GET / HTTP/1.1\r\n\r\n"
-        client.sendall(b"GET / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(smuggled) + smuggled)
+        client.sendall(request_head + b"\r\n" + SMUGGLED)
         answer = b""
         while chunk := client.recv(1000):
             answer += chunk
-        assert answer.count(b"HTTP/1.1 200") == 1
+        assert answer.count(b"HTTP/1.1 ") == answer.count(b"HTTP/1.1 %d" % code) == 1
 
 
 def test_a_silent_client_is_let_go() -> None:

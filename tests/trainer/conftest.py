@@ -1,0 +1,18 @@
+"""The order of this tier, which runs beside the others and usually ends after them."""
+
+from collections.abc import Sequence
+
+import pytest
+
+USE_ALL_CORES = ("test_resume", "test_loss_parity")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to the end, when the machine is this tier's alone, what trains in two processes for minutes."""
+    items.sort(key=place_in_order)
+
+
+def place_in_order(item: pytest.Item, last: Sequence[str] = USE_ALL_CORES) -> int:
+    """0 for most tests, whose order stays as it was; then the last modules, one after another."""
+    name = item.path.stem
+    return last.index(name) + 1 if name in last else 0

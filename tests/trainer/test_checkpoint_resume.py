@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from trainwright_api.report import Manifest
 from trainwright_trainer.errors import UserError
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import Store, open_store
@@ -86,6 +87,28 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     fetched = resumed(third)
     assert fetched is not None
     assert (fetched.point.manifest.step, is_whole(fetched), third.warnings) == (2, True, [])
+
+
+def test_what_is_downloaded_is_chosen_for_each_checkpoint_that_is_tried(
+    place: Place, settings: Settings
+) -> None:
+    first = open_manager(place.run(), settings)
+    first.find_resume()
+    save(first, 1)
+    save(first, 2)
+    flip(place.store(settings), "step-000002")
+
+    def choose(manifest: Manifest) -> Callable[[str], bool]:
+        return {1: "engine/model_states.pt", 2: SHARD}[manifest.step].__eq__
+
+    second = open_manager(place.run(), settings)
+    point = second.find_resume()
+    assert point is not None
+    assert point.manifest.step == 2
+    fetched = second.fetch(point, choose)
+    assert fetched is not None
+    files = [path.name for path in fetched.folder.rglob("*") if path.is_file()]
+    assert (fetched.point.manifest.step, files) == (1, ["model_states.pt"])
 
 
 def test_if_none_verifies_training_starts_anew_and_says_so(

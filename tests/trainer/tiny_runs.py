@@ -19,10 +19,10 @@ TINY = {
 }
 # The demo's model.
 DEMO = {
-    "hidden_size": 320,
-    "intermediate_size": 1024,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 5,
+    "hidden_size": 448,
+    "intermediate_size": 1216,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 7,
 }
 
 

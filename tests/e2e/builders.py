@@ -9,6 +9,7 @@ from demo.place import JSON
 SMALL_REQUEST = {
     "spec": {"containers": [{"name": TRAINER_CONTAINER, "resources": {"requests": {"cpu": "50m"}}}]}
 }
+ONE_POD = {"nodes": 1}  # for what does not depend on there being two: a pod costs seconds of a core
 STORE = {"uri": "s3://checkpoints/", "credentialsSecret": "s3"}
 
 

@@ -12,12 +12,11 @@ from trainwright_api.names import Cause, Phase
 from demo.install import apply_secret
 from demo.manifests import with_fields
 from demo.place import JSON, Place
-from tests.e2e.builders import fine_tune_job, training_run
+from tests.e2e.builders import ONE_POD, fine_tune_job, training_run
 from tests.e2e.world import World, wait_for_phase
 
 pytestmark = pytest.mark.timeout(400)
 
-ONE_POD = {"nodes": 1, "resources": {"memory": "1Gi"}}
 FAILED_SECONDS = 240
 
 
@@ -35,11 +34,13 @@ def text(uri: str, **more: object) -> JSON:
 
 
 def small(name: str, **fields: object) -> JSON:
-    return with_fields(training_run(name, workers=ONE_POD), fields)
+    return with_fields(
+        training_run(name, workers={**ONE_POD, "resources": {"memory": "1Gi"}}), fields
+    )
 
 
 def chat(name: str, **fields: object) -> JSON:
-    workers = {"nodes": 1, "resources": {"memory": "3Gi"}}
+    workers = {**ONE_POD, "resources": {"memory": "3Gi"}}
     return with_fields(fine_tune_job(name, workers=workers), fields)
 
 

@@ -11,7 +11,7 @@ from trainwright_api.names import Phase
 
 from demo.install import apply_secret
 from demo.place import JSON, Place
-from tests.e2e.builders import STORE, training_run
+from tests.e2e.builders import ONE_POD, STORE, training_run
 from tests.e2e.world import (
     POLL_SECONDS,
     World,
@@ -128,9 +128,8 @@ def test_a_full_quota_is_named_and_the_run_starts_once_there_is_room(
 
 
 def test_a_missing_secret_may_come_later(place: Place) -> None:
-    run = training_run(
-        "patient", steps=5, checkpoints={"store": {**STORE, "credentialsSecret": "late"}}
-    )
+    store = {**STORE, "credentialsSecret": "late"}
+    run = training_run("patient", steps=5, workers=ONE_POD, checkpoints={"store": store})
     place.apply(run)
     wait_for_status(
         place, run, "says so", lambda s: "late" in (s.get("message") or ""), SAID_SECONDS

@@ -7,7 +7,7 @@ from trainwright_api.names import Phase
 
 from demo.install import apply_secret
 from demo.place import Place
-from tests.e2e.builders import training_run
+from tests.e2e.builders import ONE_POD, training_run
 from tests.e2e.world import World, pods_of, wait_for, wait_for_phase, wait_for_status
 from tests.manifests.orphans import PREFIX, build_orphans
 
@@ -51,7 +51,7 @@ def names_of(place: Place, text: str = "") -> list[str]:
 
 def test_deadline_fails_the_run_and_ttl_removes_it(place: Place) -> None:
     late = training_run("late", steps=100000, deadlineSeconds=25)
-    short = training_run("short", steps=5, ttlSecondsAfterFinished=3)
+    short = training_run("short", steps=5, workers=ONE_POD, ttlSecondsAfterFinished=3)
     place.apply(late, short)
 
     status = wait_for_phase(place, late, Phase.FAILED, 90)
@@ -76,7 +76,7 @@ def running(place: Place, run: dict[str, object]) -> list[str]:
 def test_one_name_in_two_namespaces_is_two_runs(world: World, place: Place) -> None:
     other = world.make_namespace("test_twin")
     apply_secret(other)
-    run = training_run("twin", steps=5)
+    run = training_run("twin", steps=5, workers=ONE_POD)
     places = (place, other)
     for here in places:
         here.apply(run)

@@ -58,6 +58,10 @@ class PrometheusApi:
             for row in data["result"]
         ]
 
+    def label_values(self, label: str, selector: str) -> set[str]:
+        """The values that a label has in the series of a selector, as a dashboard's drop-down lists them."""
+        return set(self._get(f"label/{label}/values", **{"match[]": selector}))
+
     def alerts(self) -> dict[str, str]:
         """The state (pending, firing) of every active alert by its name."""
         return {

@@ -18,6 +18,7 @@ from tests.cluster.gpus import GPU_RESOURCE
 from tests.e2e.builders import training_run
 from tests.e2e.world import World, wait_for, wait_for_phase, wait_for_status
 from tests.fake_nvml import build_fake_nvml
+from tests.monitoring import pretended_dcgm
 from tests.monitoring.panels import PanelQuery, describe_odd_values, fill_in, find_queries
 from tests.monitoring.server import Prometheus
 from tests.terminals.window import open_window
@@ -71,7 +72,7 @@ def test_devices_of_two_pods_are_seen_and_their_faults_raise_alerts(
     world: World, place: Place, prometheus: Prometheus, devices: Path
 ) -> None:
     run = run_with_gpus(devices)
-    place.apply(run)
+    place.apply(run, pretended_dcgm.build_pod(place.namespace, {MASTER: 0.8, WORKER: 0.3}))
     wait_for_phase(place, run, Phase.RUNNING, SECONDS)
     status = wait_for_status(
         place,
@@ -156,7 +157,8 @@ def check_alerts(place: Place, prometheus: Prometheus) -> None:
 def is_for_gpus(query: PanelQuery) -> bool:
     """Whether it shows devices or their use; one that only leaves out pods with devices does not."""
     wanted = query.expression.partition("unless")[0]
-    return "trainwright_gpu_" in wanted or m.UNDERUTILIZED.name in wanted
+    names = ("trainwright_gpu_", "DCGM_", m.UNDERUTILIZED.name)
+    return any(name in wanted for name in names)
 
 
 def check_panels(place: Place, prometheus: Prometheus) -> None:
@@ -178,6 +180,13 @@ def check_panels(place: Place, prometheus: Prometheus) -> None:
         ]
 
     wait_for("every GPU panel has data", lambda: not empty(), SECONDS, empty)
+    profiled = [query for query in queries if "DCGM_" in query.expression]
+    assert len(profiled) == len(pretended_dcgm.METRICS)
     for query in queries:
         samples = prometheus.query(fill_in(query.expression, variables))
         assert describe_odd_values(query, samples) == []
+        if query in profiled:
+            busy = {
+                (sample.labels["run"], sample.labels["pod"]): sample.value for sample in samples
+            }
+            assert busy == {("gpus", MASTER): 0.8, ("gpus", WORKER): 0.3}, query

@@ -14,7 +14,13 @@ from trainwright_dashboards.rules import build_alerts, build_recording_rules
 from demo.place import Place
 from tests.e2e.builders import training_run
 from tests.e2e.world import World, wait_for, wait_for_phase, wait_for_status
-from tests.monitoring.panels import PanelQuery, describe_odd_values, fill_in, find_queries
+from tests.monitoring.panels import (
+    PanelQuery,
+    describe_odd_values,
+    fill_in,
+    find_choices,
+    find_queries,
+)
 from tests.monitoring.server import Prometheus
 
 pytestmark = pytest.mark.timeout(500)
@@ -88,12 +94,24 @@ def test_every_panel_of_a_run_on_cpus_has_data(
     assert all(0 < sample.value < 20 for sample in loss)
     mfu = prometheus.query(f'trainwright_mfu_ratio{{namespace="{place.namespace}",run="watched"}}')
     assert all(0 < sample.value <= 1.5 for sample in mfu)
+    check_choices(prometheus, place.namespace, variables)
     check_rules(prometheus)
     assert "TrainwrightOperatorDown" not in prometheus.alerts()
     check_reports(world, place, tmp_path)
     place.kubectl(
         "delete", "trainingrun", "watched", "waits", "-n", place.namespace, "--wait=false"
     )
+
+
+def check_choices(prometheus: Prometheus, namespace: str, variables: dict[str, str]) -> None:
+    """The drop-downs offer the namespace and, once it is chosen, both of its runs that have pods."""
+    offered = {
+        name: prometheus.label_values(label, fill_in(selector, variables))
+        for name, selector, label in find_choices()
+    }
+    assert offered.keys() == {"namespace", "run"}
+    assert namespace in offered["namespace"]
+    assert offered["run"] >= {"watched", "short"}
 
 
 def check_rules(prometheus: Prometheus) -> None:

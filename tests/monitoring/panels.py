@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ __all__ = [
     "PanelQuery",
     "describe_odd_values",
     "fill_in",
+    "find_choices",
     "find_panels",
     "find_queries",
     "load_dashboards",
@@ -69,6 +71,16 @@ def find_queries() -> Iterator[PanelQuery]:
         for annotation in dashboard.get("annotations", {}).get("list", ()):
             if "expr" in annotation:
                 yield PanelQuery(name, f"annotation {annotation['name']}", annotation["expr"])
+
+
+def find_choices() -> Iterator[tuple[str, str, str]]:
+    """Yield the dashboards' drop-downs: the variable, and the selector and label whose values it lists."""
+    for dashboard in load_dashboards().values():
+        for variable in dashboard["templating"]["list"]:
+            if variable["type"] == "query":
+                found = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"])
+                assert found, variable
+                yield variable["name"], *found.groups()
 
 
 def describe_odd_values(query: PanelQuery, samples: Iterable[Sample]) -> list[str]:

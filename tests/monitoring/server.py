@@ -18,6 +18,7 @@ from trainwright_dashboards.scrape import build_scrape_configs
 from tests.cluster import Cluster
 from tests.cluster.cache import cache_folder
 from tests.cluster.processes import Process, start_process, wait_until
+from tests.monitoring import pretended_dcgm
 from tests.monitoring.discovery import DISCOVERY_SECONDS
 from tests.monitoring.prometheus import fetch_prometheus
 from tools.machine import PROJECT
@@ -87,8 +88,9 @@ def start_discovery(cluster: Cluster, folder: Path) -> Process:
 def write_configuration(folder: Path, scrape_interval: str, hold_speed: int = 1) -> None:
     """Write prometheus.yaml and rules.yaml."""
     scrape_configs = build_scrape_configs(scrape_interval)
+    scrape_configs.append(pretended_dcgm.build_scrape_config(scrape_interval))
     for config in scrape_configs:
-        del config["kubernetes_sd_configs"]
+        config.pop("kubernetes_sd_configs", None)
         config["file_sd_configs"] = [
             {"files": [str(folder / "targets.json")], "refresh_interval": f"{DISCOVERY_SECONDS}s"}
         ]

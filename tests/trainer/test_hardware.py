@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from trainwright_api.training import Precision
+from trainwright_trainer.build import BuiltRun
 from trainwright_trainer.hardware import find_peak_flops
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.settings import Settings
@@ -64,3 +66,20 @@ def test_a_cpus_peak_is_measured(tmp_path: Path) -> None:
     assert peak is not None
     assert peak > 1e8
     assert said == "measured matrix product"
+
+
+def test_memory_of_a_gpu_is_what_its_allocator_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"memory_allocated": 3, "memory_reserved": 5, "max_memory_allocated": 4}
+    for name, value in given.items():
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    run = build_run(source("file:///text/"))
+    workers = run.workers.model_copy(update={"uses_accelerators": True})
+    prepared = SimpleNamespace(run=run.model_copy(update={"workers": workers}))
+    built = BuiltRun(prepared, None, None, None)  # type: ignore[arg-type]
+    assert built.read_memory() == {"allocated": 3, "reserved": 5, "peak": 4}
+
+
+def test_memory_on_cpus_is_that_of_the_process() -> None:
+    prepared = SimpleNamespace(run=build_run(source("file:///text/")))
+    built = BuiltRun(prepared, None, None, None)  # type: ignore[arg-type]
+    assert 2**20 < built.read_memory()["allocated"] < 2**36

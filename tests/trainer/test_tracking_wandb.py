@@ -1,4 +1,7 @@
-"""W&B offline: what a run leaves in its store is W&B's own record of it, ready for `wandb sync`."""
+"""W&B offline: what a run leaves in its store is W&B's own record of it, ready for `wandb sync`.
+
+Online there is no server to talk to here: the last test sees what its client is given.
+"""
 
 import re
 import struct
@@ -6,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
-from trainwright_api.names import Outcome
+import wandb
+from trainwright_api.names import SECRET_WANDB_API_KEY, Outcome
 from trainwright_api.tracking import WandbMode, WandbTracking
 from trainwright_trainer.tracking.sink import Ending
 from trainwright_trainer.tracking.wandb_runs import WandbRuns
@@ -87,3 +92,23 @@ def test_attempts_leave_files_of_one_run_in_the_store(tmp_path: Path) -> None:
     }
     assert config["optimizer.learningRate"] == "0.0003"
     assert [r.exit.exit_code for r in records if r.WhichOneof("record_type") == "exit"] == [0]
+
+
+def test_online_gets_key_and_address_from_secret_and_spec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "credentials" / "tracker"
+    secret.mkdir(parents=True)
+    (secret / SECRET_WANDB_API_KEY).write_text("k" * 40 + "\n")
+    given: dict[str, Any] = {}
+
+    def init(**arguments: Any) -> MagicMock:
+        given.update(arguments)
+        return MagicMock()
+
+    monkeypatch.setattr(wandb, "init", init)
+    address = "https://wandb.example.com"
+    tracking = WandbTracking(project="lab", credentials_secret="tracker", base_url=address)
+    WandbRuns(build_beginning(tmp_path), tracking).open()
+    assert (given["mode"], given["resume"], given["id"]) == ("online", "allow", "uid-1")
+    assert (given["settings"].api_key, given["settings"].base_url) == ("k" * 40, address)

@@ -165,6 +165,32 @@ def test_a_spent_budget_fails_the_run() -> None:
     assert "1 allowed" in decision.reason
 
 
+@pytest.mark.parametrize(
+    ("cause", "field"),
+    [
+        ("NumericalFailure", "numericalFailure"),
+        ("OutOfMemory", "outOfMemory"),
+        ("Preempted", "preempted"),
+        ("Unknown", "unknown"),
+    ],
+)
+def test_every_cause_has_a_budget_of_its_own(cause: str, field: str) -> None:
+    said = json.dumps({"outcome": "Failed", "cause": cause, "message": "it ended"})
+    pods = observed(pod(0, exit_code=1, said=said))
+
+    def phase(allowed: int, used: int) -> Phase:
+        spent = {"Infrastructure": 9} | {cause: used}
+        status = running_status(failures=spent)
+        decided = decide(run(status=status, recovery={"budgets": {field: allowed}}), pods, at(70))
+        return decided.status.phase
+
+    assert (phase(2, 1), phase(2, 2), phase(0, 0)) == (
+        Phase.RESTARTING,
+        Phase.FAILED,
+        Phase.FAILED,
+    )
+
+
 def test_a_new_checkpoint_refills_the_budgets() -> None:
     status = running_status(
         failures={"Infrastructure": 1, "Unknown": 2},

@@ -1,0 +1,74 @@
+"""An example that does not succeed ends the demo with the reason, on a terminal and elsewhere."""
+
+import io
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from rich.console import Console as RichConsole
+
+from demo import __main__ as command
+from demo import story
+from demo.console import Console
+from demo.errors import DemoError
+from demo.follow import follow_run
+from demo.manifests import PRETRAINING, read_example_for_this_cpu
+from demo.place import JSON, Place
+
+RUNNING = {"phase": "Running", "progress": {"step": 3, "totalSteps": 9, "loss": 5.25}}
+FAILED = {"phase": "Failed", "reason": "UserError", "message": "spec.data.sources[0]: got x"}
+
+
+class Cluster:
+    """A place whose run has one status after the other, the last for ever."""
+
+    namespace, store = "default", SimpleNamespace(bucket="")
+
+    def __init__(self, *statuses: JSON) -> None:
+        self.statuses = list(statuses)
+
+    def kubectl(self, *_arguments: str) -> str:
+        return ""
+
+    def apply(self, *_objects: JSON) -> None:
+        pass
+
+    def get_run(self, _kind: str, _name: str) -> JSON:
+        return {"status": self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]}
+
+
+def place_with(*statuses: JSON) -> Place:
+    return cast(Place, Cluster(*statuses))
+
+
+def test_a_failed_example_ends_the_demo_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(story, "delete_checkpoints", lambda *_: None)
+
+    def run(_settings: object, console: Console) -> int:
+        manifest = read_example_for_this_cpu(PRETRAINING)
+        story.run_example(place_with(FAILED), console, manifest, story.ignore)
+        return 0
+
+    monkeypatch.setattr(command, "run", run)
+    assert command.main([]) == 1
+    told = "demo: TrainingRun/stdlib-gpt failed: UserError: spec.data.sources[0]: got x"
+    assert told in capsys.readouterr().out
+
+
+def test_an_example_that_takes_too_long_ends_the_demo_with_where_it_is() -> None:
+    console = Console(RichConsole(file=io.StringIO()))
+    with pytest.raises(DemoError, match=r"TrainingRun/gpt is still Running after .*: no message"):
+        follow_run(place_with(RUNNING), console, "TrainingRun", "gpt", deadline_seconds=-1)
+
+
+def test_on_a_terminal_a_bar_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("demo.follow.POLL_SECONDS", 0.2)
+    screen = io.StringIO()
+    console = Console(RichConsole(file=screen, force_terminal=True, width=120))
+    ended = {**RUNNING, "phase": "Succeeded"}
+    follow_run(place_with(RUNNING, ended), console, "TrainingRun", "gpt", deadline_seconds=60)
+    assert "gpt Running" in screen.getvalue()
+    assert "3/9 steps  loss 5.250" in screen.getvalue()
+    assert "━" in screen.getvalue()

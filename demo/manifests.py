@@ -26,17 +26,12 @@ def read_example(name: str) -> Manifest:
 
 def read_example_for_this_cpu(name: str) -> Manifest:
     """One example in the number format that is fast here."""
-    return with_precision(read_example(name), choose_precision(read_cpu_info()))
+    return with_fields(read_example(name), {"precision": choose_precision(read_cpu_info())})
 
 
 def choose_precision(cpu_info: str) -> str:
     """The number format that is the fastest on a CPU."""
     return "BF16" if multiplies_bf16(cpu_info) else "FP32"
-
-
-def with_precision(manifest: Manifest, precision: str) -> Manifest:
-    """The manifest with this number format."""
-    return with_fields(manifest, {"precision": precision})
 
 
 def with_fields(manifest: Manifest, fields: Manifest) -> Manifest:

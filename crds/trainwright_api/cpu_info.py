@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-CPU_INFO = Path("/proc/cpuinfo")
+_CPU_INFO = Path("/proc/cpuinfo")
 _BF16_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}  # the last is what ARM calls it
 
 
@@ -19,4 +19,4 @@ def multiplies_bf16(cpu_info: str) -> bool:
 
 def read_cpu_info() -> str:
     """This machine's text; empty where there is none."""
-    return CPU_INFO.read_text() if CPU_INFO.exists() else ""
+    return _CPU_INFO.read_text() if _CPU_INFO.exists() else ""

@@ -1,7 +1,5 @@
 """The order of this tier, which runs beside the others and usually ends after them."""
 
-from collections.abc import Sequence
-
 import pytest
 
 USE_ALL_CORES = ("test_resume", "test_loss_parity")
@@ -12,7 +10,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place_in_order)
 
 
-def place_in_order(item: pytest.Item, last: Sequence[str] = USE_ALL_CORES) -> int:
+def place_in_order(item: pytest.Item) -> int:
     """0 for most tests, whose order stays as it was; then the last modules, one after another."""
     name = item.path.stem
-    return last.index(name) + 1 if name in last else 0
+    return USE_ALL_CORES.index(name) + 1 if name in USE_ALL_CORES else 0

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from trainwright_api.report import Manifest
+from trainwright_api.run import Run
 from trainwright_trainer.errors import UserError
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import Store, open_store
@@ -27,6 +28,14 @@ __all__ = ["place", "s3_server", "settings"]
 
 
 Damage = Callable[[Store, str], None]
+
+
+def save_two(run: Run, settings: Settings) -> None:
+    """Save a run's steps 1 and 2."""
+    manager = open_manager(run, settings)
+    manager.find_resume()
+    save(manager, 1)
+    save(manager, 2)
 
 
 def flip(store: Store, step: str) -> None:
@@ -68,10 +77,7 @@ def move_manifest(store: Store, step: str) -> None:
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(
     place: Place, settings: Settings, damage: Damage, warnings: list[str]
 ) -> None:
-    first = open_manager(place.run(), settings)
-    first.find_resume()
-    save(first, 1)
-    save(first, 2)
+    save_two(place.run(), settings)
     damage(place.store(settings), "step-000002")
 
     second = open_manager(place.run(), settings)
@@ -92,10 +98,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
 def test_what_is_downloaded_is_chosen_for_each_checkpoint_that_is_tried(
     place: Place, settings: Settings
 ) -> None:
-    first = open_manager(place.run(), settings)
-    first.find_resume()
-    save(first, 1)
-    save(first, 2)
+    save_two(place.run(), settings)
     flip(place.store(settings), "step-000002")
 
     def choose(manifest: Manifest) -> Callable[[str], bool]:
@@ -143,10 +146,7 @@ def test_a_run_starts_from_another_runs_checkpoint_until_it_has_its_own(
     place: Place, settings: Settings, uri: str, step: int | None, expected: int
 ) -> None:
     other = folder_of(place.location.uri.replace("/run/", "/other/"), place.location)
-    source = open_manager(build_run(folder=other), settings)
-    source.find_resume()
-    save(source, 1)
-    save(source, 2)
+    save_two(build_run(folder=other), settings)
     run = place.run(resume_from=folder_of(f"{other.uri}{uri}", other), resume_from_step=step)
     manager = open_manager(run, settings)
     fetched = resumed(manager)

@@ -34,7 +34,7 @@ def run_locally(settings: Settings, console: Console) -> int:
 
 def run_example(name: str, settings: Settings, data: Path, output: Path, console: Console) -> None:
     """Run an example with the data's folder for its buckets; raises DemoError if it fails."""
-    manifest = manifests.read_example_for_this_cpu(name)
+    manifest = manifests.read_example(name)
     manifest = manifests.with_steps(manifest, settings.num_steps)
     file = output / f"{name}.yaml"
     file.write_text(json.dumps(manifest, indent=1))  # JSON is YAML too

@@ -1,14 +1,13 @@
 """The example manifests as the demo applies them: read from crds/examples, fitted to this place.
 
-Two things may differ from what the files say, and both are told to the person: the number format,
-where a CPU is slow in BF16, and the bucket, where there is one for all. Pure but for the reading.
+What may differ from what the files say is told to the person: the bucket, where there is one for all.
+Pure but for the reading.
 """
 
 import copy
 from typing import Any
 
 from ruamel.yaml import YAML
-from trainwright_api.cpu_info import multiplies_bf16, read_cpu_info
 
 from tools.machine import PROJECT
 
@@ -22,16 +21,6 @@ def read_example(name: str) -> Manifest:
     """One example as it stands in the file."""
     loaded: Manifest = YAML(typ="safe").load((EXAMPLES / f"{name}.yaml").read_text())
     return loaded
-
-
-def read_example_for_this_cpu(name: str) -> Manifest:
-    """One example in the number format that is fast here."""
-    return with_fields(read_example(name), {"precision": choose_precision(read_cpu_info())})
-
-
-def choose_precision(cpu_info: str) -> str:
-    """The number format that is the fastest on a CPU."""
-    return "BF16" if multiplies_bf16(cpu_info) else "FP32"
 
 
 def with_fields(manifest: Manifest, fields: Manifest) -> Manifest:

@@ -118,8 +118,8 @@ def ignore(status: JSON) -> None:
 
 
 def example_for(name: str, place: Place, settings: Settings) -> JSON:
-    """An example, fitted to this CPU, store and hurry."""
-    manifest = manifests.read_example_for_this_cpu(name)
+    """An example, fitted to this store and hurry."""
+    manifest = manifests.read_example(name)
     manifest = manifests.with_steps(manifest, settings.num_steps)
     return manifests.with_bucket(manifest, place.store.bucket)
 
@@ -132,8 +132,7 @@ def run_example(
     place.kubectl("delete", kind, name, "-n", place.namespace, "--ignore-not-found", "--wait")
     delete_checkpoints(place.store, place.namespace, name)
     place.apply(manifest)
-    precision = manifest["spec"]["precision"]
-    console.say(f"applied crds/examples/{name}.yaml with {precision}, the fastest on this CPU")
+    console.say(f"applied crds/examples/{name}.yaml")
     run = follow_run(
         place, console, kind, name, deadline_seconds=DEADLINE_SECONDS[kind], on_status=on_status
     )

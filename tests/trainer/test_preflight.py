@@ -25,7 +25,6 @@ from trainwright_trainer.preflight import (
     check_same_data,
     decide_plan,
     prepare_run,
-    warn_of_slow_precision,
 )
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.settings import Settings
@@ -243,24 +242,3 @@ def test_estimates_that_may_not_fit_are_a_warning(tmp_path: Path) -> None:
     reporter = Reporter(run, Settings())
     check_fit(plan(run, optimizer_gib=4, activations_gib=9), reporter)
     assert "may not fit" in reporter.report.warnings[0]
-
-
-@pytest.mark.parametrize(
-    ("precision", "cpu_info", "is_slow"),
-    [
-        (Precision.BF16, "flags : avx2", True),
-        (Precision.BF16, "flags : avx512_bf16", False),
-        (Precision.FP32, "flags : avx2", False),
-    ],
-)
-def test_bf16_on_a_cpu_without_it_is_warned_of(
-    tmp_path: Path, precision: Precision, cpu_info: str, is_slow: bool
-) -> None:
-    warnings = warn_of_slow_precision(tiny_run(tmp_path, precision=precision), cpu_info)
-    assert [text.split(":")[0] for text in warnings] == ["spec.precision"] * is_slow
-
-
-def test_bf16_on_accelerators_is_fast_whatever_the_cpu(tmp_path: Path) -> None:
-    run = tiny_run(tmp_path, precision=Precision.BF16)
-    workers = run.workers.model_copy(update={"uses_accelerators": True})
-    assert warn_of_slow_precision(run.model_copy(update={"workers": workers}), "") == []

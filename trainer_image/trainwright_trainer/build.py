@@ -13,6 +13,7 @@ from trainwright_api.report import Manifest
 
 from trainwright_trainer.agreement import on_rank_0
 from trainwright_trainer.base_model import fetch_weights
+from trainwright_trainer.bf16_products import multiply_bf16_in_fp32, needs_fp32_products
 from trainwright_trainer.checkpoint import FetchedCheckpoint, RunFacts
 from trainwright_trainer.engine import ENGINE_TAG, Engine
 from trainwright_trainer.groups import Group
@@ -95,6 +96,8 @@ class BuiltRun:
 def build_run(prepared: PreparedRun, group: Group, reporter: Reporter) -> BuiltRun:
     """Load or make the model and set up the engine; collective. Errors of one rank are raised on all."""
     run, plan = prepared.run, prepared.plan
+    if needs_fp32_products(run):
+        multiply_bf16_in_fp32()
     folder = on_rank_0(group, lambda: fetch_weights(run, prepared.settings))
     model = build_model(run, prepared.config, folder, group)
     on_rank_0(group, lambda: check_isolation(run, model))

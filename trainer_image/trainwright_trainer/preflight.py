@@ -8,10 +8,8 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainwright_api.cpu_info import multiplies_bf16, read_cpu_info
 from trainwright_api.run import Run
 from trainwright_api.status import Plan
-from trainwright_api.training import Precision
 from trainwright_planner.advice import fit_message
 from trainwright_planner.errors import PlanError
 from trainwright_planner.facts import ModelFacts
@@ -66,7 +64,6 @@ def prepare_run(run: Run, settings: Settings, group: Group, reporter: Reporter) 
     output = run.checkpoints.folder.model_copy(update={"uri": run.output.uri})
     output_store = open_store(output, settings, field="spec.output")
     check_precision(run, group)
-    reporter.warn(warn_of_slow_precision(run, read_cpu_info()))
     on_rank_0(group, lambda: _check_access(run, settings, store, output_store))
     folder: Path | None = on_rank_0(group, lambda: fetch_small_files(run, settings))
     tokenizer = obtain_tokenizer(run, settings, group, store, folder)
@@ -105,17 +102,6 @@ def check_precision(run: Run, group: Group) -> None:
             f"spec.precision: got {run.precision}, which the device of rank {supported.index(False)} does not "
             "compute in, expected one that it does; use BF16 or FP32"
         )
-
-
-def warn_of_slow_precision(run: Run, cpu_info: str) -> list[str]:
-    """A sentence if the run computes in BF16 on a CPU that has no instructions for it."""
-    is_fast = run.workers.uses_accelerators or multiplies_bf16(cpu_info)
-    if is_fast or run.precision is not Precision.BF16:
-        return []
-    return [
-        "spec.precision: got BF16, for which this CPU has no instructions: steps may take ten times as long as "
-        "with FP32; set precision: FP32"
-    ]
 
 
 def _check_access(run: Run, settings: Settings, store: Store, output_store: Store) -> None:

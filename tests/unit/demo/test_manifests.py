@@ -1,16 +1,10 @@
 from demo.manifests import (
     EXAMPLES,
-    choose_precision,
     read_example,
     with_bucket,
     with_fields,
     with_steps,
 )
-
-
-def test_precision_is_what_the_cpu_multiplies_fast() -> None:
-    assert choose_precision("flags : avx2 avx512_bf16\n") == "BF16"
-    assert choose_precision("flags : avx2\n") == "FP32"
 
 
 def test_fields_are_merged_and_the_original_stays() -> None:

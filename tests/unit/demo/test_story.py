@@ -12,7 +12,7 @@ from demo import story
 from demo.console import Console
 from demo.errors import DemoError
 from demo.follow import follow_run
-from demo.manifests import PRETRAINING, read_example_for_this_cpu
+from demo.manifests import PRETRAINING, read_example
 from demo.place import JSON, Place
 
 RUNNING = {"phase": "Running", "progress": {"step": 3, "totalSteps": 9, "loss": 5.25}}
@@ -47,7 +47,7 @@ def test_a_failed_example_ends_the_demo_with_its_reason(
     monkeypatch.setattr(story, "delete_checkpoints", lambda *_: None)
 
     def run(_settings: object, console: Console) -> int:
-        manifest = read_example_for_this_cpu(PRETRAINING)
+        manifest = read_example(PRETRAINING)
         story.run_example(place_with(FAILED), console, manifest, story.ignore)
         return 0
 

@@ -1,6 +1,8 @@
 """Renders the chart as `helm install` would and hands out the objects; used by all tests here."""
 
+import copy
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -137,5 +139,12 @@ def render_notes(values: Values | None = None) -> str:
 
 
 def parse_objects(text: str) -> list[Object]:
-    yaml = YAML(typ="safe")
-    return [found for found in yaml.load_all(text) if found]
+    parts = re.split(r"^---\n", text, flags=re.MULTILINE)
+    return [found for part in parts if (found := copy.deepcopy(_parse_once(part)))]
+
+
+@cache
+def _parse_once(text: str) -> Object | None:
+    """The object of a document; definitions and dashboards, which take the longest, are in most renderings."""
+    loaded: Object | None = YAML(typ="safe").load(text)
+    return loaded

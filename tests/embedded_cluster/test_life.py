@@ -37,6 +37,15 @@ def name(request: pytest.FixtureRequest) -> Iterator[str]:
     down(name)
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Cluster]:
+    """A control plane for the tests that leave it as it is, but for namespaces of their own."""
+    name = "life-shared"
+    down(name)
+    yield Cluster.up(a_control_plane(name))
+    down(name)
+
+
 def command(*arguments: str, prefix: Sequence[str] = ()) -> list[str]:
     return [*prefix, sys.executable, "-m", "tests.cluster", *arguments]
 
@@ -145,15 +154,14 @@ def test_component_that_dies_later_is_named_by_status_and_up_starts_anew(name: s
     assert second.find_faults() == []
 
 
-def test_second_up_reuses_the_same_and_refuses_another(name: str) -> None:
-    first = Cluster.up(a_control_plane(name))
-    first.kubectl("create", "namespace", "kept")
-    again = Cluster.up(a_control_plane(name))
+def test_second_up_reuses_the_same_and_refuses_another(shared: Cluster) -> None:
+    shared.kubectl("create", "namespace", "kept")
+    again = Cluster.up(a_control_plane(shared.name))
     assert again.is_reused
     assert "kept" in again.kubectl("get", "namespaces")
     with pytest.raises(ClusterExistsError, match=r"already runs with .*control_plane_only=True"):
-        Cluster.up(ClusterSpec(name, nodes=2, s3=False))
-    assert first.find_faults() == []
+        Cluster.up(ClusterSpec(shared.name, nodes=2, s3=False))
+    assert shared.find_faults() == []
 
 
 def test_cluster_of_a_running_test_is_nobody_elses_but_a_leftover_is_replaced(name: str) -> None:
@@ -171,21 +179,17 @@ def test_cluster_of_a_running_test_is_nobody_elses_but_a_leftover_is_replaced(na
             assert "of-one" not in two.kubectl("get", "namespaces")
 
 
-def test_two_clusters_do_not_touch_each_other(name: str) -> None:
-    with (
-        Cluster.running(a_control_plane(name)) as one,
-        Cluster.running(a_control_plane(f"{name}-b")) as other,
-    ):
-        one.kubectl("create", "namespace", "of-one")
+def test_two_clusters_do_not_touch_each_other(name: str, shared: Cluster) -> None:
+    with Cluster.running(a_control_plane(name)) as other:
+        shared.kubectl("create", "namespace", "of-one")
         assert "of-one" not in other.kubectl("get", "namespaces")
         down(other.name)
-        assert one.find_faults() == []
-        assert "of-one" in one.kubectl("get", "namespaces")
+        assert shared.find_faults() == []
+        assert "of-one" in shared.kubectl("get", "namespaces")
 
 
-def test_printed_environment_is_all_that_a_shell_needs(name: str) -> None:
-    Cluster.up(a_control_plane(name))
-    lines = run("env", "--name", name).stdout
+def test_printed_environment_is_all_that_a_shell_needs(shared: Cluster) -> None:
+    lines = run("env", "--name", shared.name).stdout
     kubectl = Path(sys.executable).parent / "kubectl"
     script = f"{lines}\n{kubectl} get --raw /readyz"
     done = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=False)

@@ -72,7 +72,9 @@ def test_devices_of_two_pods_are_seen_and_their_faults_raise_alerts(
     world: World, place: Place, prometheus: Prometheus, devices: Path
 ) -> None:
     run = run_with_gpus(devices)
-    place.apply(run, pretended_dcgm.build_pod(place.namespace, {MASTER: 0.8, WORKER: 0.3}))
+    image = f"{world.images.registry}/{world.images.trainer}"
+    shares = {MASTER: 0.8, WORKER: 0.3}
+    place.apply(run, pretended_dcgm.build_pod(place.namespace, shares, image))
     wait_for_phase(place, run, Phase.RUNNING, SECONDS)
     status = wait_for_status(
         place,

@@ -6,8 +6,6 @@ Scraped as usual, without honorLabels: what it says of `pod` and `namespace` arr
 from collections.abc import Mapping
 from typing import Any
 
-from tools.images import build_archive
-
 NAME = "dcgm-exporter"
 PORT, PORT_NAME = 9400, "metrics"
 METRICS = (
@@ -46,8 +44,11 @@ def build_scrape_config(interval: str) -> dict[str, Any]:
     }
 
 
-def build_pod(namespace: str, shares: Mapping[str, float]) -> dict[str, Any]:
-    """The pod, which says for each pod of a namespace how busy the parts of its one device are (0 to 1)."""
+def build_pod(namespace: str, shares: Mapping[str, float], image: str) -> dict[str, Any]:
+    """The pod, which says for each pod of a namespace how busy the parts of its one device are (0 to 1).
+
+    The image is a trainer's, for its Python.
+    """
     text = "".join(
         f'{metric}{{gpu="0",UUID="GPU-fake-0000",namespace="{namespace}",pod="{pod}"}} {share}\n'
         for metric in METRICS
@@ -63,7 +64,7 @@ def build_pod(namespace: str, shares: Mapping[str, float]) -> dict[str, Any]:
             "containers": [
                 {
                     "name": NAME,
-                    "image": build_archive("trainer-code").reference,
+                    "image": image,
                     "command": ["/opt/venv/bin/python", "-c", _SERVER],
                     "env": [{"name": name, "value": value} for name, value in environment.items()],
                     "ports": [{"name": PORT_NAME, "containerPort": PORT}],

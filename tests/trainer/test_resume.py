@@ -88,7 +88,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     folder = tmp_path_factory.mktemp("resume")
     train(folder, 2, [("whole2", WHOLE), ("same2", HALF), ("2to1", HALF)])
     with ThreadPoolExecutor() as pool:  # one process each
-        alone = [("whole1", WHOLE), ("1to2", HALF)], [("2to1", WHOLE)]
+        alone = [("1to2", HALF)], [("2to1", WHOLE)]
         list(pool.map(partial(train, folder, 1), alone))
     train(folder, 2, [("same2", WHOLE), ("1to2", WHOLE)])
     return Results(folder)

@@ -11,6 +11,7 @@ from trainwright_trainer.errors import UserError
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.tracking import check_trackers
 
+from tests.trainer.ranks import free_port
 from tests.trainer.run_builder import build_run
 
 MLFLOW = Tracking(mlflow=MLflowTracking(tracking_uri="http://127.0.0.1:9"))
@@ -28,18 +29,23 @@ def test_a_run_that_asks_for_none_imports_none(tmp_path: Path) -> None:
 import sys
 import trainwright_trainer.train
 from pathlib import Path
+from trainwright_trainer.distributed import join_group
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.tracking import check_trackers
 from trainwright_trainer.tracking.trackers import build_sinks
 from tests.trainer.tracking_builder import build_beginning
 beginning = build_beginning(Path(sys.argv[1]))
+join_group(beginning.run, Settings(master_port=int(sys.argv[2])))
 check_trackers(beginning.run, Settings())
 (tensorboard,) = build_sinks(beginning.run, beginning)
 tensorboard.open()
 print([name for name in {EXTRAS} if name in sys.modules])
 """
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, str(tmp_path), str(free_port())],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stdout + done.stderr
 

@@ -10,7 +10,7 @@ from trainwright_api.training import Budget, Optimizer, Precision
 
 from tests.trainer.run_builder import build_run, source
 
-SOURCES = ("argparse", "ast", "datetime", "enum", "inspect", "subprocess", "tarfile", "typing")
+SOURCES = ("argparse", "datetime", "typing")
 TINY = {
     "hidden_size": 64,
     "intermediate_size": 128,

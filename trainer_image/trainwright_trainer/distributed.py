@@ -1,5 +1,8 @@
 """Joins the ranks: process groups for tensors and for small values, and DeepSpeed's own view of them."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
@@ -45,7 +48,8 @@ def _join_deepspeed() -> None:
     On CPUs it would compile an operator of its own at this point (used for inference only): its list
     of operators that can be built is emptied first.
     """
-    import deepspeed
+    with _hidden("mlflow"):
+        import deepspeed
     import deepspeed.ops
 
     deepspeed.ops.__compatible_ops__ = {}
@@ -53,6 +57,22 @@ def _join_deepspeed() -> None:
     deepspeed.init_distributed(
         dist_init_required=False if deepspeed.comm.is_initialized() else None
     )
+
+
+@contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """Let imports fail as if a package were not installed, unless it is imported already.
+
+    DeepSpeed's autotuner, which no run uses, imports MLflow wherever it is: a second of a rank's start.
+    """
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 def _import_muon_uncompiled() -> None:

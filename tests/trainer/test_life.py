@@ -1,9 +1,11 @@
 """A run's life as a pod sees it: finished, killed, stopped, resumed - real launchers and ranks."""
 
+import hashlib
 import json
 import math
 import os
 import re
+import shutil
 import signal
 import time
 import urllib.request
@@ -22,6 +24,7 @@ from trainwright_api.resources import Adapter, AdapterType, SFTLoss
 from trainwright_api.run import Run, RunModel, RunObjective, RunTokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.trainer.pickled_calls import PickledCall
 from tests.trainer.ranks import Launched, free_port, launch
 from tests.trainer.run_builder import source, write_json_lines
 from tests.trainer.tiny_runs import TINY, tiny_run
@@ -189,6 +192,33 @@ def test_killed_and_resumed_weights_are_bitwise_those_of_the_whole_run(
     steps = [event.step for event in read_events(tmp_path / "store").Scalars("train/loss")]
     assert steps == sorted(set(steps))
     assert steps[-1] == STEPS
+
+
+def test_a_checkpoint_of_somebody_else_runs_no_code(
+    finished: tuple[Path, Launched], tmp_path: Path
+) -> None:
+    theirs, made = tmp_path / "theirs", tmp_path / "made"
+    shutil.copytree(finished[0] / "store", theirs)
+    replace_shard(theirs / f"step-{STEPS:06d}", PickledCall(os.mkdir, (str(made),)))
+    run = tiny_run(tmp_path, steps=2 * STEPS)
+    resume_from = run.checkpoints.folder.model_copy(update={"uri": f"file://{theirs}/"})
+    checkpoints = run.checkpoints.model_copy(update={"resume_from": resume_from})
+    launched = launch(run.model_copy(update={"checkpoints": checkpoints}), tmp_path / "pod")
+    assert launched.wait() == 2, launched.log[-3000:]
+    assert launched.message.cause is Cause.USER_ERROR
+    assert launched.message.message.startswith("spec.checkpoints.resumeFrom: got a checkpoint at ")
+    assert "may run code" in launched.message.message
+    assert not made.exists()
+
+
+def replace_shard(folder: Path, content: object) -> None:
+    """Put something else into a checkpoint, whose manifest then speaks of it."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    entry = next(file for file in manifest["files"] if file["path"].endswith("_states.pt"))
+    torch.save(content, folder / entry["path"])
+    written = (folder / entry["path"]).read_bytes()
+    entry |= {"sizeBytes": len(written), "sha256": hashlib.sha256(written).hexdigest()}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 @dataclass(frozen=True)

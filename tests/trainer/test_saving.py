@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from trainwright_api.data import Location
 from trainwright_api.history import HISTORY_FILE
 from trainwright_trainer.checkpoint import manager as manager_module
@@ -24,7 +25,7 @@ from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import open_store
 from trainwright_trainer.store.folder import FolderStore
 
-from tests.trainer.checkpoint_harness import FACTS, FIELD, open_manager, shard_writer
+from tests.trainer.checkpoint_harness import FACTS, FIELD, open_manager
 from tests.trainer.run_builder import build_run
 
 DEADLINE_SECONDS = 30
@@ -34,6 +35,11 @@ FAILED = "checkpoint of step 2 failed"
 @pytest.fixture(autouse=True)
 def _uploads_are_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploading, "UPLOAD_PAUSES_SECONDS", ())
+
+
+def write_shards(folder: Path) -> None:
+    (folder / "engine").mkdir()
+    torch.save({"weight": torch.ones(3)}, folder / "engine" / "model_states.pt")
 
 
 def open_saving(folder: Path) -> tuple[Saving, Reporter]:
@@ -59,7 +65,7 @@ def reopen_saving(folder: Path) -> tuple[Saving, Reporter]:
     built = SimpleNamespace(
         prepared=prepared,
         facts=FACTS,
-        write_shards=shard_writer(1),
+        write_shards=write_shards,
         wanted_files=lambda manifest: lambda path: True,
         restore=lambda fetched: None,
     )

@@ -117,5 +117,6 @@ def _download_tokenizer(location: Location, settings: Settings) -> Path:
     files = [file for file in store.list_files() if not file.path.endswith(unwanted)]
     folder = settings.scratch_folder / f"tokenizer-source-{_key(location.uri, files)}"
     for file in files:
-        store.download(file.path, folder / file.path)
+        with scratch_errors(folder):
+            store.download(file.path, folder / file.path)
     return folder

@@ -40,7 +40,8 @@ def build_deepspeed_config(run: Run, plan: Plan, model: ModelFacts) -> dict[str,
     return {
         "train_micro_batch_size_per_gpu": plan.micro_sequences,
         "gradient_accumulation_steps": plan.accumulation_steps,
-        "gradient_clipping": run.optimizer.gradient_clipping,
+        # Without ZeRO it is done here, where the norm is needed anyway.
+        "gradient_clipping": run.optimizer.gradient_clipping if plan.zero_stage else 0.0,
         "zero_optimization": zero,
         # torch's AdamW also steps offloaded state: DeepSpeed's own would be compiled at run time.
         "zero_force_ds_cpu_optimizer": False,
@@ -119,7 +120,9 @@ class Engine:
         norm = None
         if is_boundary and not self.engine.zero_optimization():
             norm = self._plain_norm()
-            if not math.isfinite(norm):
+            if math.isfinite(norm):
+                self._clip_plain(norm)
+            else:
                 self._skip_plain_step()
         self.engine.step()
         if not is_boundary:
@@ -136,6 +139,13 @@ class Engine:
             if p.grad is not None
         ]
         return float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0
+
+    def _clip_plain(self, norm: float) -> None:
+        limit = self._run.optimizer.gradient_clipping
+        if limit:
+            torch.nn.utils.clip_grads_with_norm_(
+                self.module.parameters(), limit, torch.tensor(norm)
+            )
 
     def _skip_plain_step(self) -> None:
         """Do without ZeRO what ZeRO does: leave the weights alone if the gradient is not finite."""

@@ -19,8 +19,10 @@ from trainwright_api.history import (
 )
 from trainwright_api.report import Manifest
 
+from trainwright_trainer.agreement import on_every_rank
 from trainwright_trainer.build import BuiltRun
 from trainwright_trainer.checkpoint import StepState
+from trainwright_trainer.checkpoint.shard_check import check_shards
 from trainwright_trainer.errors import TrainerError
 from trainwright_trainer.groups import Group
 from trainwright_trainer.report import Reporter
@@ -73,6 +75,7 @@ class Saving:
         if fetched is None:
             return TrainingState()
         manifest, is_own = fetched.point.manifest, fetched.point.is_own
+        on_every_rank(self._group, lambda: check_shards(fetched))
         self._built.restore(fetched)
         self._checkpoints.release(fetched)
         rows = rows_until(self._read_history(), manifest.step) if is_own else []

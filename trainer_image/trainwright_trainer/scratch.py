@@ -75,6 +75,6 @@ def full_scratch_error(path: Path) -> StoreError:
     usage = shutil.disk_usage(where)
     return StoreError(
         f"spec.workers.resources.ephemeral-storage: got {format_bytes(usage.free)} free of "
-        f"{format_bytes(usage.total)} on the node's scratch space, expected room for tokenized data "
-        "and a checkpoint; request more, or mount a larger volume at /scratch through podOverrides"
+        f"{format_bytes(usage.total)} on the node's scratch space, expected room for the base model, "
+        "tokenized data and a checkpoint; request more, or mount a larger volume at /scratch through podOverrides"
     )

@@ -1,8 +1,4 @@
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,10 +8,10 @@ from trainwright_trainer.settings import Settings
 
 from tests.trainer.run_builder import build_run
 from tests.trainer.s3_server import S3Server, s3_server, settings
+from tests.trainer.small_disk import needs_mounts, run_on_small_disk
 
 __all__ = ["s3_server", "settings"]
 
-# A mount of its own needs a process of its own.
 FETCH = """
 import sys
 from pathlib import Path
@@ -28,9 +24,7 @@ fetch_weights(Run.model_validate_json(run.read_text()), settings)
 """
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounting needs root on Linux"
-)
+@needs_mounts
 @pytest.mark.parametrize("store", ["file", "s3"])
 def test_weights_that_do_not_fit_on_the_scratch_disk_say_what_to_raise(
     store: str,
@@ -47,17 +41,13 @@ def test_weights_that_do_not_fit_on_the_scratch_disk_say_what_to_raise(
     }
     run = build_run().model_copy(update={"model": RunModel(weights=uris[store])})
     (tmp_path / "run.json").write_text(run.model_dump_json(by_alias=True))
-    scratch = settings.scratch_folder
-    script = f'mount -t tmpfs -o size=2m none {scratch} && exec "$@"'
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, "-c", FETCH,
-         f"{tmp_path}/run.json", str(scratch), str(settings.credentials_folder)],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 1
+    scratch, credentials = str(settings.scratch_folder), str(settings.credentials_folder)
+    told = run_on_small_disk(
+        settings.scratch_folder, FETCH, f"{tmp_path}/run.json", scratch, credentials
+    )
     # What was fetched of a file may be deleted again before the free space is looked at.
     assert re.match(
         r".*StoreError: spec\.workers\.resources\.ephemeral-storage: got (0 B|2\.0 MiB) free of 2\.0 MiB on the "
         "node's scratch space, expected room for the base model, ",
-        done.stderr.strip().splitlines()[-1],
+        told,
     )

@@ -1,7 +1,6 @@
 """Saving on a real S3 server and in a folder: what is written, kept, cleaned, and what fails."""
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -29,6 +28,7 @@ from tests.trainer.checkpoint_harness import (
     state_of,
 )
 from tests.trainer.s3_server import s3_server, settings
+from tests.trainer.small_disk import needs_mounts, run_on_small_disk
 
 __all__ = ["place", "s3_server", "settings"]
 
@@ -206,22 +206,15 @@ manager.save(state_of(1), write)
 """
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounting needs root on Linux"
-)
+@needs_mounts
 @pytest.mark.parametrize("mode", ["os", "torch"])
 def test_a_full_scratch_disk_says_what_to_raise(tmp_path: Path, mode: str) -> None:
     (tmp_path / "scratch").mkdir()
-    script = f'mount -t tmpfs -o size=2m none {tmp_path}/scratch && exec "$@"'
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, "-c", FULL_DISK,
-         f"{tmp_path}/scratch", f"{tmp_path}/store", mode],
-        capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-    )  # fmt: skip
-    assert done.returncode == 1
+    scratch = tmp_path / "scratch"
+    told = run_on_small_disk(scratch, FULL_DISK, str(scratch), f"{tmp_path}/store", mode)
     assert (
         "StoreError: spec.workers.resources.ephemeral-storage: got 0 B free of 2.0 MiB on the node's "
-        "scratch space, expected room for" in done.stderr.strip().splitlines()[-1]
+        "scratch space, expected room for" in told
     )
 
 

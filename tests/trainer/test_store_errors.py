@@ -4,7 +4,6 @@ import contextlib
 import errno
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from trainwright_trainer.store.folder import UNFINISHED_PREFIX, FolderStore
 from trainwright_trainer.store.s3 import S3Store
 
 from tests.trainer.s3_server import S3Server, running_s3_server, s3_server, settings
+from tests.trainer.small_disk import needs_mounts
 
 __all__ = ["s3_server", "settings"]
 
@@ -196,11 +196,6 @@ def test_errors_of_file_systems(tmp_path: Path, code: int, expected: str, cause:
     assert caught.value.cause is cause
     assert str(caught.value).startswith(f"{FIELD}.uri: ")
     assert list(tmp_path.iterdir()) == []
-
-
-needs_mounts = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounting needs root on Linux"
-)
 
 
 @needs_mounts

@@ -127,7 +127,8 @@ class Checkpoints(Model):
         ge=0,
         le=20,
         description="Checkpoints with the lowest validation loss kept beside the newest; needs "
-        "data.validation; a change acts from the next attempt (unit: checkpoints). Default 0.",
+        "data.validation, which is then also measured before each save that is due; a change acts from the next "
+        "attempt (unit: checkpoints). Default 0.",
     )
     resume_from: ResumeFrom | None = Field(
         None,

@@ -28,17 +28,30 @@ class HistoryRow(Model):
 
 
 def thin_rows(rows: Sequence[HistoryRow], limit: int = MAXIMUM_ROWS) -> list[HistoryRow]:
-    """Return at most about `limit` rows: the first, the last, and every n-th between them.
+    """Return at most about one and a half times `limit` rows: the first, the last, and every n-th step.
 
-    Rows with a validation loss are rare and always stay.
+    n is a power of two, the same for old steps and new ones: rows that were thinned before and have grown
+    since come out evenly spread, however often that happens. Rows with a validation loss are kept apart
+    from the others, half as many of them, and always the last one: a resumed run goes on from it.
     """
-    stride = max(1, -(-len(rows) // limit))
-    last = len(rows) - 1
+    measured = [row for row in rows if row.validation_loss is not None]
+    every, every_measured = _find_stride(rows, limit), _find_stride(measured, limit // 2)
+    ends = {row.step for row in (*rows[:1], *rows[-1:], *measured[-1:])}
     return [
         row
-        for index, row in enumerate(rows)
-        if index % stride == 0 or index == last or row.validation_loss is not None
+        for row in rows
+        if row.step in ends
+        or row.step % every == 0
+        or (row.validation_loss is not None and row.step % every_measured == 0)
     ]
+
+
+def _find_stride(rows: Sequence[HistoryRow], limit: int) -> int:
+    """Return the smallest power of two whose multiples are the steps of at most `limit` rows."""
+    stride = 1
+    while sum(row.step % stride == 0 for row in rows) > limit:
+        stride *= 2
+    return stride
 
 
 def rows_until(rows: Sequence[HistoryRow], step: int) -> list[HistoryRow]:

@@ -264,6 +264,12 @@ UNDERUTILIZED = Metric(
     "Utilisation of the devices of a run while its condition Underutilized holds (0 to 1).",
     ("run_namespace", "run", "reason"),
 )
+SILENT_RUNS = Metric(
+    "trainwright_operator_silent_runs",
+    "gauge",
+    "Runs whose master pod runs and has not answered the progress sweep for a minute.",
+    ("run_namespace",),
+)
 ATTEMPTS = Metric(
     "trainwright_operator_attempts_total",
     "counter",

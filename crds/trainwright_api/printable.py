@@ -49,7 +49,7 @@ def printable_cost(cost: Cost) -> Cost:
         hours = (
             f"{cost.accelerator_hours:.2f} accelerator hours, " if cost.accelerator_hours else ""
         )
-        return cost.model_copy(update={"summary": f"{hours}{held} held; no prices set"})
+        return cost.model_copy(update={"summary": f"{hours}{held} held; no price set"})
     text = f"${cost.so_far_usd:.2f}"
     if cost.projected_usd is not None:
         text += f" of ${cost.projected_usd:.2f}"

@@ -10,6 +10,8 @@ from trainwright_api.names import Cause, Outcome
 from trainwright_api.status import CheckpointRecord, Hardware, ModelStatus, Plan, Progress
 
 TERMINATION_MESSAGE_LIMIT_BYTES = 4096  # the kubelet cuts longer messages
+# Raised only when fields come to mean something else: older readers leave out new ones.
+MANIFEST_FORMAT = 1
 
 
 class RunReport(Model):
@@ -56,10 +58,15 @@ class ManifestFile(Model):
     sha256: str
 
 
-class Manifest(Model):
+class ManifestFormat(Model):
+    """What a manifest of any version says, whatever else has changed."""
+
+    format: int = MANIFEST_FORMAT
+
+
+class Manifest(ManifestFormat):
     """manifest.json of a checkpoint, written last: without it, there is no checkpoint."""
 
-    format: int = 1
     run: str
     namespace: str
     uid: str
@@ -76,6 +83,13 @@ class Manifest(Model):
     validation_loss: float | None = None
     template_sha256: str | None = None
     data_sha256: str | None = None
+    base_sha256: str | None = None
+    """Of the weights that the checkpoint leaves out, as they are not trained: those under an adapter."""
     versions: dict[str, str] = Field(default_factory=dict)
     plan: Plan | None = None
     files: list[ManifestFile]
+
+
+def parse_manifest(content: bytes) -> Manifest:
+    """Return a manifest, also one of a newer trainer that says more. Raises ValidationError if damaged."""
+    return Manifest.model_validate_json(content, extra="ignore")

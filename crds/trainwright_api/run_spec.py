@@ -197,7 +197,8 @@ class RunSpec(Model):
     )
     suspend: bool = Field(
         False,
-        description="true stops the pods after a checkpoint and keeps the run; false goes on. Default false.",
+        description="true stops the pods after a checkpoint and keeps the run; false goes on. They have 60 s to save "
+        "it, or workers.podOverrides.spec.terminationGracePeriodSeconds. Default false.",
     )
     deadline_seconds: int | None = Field(
         None,

@@ -236,8 +236,10 @@ class Cost(Model):
 
     held_seconds: int = Field(
         0,
-        description="Time in which attempts held pods, restarts and failed attempts included (unit: seconds).",
+        description="Time in which attempts held pods, restarts and failed attempts included; while they held a "
+        "part of their pods, that part of the time (unit: seconds).",
     )
+    held_pods: int = Field(0, description="Pods that the run held when that was last counted.")
     accelerator_hours: float = Field(
         0, description="Accelerators times that time (unit: hours); 0 without accelerators."
     )

@@ -11,7 +11,7 @@ from trainwright_api.status import Attempt
 
 from trainwright_operator.decision import Decision
 from trainwright_operator.ends import AttemptEnd, judge_failure, judge_success
-from trainwright_operator.facts import PodFacts, Problem, format_time
+from trainwright_operator.facts import SILENT_SECONDS, PodFacts, Problem, format_time
 from trainwright_operator.finish import fail, succeed
 from trainwright_operator.pending import find_creation_failure, find_obstacle
 from trainwright_operator.recovery import decide_retry
@@ -149,10 +149,10 @@ def _report(state: RunState, current: Attempt, pods: tuple[PodFacts, ...]) -> De
     if num_running < num_pods:
         return _report_start(state, current, num_running)
     report, progress = state.observed.report, state.status.progress
-    activity = progress.activity if progress and report is not None else None
-    state.set_phase(
-        Phase.RUNNING, "PodsRunning", f"attempt {current.number}: {activity or 'starting up'}"
-    )
+    activity = progress.activity if progress and report is not None else "starting up"
+    if state.observed.is_silent:
+        activity = f"its trainer has not answered for over {SILENT_SECONDS:.0f} s"
+    state.set_phase(Phase.RUNNING, "PodsRunning", f"attempt {current.number}: {activity}")
     if state.old.phase is not Phase.RUNNING:
         state.tell("Normal", "Running", f"all {num_pods} pods of attempt {current.number} run")
     is_wasting, look_seconds = decide_utilization(state)

@@ -98,7 +98,7 @@ def _replica(template: Template, count: int) -> KubeflowOrgV1ReplicaSpec:
 
 
 def build_pod_template(resource: Resource, run: Run, settings: Settings) -> Template:
-    """Return the pod template: hardened, with the run's own overrides merged last."""
+    """Return the pod template: hardened, with the run's own overrides merged into it."""
     workers = resource.spec.workers
     spec: Template = {
         "restartPolicy": "Never",
@@ -124,7 +124,8 @@ def build_pod_template(resource: Resource, run: Run, settings: Settings) -> Temp
         spec["tolerations"] = [toleration.to_manifest() for toleration in workers.tolerations]
     if workers.priority_class_name:
         spec["priorityClassName"] = workers.priority_class_name
-    metadata: Template = {"labels": build_labels(resource, run.attempt)}
+    labels = build_labels(resource, run.attempt)
+    metadata: Template = {"labels": labels}
     if settings.scrape_annotations:
         metadata["annotations"] = {
             "prometheus.io/scrape": "true",
@@ -134,7 +135,8 @@ def build_pod_template(resource: Resource, run: Run, settings: Settings) -> Temp
     template: Template = {"metadata": metadata, "spec": spec}
     for override in (settings.pod_defaults, workers.pod_overrides):
         template = merge_template(template, override)
-    return template
+    # By its labels the operator finds a pod again: an override may add some, not change these.
+    return merge_template(template, {"metadata": {"labels": labels}})
 
 
 def _build_container(resource: Resource, run: Run, settings: Settings) -> Template:

@@ -18,6 +18,7 @@ from trainwright_operator.untrusted import clean_text, parse_termination, parse_
 
 Raw = Mapping[str, Any]
 
+SILENT_SECONDS = 60.0  # after which a trainer that does not answer is said not to
 _WAIT_THEIR_TURN = ("PodInitializing", "ContainerCreating")
 
 
@@ -268,6 +269,8 @@ class Observed:
     pods: tuple[PodFacts, ...] = ()
     warnings: tuple[EventFacts, ...] = ()
     report: RunReport | None = None
+    is_silent: bool = False
+    """Whether the trainer has not answered for a while: the report tells of the past."""
     problem: Problem | None = None
     """Why the run cannot be resolved."""
     job_problem: Problem | None = None

@@ -11,7 +11,7 @@ from trainwright_api.names import Condition, Phase
 
 from trainwright_operator.decision import Decision
 from trainwright_operator.facts import format_time
-from trainwright_operator.merging import merge_termination
+from trainwright_operator.merging import clear_speed, merge_termination
 from trainwright_operator.run_state import RunState
 from trainwright_operator.untrusted import parse_time
 
@@ -66,7 +66,7 @@ def _take_last_words(state: RunState) -> None:
     if last is None or last.outcome != DEADLINE:
         return
     if (told := state.last_words(last.number)) is not None:
-        state.status = merge_termination(state.status, told)
+        state.status = clear_speed(merge_termination(state.status, told))
         closed = last.model_copy(update={"last_step": state.last_step_of(last)})
         state.change(attempts=[*state.status.attempts[:-1], closed])
         state.note_checkpoint()

@@ -12,6 +12,7 @@ from trainwright_operator.untrusted import parse_time
 
 MAXIMUM_CHECKPOINTS_KEPT = 10
 MAXIMUM_WARNINGS_KEPT = 10
+NO_SPEED: dict[str, None] = dict.fromkeys(("tokens_per_second", "mfu", "eta", "eta_seconds"))
 CHECKPOINT_NOTICE_EVERY = timedelta(minutes=5)
 
 
@@ -47,8 +48,22 @@ def _merge_progress(known: Progress | None, told: Progress) -> Progress:
     """Return the newer progress; a trainer that starts up has none yet: what was reached before stays."""
     if known is None or told.step or not known.step:
         return printable_progress(told)
-    now_unknown = dict.fromkeys(("tokens_per_second", "mfu", "eta", "eta_seconds"))
-    return printable_progress(known.model_copy(update={**now_unknown, "activity": told.activity}))
+    return printable_progress(known.model_copy(update={**NO_SPEED, "activity": told.activity}))
+
+
+def clear_speed(status: RunStatus) -> RunStatus:
+    """Return the status of a run that does not train any more: how fast it was says nothing of now.
+
+    What its devices were like stays for whoever looks for the one to blame; the line that `kubectl get`
+    shows of them goes.
+    """
+    changes: dict[str, Any] = {}
+    if status.progress is not None:
+        progress = status.progress.model_copy(update=NO_SPEED)
+        changes["progress"] = printable_progress(progress)
+    if status.hardware is not None:
+        changes["hardware"] = status.hardware.model_copy(update={"summary": None})
+    return status.model_copy(update=changes)
 
 
 def merge_termination(status: RunStatus, told: TerminationMessage) -> RunStatus:

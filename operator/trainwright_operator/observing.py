@@ -62,6 +62,7 @@ class Observer:
             jobs=tuple(entry.jobs.values()),
             pods=tuple(entry.pods.values()),
             report=entry.report,
+            is_silent=entry.is_silent,
             problem=resolution.problem,
             job_problem=job_problem,
             plan=resolution.plan,

@@ -126,19 +126,22 @@ class OperatorMetrics:
 
 
 def _describe_runs(runs: Sequence[Holding]) -> list[Metric]:
-    """Return what the runs hold, cost and wait for."""
+    """Return what the runs hold, cost and wait for, and which do not answer."""
     accelerators: dict[tuple[str, ...], float] = defaultdict(float)
     cost: dict[tuple[str, ...], float] = defaultdict(float)
+    silent: dict[tuple[str, ...], float] = defaultdict(float)
     waiting: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for run in runs:
         accelerators[run.namespace, run.team] += run.accelerators
         cost[run.namespace, run.team] += run.price
+        silent[run.namespace,] += run.is_silent
         if run.waiting is not None:
             waiting[run.namespace, run.waiting.reason].append(run.waiting.seconds)
     return [
         _family(m.RUNS, Count((run.kind, run.namespace, run.phase) for run in runs)),
         _family(m.RUN_ACCELERATORS, accelerators),
         _family(m.RUN_COST_PER_HOUR, cost),
+        _family(m.SILENT_RUNS, silent),
         _family(m.WAITING_RUNS, {key: len(seconds) for key, seconds in waiting.items()}),
         _family(m.LONGEST_WAIT, {key: max(seconds) for key, seconds in waiting.items()}),
         _family(

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 import time
+from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -24,6 +25,7 @@ from trainwright_operator.build import build_config_map, build_job, object_name
 from trainwright_operator.calls import ClusterCallError, ClusterCalls
 from trainwright_operator.decide import decide
 from trainwright_operator.decision import Decision, Policy, Timing
+from trainwright_operator.event_budget import EventBudget
 from trainwright_operator.facts import Problem, format_time
 from trainwright_operator.links import build_dashboard_url
 from trainwright_operator.observing import Observer
@@ -61,6 +63,7 @@ class Reconciler:
         self._job_problems: dict[RunKey, Problem] = {}
         self._progress_written: dict[RunKey, float] = {}
         self._last_reason: dict[RunKey, str] = {}
+        self._event_budgets: defaultdict[RunKey, EventBudget] = defaultdict(EventBudget)
 
     def mark(self, key: RunKey | None) -> None:
         """Have a run looked at soon."""
@@ -137,6 +140,7 @@ class Reconciler:
             self._job_problems,
             self._progress_written,
             self._last_reason,
+            self._event_budgets,
         ):
             memory.pop(key, None)
 
@@ -158,7 +162,7 @@ class Reconciler:
         self._log(key, resource, decision)
         if not await self._report(key, raw, resource, decision):
             return None
-        await self._tell(raw, decision, now)
+        await self._tell(key, raw, decision, now)
         await self._delete(key, raw, decision, now)
         if decision.suspend_run:
             await self._calls.suspend_run(raw)
@@ -290,10 +294,13 @@ class Reconciler:
         if decision.delete_run:
             await self._calls.delete_run(raw)
 
-    async def _tell(self, raw: Raw, decision: Decision, now: datetime) -> None:
-        """Post the events; one that cannot be posted stops nothing."""
+    async def _tell(self, key: RunKey, raw: Raw, decision: Decision, now: datetime) -> None:
+        """Post the events; one that cannot be posted, or is one too many, stops nothing."""
         meta = raw["metadata"]
         for notice in decision.notices:
+            if not self._event_budgets[key].take():
+                logger.warning("run %s: too many events; left out: %s", meta["name"], notice.reason)
+                continue
             text = f"{meta['uid']}/{decision.status.attempt}/{notice.reason}/{notice.message}"
             name = f"{meta['name']}.{hashlib.sha256(text.encode()).hexdigest()[:16]}"
             try:
@@ -308,7 +315,7 @@ class Reconciler:
         self._metrics.set_queue(*self.queue.measure())
         now = datetime.now(UTC)
         self._metrics.set_runs(
-            measure_run(entry.raw, self._settings.prices, now)
+            replace(measure_run(entry.raw, self._settings.prices, now), is_silent=entry.is_silent)
             for _, entry in self._world.entries()
             if entry.raw
         )

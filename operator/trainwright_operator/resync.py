@@ -149,7 +149,14 @@ class Resync:
         """Take in what is still not known and what is gone; return how many objects the watch had missed."""
         missed = [raw for raw in found.unknown if not found.kind.is_known(raw)]
         for raw in missed:
-            self._mark(found.kind.see(raw))
+            try:
+                self._mark(found.kind.see(raw))
+            except Exception:  # a defect in reading one object must not hide all others
+                logger.exception("%s %s is left aside", found.kind.plural, _full_name(raw))
         for key in found.kind.lose_others(found.uids, found.version):
             self._mark(key)
         return len(missed)
+
+
+def _full_name(raw: Raw) -> str:
+    return f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"

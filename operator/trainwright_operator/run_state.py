@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from trainwright_api.names import Condition, Phase
+from trainwright_api.names import Condition, Outcome, Phase
 from trainwright_api.report import TerminationMessage
 from trainwright_api.resources import Resource
 from trainwright_api.status import Attempt, RunStatus
@@ -15,12 +15,13 @@ from trainwright_operator.decision import Decision, Notice, PodRemoval, Policy, 
 from trainwright_operator.ends import AttemptEnd
 from trainwright_operator.facts import Observed, PodFacts, format_time
 from trainwright_operator.merging import (
+    clear_speed,
     merge_report,
     merge_termination,
     tell_of_checkpoint,
     tell_of_warnings,
 )
-from trainwright_operator.untrusted import parse_time
+from trainwright_operator.untrusted import MAXIMUM_MESSAGE, clean_text, parse_time
 
 
 class RunState:
@@ -98,7 +99,7 @@ class RunState:
                 type_,
                 is_true,
                 reason,
-                message,
+                clean_text(message, MAXIMUM_MESSAGE),
                 now=self.now,
                 generation=self.generation,
             )
@@ -106,7 +107,9 @@ class RunState:
 
     def set_phase(self, phase: Phase, reason: str, message: str) -> None:
         """Set the phase and the conditions that go with it."""
-        self.change(phase=phase, reason=reason, message=message or None)
+        self.change(
+            phase=phase, reason=reason, message=clean_text(message, MAXIMUM_MESSAGE) or None
+        )
         self.set(Condition.RUNNING, phase is Phase.RUNNING, reason, message)
         self.set(Condition.SUSPENDED, phase is Phase.SUSPENDED, reason, message)
         self.note_checkpoint()
@@ -153,7 +156,8 @@ class RunState:
         self, attempt: Attempt, *, outcome: str, message: str = "", end: AttemptEnd | None = None
     ) -> Attempt:
         """Write the end of an attempt into the status, with what its pods last said."""
-        told = end.told if end else self.last_words(attempt.number)
+        # A pod that was killed says nothing; what the others saved counts all the same.
+        told = (end.told if end else None) or self.last_words(attempt.number)
         if told is not None:
             self.status = merge_termination(self.status, told)
         resumed = attempt.resumed_from_step
@@ -174,6 +178,8 @@ class RunState:
             }
         )
         self.change(attempts=[*self.status.attempts[:-1], closed])
+        if outcome != Outcome.SUCCEEDED:
+            self.status = clear_speed(self.status)
         return closed
 
     def last_step_of(self, attempt: Attempt) -> int | None:
@@ -191,8 +197,7 @@ class RunState:
         end = self.deadline()
         if end is not None and end > self.now and self.status.finished_at is None:
             waits.append((end - self.now).total_seconds())
-        workers, prices = self.spec.workers, self.policy.prices
-        self.change(cost=count_cost(self.old, self.status, workers, prices, self.now))
+        self._count_cost()
         if self.observed.problem is None:
             self._confirm_conditions()
         checkpoint = tell_of_checkpoint(self.old, self.status)
@@ -207,6 +212,14 @@ class RunState:
             again_seconds=max(0.1, min(waits)) if waits else None,
             **actions,
         )
+
+    def _count_cost(self) -> None:
+        current = self.current()
+        pods = self.observed.pods_of(current.number) if current else ()
+        num_bound = sum(pod.is_live and pod.node is not None for pod in pods)
+        workers, prices = self.spec.workers, self.policy.prices
+        cost = count_cost(self.old, self.status, workers, prices, self.now, num_bound=num_bound)
+        self.change(cost=cost)
 
     def _confirm_conditions(self) -> None:
         """What this decision left as it was, such as Accepted at a deadline, holds for the spec of now."""

@@ -10,13 +10,13 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import aiohttp
 from trainwright_api import names
 from trainwright_api.report import RunReport
 
-from trainwright_operator.facts import PodFacts
+from trainwright_operator.facts import SILENT_SECONDS, PodFacts
 from trainwright_operator.operator_metrics import OperatorMetrics
 from trainwright_operator.untrusted import parse_report
 from trainwright_operator.world import RunEntry, RunKey, World
@@ -47,6 +47,7 @@ class Sweep:
         self._figures_seconds = figures_seconds
         self._marked_at: dict[RunKey, float] = {}
         self._odd_pods: set[str] = set()
+        self._unanswered_since: dict[str, float] = {}  # by the pod's uid
         self._moved_at = time.monotonic()
 
     @property
@@ -77,7 +78,19 @@ class Sweep:
         self._marked_at = {key: at for key, at in self._marked_at.items() if key in keys}
         self._moved_at = started
         await asyncio.gather(*(self._ask(session, *each) for each in live))
+        self._note_silence({key: master.uid for key, _, master in live})
         self._metrics.observe_sweep(time.monotonic() - started)
+
+    def _note_silence(self, masters: Mapping[RunKey, str]) -> None:
+        """Mark the runs whose masters stopped to answer a while ago, and those that answer again."""
+        since = self._unanswered_since
+        self._unanswered_since = {uid: since[uid] for uid in masters.values() if uid in since}
+        latest = time.monotonic() - SILENT_SECONDS
+        for key, entry in self._world.entries():
+            is_silent = self._unanswered_since.get(masters.get(key, ""), math.inf) <= latest
+            if is_silent != entry.is_silent:
+                entry.is_silent = is_silent
+                self._mark(key)
 
     async def _ask(
         self, session: aiohttp.ClientSession, key: RunKey, entry: RunEntry, master: PodFacts
@@ -85,14 +98,14 @@ class Sweep:
         async with self._slots:
             body = await fetch_report(session, master.ip or "", self._port)
         self._moved_at = time.monotonic()
-        if body is None:
-            return
-        report = parse_report(body)
+        report = parse_report(body) if body is not None else None
         if report is None or report.attempt != master.attempt:
-            if master.uid not in self._odd_pods:
+            self._unanswered_since.setdefault(master.uid, self._moved_at)
+            if body is not None and master.uid not in self._odd_pods:
                 logger.warning("pod %s: its report is not of the agreed form", master.name)
                 self._odd_pods.add(master.uid)
             return
+        self._unanswered_since.pop(master.uid, None)
         known = entry.report
         if known is None or (known.attempt, known.sequence) != (report.attempt, report.sequence):
             entry.report = report

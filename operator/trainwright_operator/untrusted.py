@@ -16,6 +16,7 @@ from trainwright_api.base import Model
 from trainwright_api.report import TERMINATION_MESSAGE_LIMIT_BYTES, RunReport, TerminationMessage
 
 MAXIMUM_TEXT = 1024
+MAXIMUM_MESSAGE = 2048  # of a status and of its conditions, as their definitions say
 MAXIMUM_ITEMS = 64
 MAXIMUM_DEPTH = 12
 MAXIMUM_INTEGER = 2**53  # what JSON numbers hold exactly
@@ -59,9 +60,10 @@ def parse_termination(text: str | None) -> TerminationMessage | None:
 def _parse(model: type[ModelT], text: str | bytes) -> ModelT | None:
     try:
         document = clean_document(json.loads(text))
-        # A newer trainer may say more than this operator knows of.
-        return model.model_validate(document, extra="ignore")
-    except (ValueError, RecursionError, ValidationError):
+        # A newer trainer may say more than this operator knows of. A text is no number: it may be NaN or
+        # larger than JSON or the API server can hold.
+        return model.model_validate_json(json.dumps(document), extra="ignore", strict=True)
+    except (ValueError, OverflowError, RecursionError, ValidationError):
         return None
 
 
@@ -71,7 +73,9 @@ def clean_document(value: Any, depth: int = 0) -> Any:
         return clean_text(value)
     if isinstance(value, bool) or value is None:
         return value
-    if isinstance(value, int | float):
+    if isinstance(value, int):  # may be too large to be compared as a float
+        return value if abs(value) <= MAXIMUM_INTEGER else None
+    if isinstance(value, float):
         return value if math.isfinite(value) and abs(value) <= MAXIMUM_INTEGER else None
     if depth >= MAXIMUM_DEPTH:
         return None

@@ -67,7 +67,9 @@ def _first(own: float | None, default: float) -> float:
 
 
 def _measure(state: RunState, report: RunReport | None) -> float | None:
-    """Return the utilisation of this attempt's devices (percent); None while it does not train."""
+    """Return the utilisation of this attempt's devices (percent); None while it does not train, or is silent."""
+    if state.observed.is_silent:
+        return None
     if report is None or report.attempt != state.status.attempt or report.hardware is None:
         return None
     return report.hardware.utilization_percent if report.progress.activity == "train" else None

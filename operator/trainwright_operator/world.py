@@ -26,12 +26,16 @@ DELETIONS_KEPT = 4096  # far more than there are between a list and the moment i
 
 @dataclass
 class RunEntry:
-    """One run and what belongs to it; `raw` is None while only children have been seen."""
+    """One run and what belongs to it; `raw` is None while only children have been seen.
+
+    `is_silent`: its trainer should answer and has not for a while, so `report` tells of the past.
+    """
 
     raw: Raw | None = None
     jobs: dict[str, JobFacts] = field(default_factory=dict)
     pods: dict[str, PodFacts] = field(default_factory=dict)
     report: RunReport | None = None
+    is_silent: bool = False
 
 
 class World:

@@ -247,8 +247,9 @@ class ChartValues(Values):
     )
     prices: dict[str, Annotated[float, Field(ge=0)]] = Field(
         {},
-        description="USD per hour of one unit of a resource, for the cost of runs, such as "
-        "{nvidia.com/gpu: 2.5, cpu: 0.04}.",
+        description="USD per hour of one unit of a resource, of memory and ephemeral-storage by GiB, for the cost "
+        "of runs, such as {nvidia.com/gpu: 2.5, cpu: 0.04, memory: 0.005}; a run on accelerators "
+        "without a price has no cost.",
     )
     utilization: Utilization = Field(
         Utilization(), description="Use of the devices that is expected of a run."

@@ -14,7 +14,7 @@
   value: {{ .Values.trainer.image.pullPolicy | quote }}
 {{- with .Values.trainer.imagePullSecrets }}
 - name: TRAINWRIGHT_TRAINER_IMAGE_PULL_SECRETS
-  value: {{ range $i, $secret := . }}{{ if $i }},{{ end }}{{ $secret.name }}{{ end }}
+  value: "{{ range $i, $secret := . }}{{ if $i }},{{ end }}{{ $secret.name }}{{ end }}"
 {{- end }}
 {{- with .Values.trainer.s3Endpoint }}
 - name: TRAINWRIGHT_S3_ENDPOINT

@@ -275,3 +275,30 @@ def test_going_on_after_a_suspension_is_told() -> None:
         ("Resumed", "goes on after step 33 as attempt 2"),
         ("AttemptStarted", "attempt 2 started as PyTorchJob gpt-2"),
     ]
+
+
+def test_what_the_others_saved_counts_when_the_pod_that_fell_was_killed() -> None:
+    said = json.dumps(
+        {"outcome": "Interrupted", "checkpoint": checkpoint(40), "progress": {"step": 40}}
+    )
+    killed = pod(1, exit_code=137, ended_at=60)
+    pods = observed(pod(0, exit_code=143, said=said, ended_at=61), killed)
+    status = running_status(progress={"step": 38, "totalSteps": 100})
+    decision = decide(run(status=status), pods, at(70))
+    (closed,) = decision.status.attempts
+    assert (closed.pod, closed.exit_code, closed.last_step) == (killed.name, 137, 40)
+    assert decision.status.checkpoints is not None
+    assert decision.status.checkpoints.latest is not None
+    assert decision.status.checkpoints.latest.step == 40
+
+
+def test_a_message_is_never_longer_than_a_status_may_hold() -> None:
+    words = json.dumps({"outcome": "Failed", "cause": "Unknown", "message": "x" * 3000})
+    ended = observed(pod(0, exit_code=1, said=words), pod(1, exit_code=1, said=words))
+    warning = "y" * 3000
+    state = decide(run(status=running_status()), ended, at(70)).status
+    assert len(state.message or "") <= 2048
+    problem = Problem("Forbidden", warning)
+    waiting = decide(run(status={}), observed(jobs=(), problem=problem), at(70)).status
+    assert len(waiting.message or "") == 2048
+    assert max(len(c.message) for c in waiting.conditions) <= 2048

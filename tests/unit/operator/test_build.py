@@ -1,6 +1,7 @@
 from dataclasses import replace
 from typing import Any
 
+from trainwright_api import names
 from trainwright_api.resolve import resolve_run
 from trainwright_api.run import Run
 from trainwright_operator.build import build_config_map, build_job, build_pod_template
@@ -99,18 +100,28 @@ def test_pods_go_anywhere_unless_the_workers_say_where() -> None:
     assert not {"nodeSelector", "tolerations", "priorityClassName"} & spec.keys()
 
 
+def test_the_time_to_save_is_the_one_that_suspend_tells() -> None:
+    resource, resolved_run = resolved()
+    spec = build_pod_template(resource, resolved_run, SETTINGS)["spec"]
+    text = type(resource.spec).model_fields["suspend"].description or ""
+    assert f"They have {spec['terminationGracePeriodSeconds']} s to save" in text
+
+
 def test_overrides_win_in_order_and_named_lists_merge_by_name() -> None:
     overrides = {
+        "metadata": {"labels": {names.LABEL_RUN_UID: "another's", "cost-center": "7"}},
         "spec": {
             "hostNetwork": True,
             "containers": [{"name": "pytorch", "env": [{"name": "NCCL_DEBUG", "value": "INFO"}]}],
             "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}],
-        }
+        },
     }
     resource = run(workers={"nodes": 2, "accelerator": "None", "podOverrides": overrides})
     resolved_run = resolved()[1]
     settings = Settings(pod_defaults={"spec": {"hostNetwork": False, "dnsPolicy": "Default"}})
     template = build_pod_template(resource, resolved_run, settings)
+    labels = template["metadata"]["labels"]
+    assert (labels[names.LABEL_RUN_UID], labels["cost-center"]) == (UID, "7")
     assert template["spec"]["hostNetwork"] is True
     assert template["spec"]["dnsPolicy"] == "Default"
     assert {"name": "NCCL_DEBUG", "value": "INFO"} in container(template)["env"]

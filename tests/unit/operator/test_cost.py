@@ -1,5 +1,6 @@
 """What a run has cost so far: over attempts, restarts of the operator, and pauses."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -144,12 +145,86 @@ def test_the_end_is_projected_from_the_speed() -> None:
     assert play.cost.projected_usd == play.cost.so_far_usd
 
 
+def told(seconds: float | None) -> RunReport:
+    progress = {"step": 50, "totalSteps": 100, "etaSeconds": seconds}
+    return RunReport.model_validate({"attempt": 1, "sequence": 1, "progress": progress})
+
+
+def test_nothing_is_projected_before_the_first_speed_is_known() -> None:
+    play = Play()
+    start(play)
+    play.step(60, pod(0), pod(1))
+    assert play.cost.projected_usd is None
+    assert play.cost.summary == "$0.40 ($24.00/h, 1m00s held)"
+
+
+def test_what_was_left_at_a_suspension_is_still_to_come() -> None:
+    play = Play()
+    start(play)
+    play.step(1800, pod(0), pod(1), report=told(3600))
+    suspended = {"suspend": True}
+    play.step(1800, pod(0, exit_code=143), pod(1, exit_code=143), spec=suspended)
+    play.step(1800, jobs=(), spec=suspended)
+    assert play.status["phase"] == "Suspended"
+    assert "etaSeconds" not in play.status["progress"]
+    assert play.cost.projected_usd == pytest.approx(PER_HOUR * 1.5)
+    second = (pod(0, number=2), pod(1, number=2))
+    play.step(9000, jobs=())
+    play.step(9000, *second, jobs=(job(2),))
+    play.step(9360, *second, jobs=(job(2),))
+    assert play.cost.so_far_usd == pytest.approx(PER_HOUR * 0.6)
+    assert play.cost.projected_usd == pytest.approx(PER_HOUR * 1.6), "its speed is not known yet"
+    play.step(9400, jobs=(), spec={"deadlineSeconds": 1})
+    assert play.status["phase"] == "Failed"
+    assert play.cost.projected_usd == play.cost.so_far_usd
+
+
+def test_pods_that_wait_in_vain_for_the_others_are_paid_for() -> None:
+    play = Play()
+    play.step(0, jobs=())
+    lone = [pod(0), replace(pod(1, phase="Pending"), node=None, unschedulable="0/3 nodes fit")]
+    play.step(0, *lone)
+    assert play.status["phase"] == "Pending"
+    assert play.cost.held_pods == 1
+    play.step(600, *lone)
+    assert play.cost.held_seconds == 300, "one of two pods held its node"
+    none = [replace(each, phase="Pending", node=None) for each in lone]
+    play.step(1200, *none)
+    assert (play.cost.held_seconds, play.cost.held_pods) == (600, 0)
+    play.step(6000, *none)
+    assert play.cost.held_seconds == 600
+    play.step(6000, pod(0), pod(1))
+    play.step(6060, pod(0), pod(1))
+    assert play.cost.held_seconds == 660
+
+
+@pytest.mark.parametrize(
+    ("prices", "per_hour"),
+    [
+        ({"cpu": 0.5}, None),  # all but the GPUs would look like the whole
+        ({"nvidia.com/gpu": 0, "cpu": 0.5}, 8.0),
+        ({"nvidia.com/gpu": 2.0, "memory": 0.01}, 16.0 + 2 * 64 * 0.01),
+    ],
+)
+def test_prices_are_by_unit_and_of_memory_by_gib(
+    prices: dict[str, float], per_hour: float | None
+) -> None:
+    play = Play(Policy(prices=prices))
+    workers = {"workers": WORKERS | {"resources": {"cpu": 8, "memory": "64Gi"}}}
+    play.step(0, jobs=(), spec=workers)
+    play.step(0, pod(0), pod(1), spec=workers)
+    play.step(3600, pod(0), pod(1), spec=workers)
+    assert play.cost.usd_per_hour == (None if per_hour is None else pytest.approx(per_hour))
+    assert play.cost.so_far_usd == play.cost.usd_per_hour
+    assert play.cost.accelerator_hours == 8
+
+
 def test_without_prices_the_time_is_told() -> None:
     play = Play(Policy())
     start(play)
     play.step(3600, pod(0), pod(1))
     assert play.cost.so_far_usd is None
-    assert play.cost.summary == "8.00 accelerator hours, 1h00m held; no prices set"
+    assert play.cost.summary == "8.00 accelerator hours, 1h00m held; no price set"
 
 
 def test_a_clock_that_goes_back_takes_nothing_away() -> None:

@@ -3,7 +3,12 @@
 import pytest
 from trainwright_api.report import RunReport, TerminationMessage
 from trainwright_api.status import RunStatus
-from trainwright_operator.merging import merge_report, merge_termination, tell_of_warnings
+from trainwright_operator.merging import (
+    clear_speed,
+    merge_report,
+    merge_termination,
+    tell_of_warnings,
+)
 
 from tests.unit.operator.builders import checkpoint
 
@@ -72,6 +77,20 @@ def test_progress_stays_while_the_next_attempt_starts_up() -> None:
     resumed = merge_report(status, report_of(progress={"step": 50, "totalSteps": 100})).progress
     assert resumed is not None
     assert resumed.step == 50
+
+
+def test_a_run_that_does_not_train_has_no_speed_left_and_still_its_devices() -> None:
+    progress = {"step": 60, "totalSteps": 100, "loss": 2.5, "tokensPerSecond": 900, "mfu": 0.4}
+    hardware = {"device": "H100", "accelerators": 8, "utilizationPercent": 93, "worstRank": 3}
+    told = report_of(progress=progress | {"etaSeconds": 200}, hardware=hardware)
+    status = clear_speed(merge_report(RunStatus(attempt=2), told))
+    assert status.progress is not None
+    left = status.progress.to_manifest()
+    assert (left["step"], left["lossText"]) == (60, "2.5000")
+    assert not {"tokensPerSecond", "tokensPerSecondText", "mfu", "mfuText"} & left.keys()
+    assert not {"eta", "etaSeconds", "etaText"} & left.keys()
+    assert status.hardware is not None
+    assert (status.hardware.worst_rank, status.hardware.summary) == (3, None)
 
 
 def test_warnings_are_kept_and_each_is_told_once() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import kubernetes
@@ -74,11 +75,28 @@ def test_devices_and_prices_are_those_of_the_teams_live_runs(metrics: OperatorMe
     assert values(metrics, m.RUN_ACCELERATORS) == {}
 
 
+def test_a_run_that_waits_for_some_of_its_pods_holds_the_others(metrics: OperatorMetrics) -> None:
+    show(metrics, run_in("Pending", reason="Unschedulable", cost={"heldPods": 1}))
+    assert values(metrics, m.RUN_ACCELERATORS) == {("team", ""): 4}
+    assert values(metrics, m.RUN_COST_PER_HOUR) == {("team", ""): 4 * 2.0 + 8 * 0.5}
+    assert values(metrics, m.WAITING_RUNS) == {("team", "Unschedulable"): 1}
+
+
+def test_runs_whose_trainers_do_not_answer_are_counted(metrics: OperatorMetrics) -> None:
+    runs = [measure_run(run_in("Running", name), PRICES, at(0)) for name in "abc"]
+    metrics.set_runs([replace(run, is_silent=run.name != "b") for run in runs])
+    assert values(metrics, m.SILENT_RUNS) == {("team",): 2}
+    metrics.set_runs(runs)
+    assert values(metrics, m.SILENT_RUNS) == {("team",): 0}
+
+
 def test_runs_wait_since_they_were_made_ran_or_were_resumed(metrics: OperatorMetrics) -> None:
     ran = [condition(names.Condition.RUNNING, "False", 100)]
     resumed = [*ran, condition(names.Condition.SUSPENDED, "False", 150)]
+    let_go = [condition(names.Condition.ACCEPTED, "True", 180)]  # it had waited for another run
     show(
         metrics,
+        run_in("Pending", "e", reason="ImagePullBackOff", conditions=let_go),
         run_in("Pending", "a", reason="QuotaExceeded"),
         run_in("Pending", "b", reason="QuotaExceeded", conditions=ran),
         run_in("Pending", "c", reason="Unschedulable", conditions=resumed),
@@ -86,8 +104,9 @@ def test_runs_wait_since_they_were_made_ran_or_were_resumed(metrics: OperatorMet
         now=200,
     )
     quota, nodes = ("team", "QuotaExceeded"), ("team", "Unschedulable")
-    assert values(metrics, m.WAITING_RUNS) == {quota: 2, nodes: 1}
-    assert values(metrics, m.LONGEST_WAIT) == {quota: 200, nodes: 50}
+    image = ("team", "ImagePullBackOff")
+    assert values(metrics, m.WAITING_RUNS) == {quota: 2, nodes: 1, image: 1}
+    assert values(metrics, m.LONGEST_WAIT) == {quota: 200, nodes: 50, image: 20}
     show(metrics, run_in("Running", "a"))
     assert values(metrics, m.LONGEST_WAIT) == {}
 

@@ -57,6 +57,19 @@ def test_all_that_exists_is_taken_in_before_anything_is_decided() -> None:
     ]
 
 
+def test_an_object_that_cannot_be_read_hides_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    odd, good = raw_pod(), raw_pod()
+    odd["metadata"] |= {"uid": "odd", "name": "odd"}
+    odd["status"] = ["not", "an", "object"]
+    resync, world, _ = make(Lists(trainingruns=[raw_run()], pods=[odd, good]))
+    asyncio.run(resync.list_all())
+    assert resync.is_complete.is_set()
+    entry = world.entry(KEY)
+    assert entry is not None
+    assert list(entry.pods) == [good["metadata"]["uid"]]
+    assert "pods team/odd is left aside" in caplog.text
+
+
 def test_namespaces_are_listed_one_by_one() -> None:
     lists = Lists(trainingruns=[raw_run()])
     resync, world, _ = make(lists, "a", "b")

@@ -146,6 +146,47 @@ def test_many_pods_that_do_not_answer_are_no_standstill(monkeypatch: pytest.Monk
     assert (len(idle), max(idle), clock.now) == (40, 2, 80)
 
 
+def test_a_trainer_that_does_not_answer_for_a_minute_is_silent_until_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, marked, clock = World(), list[str | None](), SimpleNamespace(now=0.0)
+    world.see_run(raw_run())
+    world.see_pod(master(), now=at(0))
+    entry = world.entry(KEY)
+    assert entry is not None
+    answers: list[bytes | None] = []
+
+    async def answer(*_: object) -> bytes | None:
+        return answers.pop(0)
+
+    monkeypatch.setattr(sweep_module, "fetch_report", answer)
+    monkeypatch.setattr(sweep_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    sweep = Sweep(world, marked.append, 1, OperatorMetrics("test"), figures_seconds=60)
+
+    def ask(seconds: float, body: bytes | None) -> bool:
+        clock.now = seconds
+        answers.append(body)
+        asyncio.run(sweep.ask_all(cast(aiohttp.ClientSession, None)))
+        return entry.is_silent
+
+    assert not ask(0, GOOD)
+    assert not ask(10, None)
+    assert not ask(69, b"{}")
+    assert marked == [KEY]
+    assert ask(70, None)
+    assert marked == [KEY] * 2, "its status is to say so"
+    assert ask(80, None)
+    assert marked == [KEY] * 2
+    assert not ask(90, GOOD)
+    assert marked == [KEY] * 3
+    ask(100, None)
+    ended = master(phase="Succeeded")
+    ended["metadata"]["resourceVersion"] = "99"
+    world.see_pod(ended, now=at(0))
+    asyncio.run(sweep.ask_all(cast(aiohttp.ClientSession, None)))
+    assert not entry.is_silent
+
+
 def drip(connection: socket.socket) -> None:
     connection.sendall(HEAD + b"\r\n")
     for _ in range(100):

@@ -33,6 +33,7 @@ def test_documents_are_bounded_in_every_direction() -> None:
             "list": list(range(1000)),
             "deep": deep,
             "huge": 10**30,
+            "huger": 10**400,
             "nan": float("nan"),
             "none": None,
             "kept": [1, 2.5, True, {"a": "b"}],
@@ -42,6 +43,7 @@ def test_documents_are_bounded_in_every_direction() -> None:
     assert len(cleaned["list"]) == MAXIMUM_ITEMS
     assert len(json.dumps(cleaned["deep"])) < 50
     assert "huge" not in cleaned
+    assert "huger" not in cleaned
     assert "nan" not in cleaned
     assert "none" not in cleaned
     assert cleaned["kept"] == [1, 2.5, True, {"a": "b"}]
@@ -72,6 +74,9 @@ def test_a_report_of_a_newer_trainer_is_understood_as_far_as_known() -> None:
         report(progress={"step": "many"}),
         report(progress={"step": 1e300}),
         b'{"attempt": ' + b"9" * 5000 + b', "sequence": 1}',
+        b'{"attempt": ' + b"9" * 400 + b', "sequence": 1}',
+        report(progress={"loss": "NaN"}),
+        report(progress={"tokens": "9" * 20}),
     ],
 )  # fmt: skip
 def test_what_is_no_report_is_none(body: bytes) -> None:
@@ -91,3 +96,9 @@ def test_all_texts_of_last_words_are_cleaned() -> None:
     parsed = parse_termination(json.dumps(words))
     assert parsed is not None
     assert (parsed.message, parsed.node) == ("a b", "n [0m")
+
+
+def test_a_number_beyond_any_float_is_left_out() -> None:
+    parsed = parse_termination('{"outcome": "Failed", "exitCode": ' + "9" * 400 + "}")
+    assert parsed is not None
+    assert parsed.exit_code is None

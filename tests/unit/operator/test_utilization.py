@@ -58,6 +58,17 @@ def play(*moments: tuple[float, RunReport | None], **spec: Any) -> Decision:
 
 LOW, HIGH = report(12), report(80)
 
+
+def test_a_trainer_that_fell_silent_is_not_judged_by_what_it_last_said() -> None:
+    low = step(running_status(), 0, LOW).status.to_manifest()
+    resource = TrainingRun.model_validate(raw_run(status=low, utilization={"action": "Suspend"}))
+    silent = observed(pod(0), pod(1), report=LOW, is_silent=True)
+    decision = decide(resource, silent, at(3600), Timing(), POLICY)
+    assert not decision.suspend_run
+    assert verdict(decision.status) == ("Unknown", "UtilizationLow")
+    assert decision.status.message == "attempt 1: its trainer has not answered for over 60 s"
+
+
 CASES = {
     "enough all the time": ([(0, HIGH), (900, HIGH)], NOT_THERE),
     "low for a moment": ([(0, LOW)], ("Unknown", "UtilizationLow")),

@@ -18,13 +18,20 @@ def describe_fit(
     """Return one sentence on the fit, with a remedy if the plan does not fit."""
     total = total_gib(terms)
     if capacity_gib is None:
-        return f"needs {total:.2f} GiB per device; set spec.workers.resources.memory to compare"
+        return f"needs {total:.2f} GiB per device; set {memory_field(run)} to compare"
     used = f"needs {total:.2f} of {capacity_gib:.2f} GiB per device"
     if total <= capacity_gib:
         return f"{used} ({total / capacity_gib:.0%})"
     ranked = sorted(terms, key=lambda term: term.gib, reverse=True)
     largest, remedy = ranked[0], _first_remedy(run, layout, ranked)
     return f"{used}; the largest term is {largest.name} ({largest.gib:.2f} GiB): {remedy}"
+
+
+def memory_field(run: Run) -> str:
+    """Return the path in the spec of what says how much memory a device has."""
+    if run.workers.uses_accelerators:
+        return "spec.workers.acceleratorMemoryGiB"
+    return "spec.workers.resources.memory"
 
 
 def largest_term(plan: Plan) -> MemoryTerm:
@@ -48,9 +55,7 @@ def _remedy(run: Run, layout: Layout, term: str) -> str | None:
         return _batch_remedy(run, layout, term)
     if term in ("parameters", "gradients", "optimizer"):
         return _state_remedy(run, layout, term)
-    if not run.workers.uses_accelerators:
-        return "raise spec.workers.resources.memory"
-    return None
+    return None if run.workers.uses_accelerators else f"raise {memory_field(run)}"
 
 
 def _batch_remedy(run: Run, layout: Layout, term: str) -> str:

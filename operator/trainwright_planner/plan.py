@@ -4,8 +4,9 @@ Called by the operator before an attempt, by `trainwright plan`, and by the trai
 the same answer for the same input. What a run fixes is kept; what says Auto is decided here.
 """
 
+from dataclasses import dataclass
 from itertools import product
-from math import ceil
+from math import ceil, isqrt
 
 from trainwright_api.quantities import parse_count
 from trainwright_api.resources import AdapterType
@@ -27,6 +28,25 @@ from trainwright_planner.memory import Layout, memory_terms, total_gib
 # On CPUs a larger micro-batch gains nothing: 1, 2, 4, 8, 16, 32 x 256 tokens of a 10M-parameter Llama
 # gave 1602, 1630, 1703, 1664, 1687, 1569 tokens/s (BF16, 1 thread), while its memory grows.
 CPU_TOKENS_PER_MICRO_BATCH = 2048
+
+# Why a choice is the one that it is, by whether it fits; None: the devices' memory is not known.
+_UNKNOWN = "as the devices' memory is not known"
+_STAGE_CHOICE = {
+    True: ", the lowest that fits",
+    False: ", the highest, and still too large",
+    None: f", the lowest, {_UNKNOWN}",
+}
+_MICRO_CHOICE = {
+    True: ", the largest that fits",
+    False: ", the smallest, and still too large",
+    None: f", the largest, {_UNKNOWN}",
+}
+_RECOMPUTE_CHOICE: dict[tuple[bool, bool | None], str] = {  # by whether it recomputes, and fits
+    (False, True): "; it fits without",
+    (True, True): "; nothing less fits",
+    (True, False): "; even so it does not fit",
+    (False, None): f"; left out, {_UNKNOWN}",
+}
 
 
 def plan_run(
@@ -140,12 +160,14 @@ def _choose_layout(
         <= (capacity or float("inf"))
     ]
     layout = fitting[-1] if fitting else layout
-    if len(recomputes) > 1:
-        recompute_reason += "; nothing less fits" if layout.recompute else "; it fits without"
+    fits = None if capacity is None else bool(fitting)
     if len(stages) > 1:
-        stage_reason += (
-            ", the lowest that fits" if fitting else ", the highest, and still too large"
-        )
+        is_lowest = layout.zero_stage == stages[0] or layout.recompute or len(recomputes) == 1
+        stage_reason += _STAGE_CHOICE[fits] + ("" if is_lowest else " without recomputing")
+    if len(micros) > 1:
+        micro_reason += _MICRO_CHOICE[fits]
+    if len(recomputes) > 1:
+        recompute_reason += _RECOMPUTE_CHOICE[layout.recompute, fits]
     decisions = [
         _decision("zeroStage", layout.zero_stage, stage_reason),
         _decision("microSequences", layout.micro_sequences, micro_reason),
@@ -156,16 +178,37 @@ def _choose_layout(
     return layout, memory_terms(run, model, layout), decisions
 
 
+@dataclass(frozen=True)
+class StageNeed:
+    """A setting that lower ZeRO stages do not train rightly: its field and value, why, and what does without."""
+
+    stage: int
+    field: str
+    value: str
+    why: str
+    instead: str
+
+
+def stage_needs(run: Run) -> list[StageNeed]:
+    """Return what keeps a run from lower ZeRO stages, the strongest last; empty if nothing does."""
+    precision, parallelism = run.precision, run.parallelism
+    needs = []
+    if parallelism.offload_optimizer is OffloadDevice.CPU:
+        field, why = "spec.parallelism.offloadOptimizer", "offloadOptimizer needs at least 1"
+        needs.append(StageNeed(1, field, "CPU", why, "None"))
+    if precision is not Precision.FP32:
+        why = f"{precision} needs at least 1 (master weights are in ZeRO's optimizer)"
+        needs.append(StageNeed(1, "spec.precision", precision, why, Precision.FP32))
+    if parallelism.offload_parameters is OffloadDevice.CPU:
+        field, why = "spec.parallelism.offloadParameters", "offloadParameters needs 3"
+        needs.append(StageNeed(3, field, "CPU", why, "None"))
+    return needs
+
+
 def _stages(run: Run, checkpoint_stage: int | None) -> tuple[list[int], str]:
     """Return the ZeRO stages to try, lowest first, and why it is these."""
-    given, parallelism = run.parallelism.zero_stage, run.parallelism
-    least, why = 0, "FP32 needs no sharding"
-    if run.precision is not Precision.FP32:
-        least, why = 1, f"{run.precision} needs at least 1 (master weights are in ZeRO's optimizer)"
-    if parallelism.offload_optimizer is OffloadDevice.CPU and least < 1:
-        least, why = 1, "offloadOptimizer needs at least 1"
-    if parallelism.offload_parameters is OffloadDevice.CPU:
-        least, why = 3, "offloadParameters needs 3"
+    given, needs = run.parallelism.zero_stage, stage_needs(run)
+    least, why = (needs[-1].stage, needs[-1].why) if needs else (0, "FP32 needs no sharding")
     if given is None and checkpoint_stage is not None and checkpoint_stage >= least:
         return [checkpoint_stage], "Auto: that of the checkpoint to start from"
     if given is None:
@@ -186,19 +229,24 @@ def _micro_sizes(run: Run, per_device: int) -> tuple[list[int], str]:
     given = run.batch.micro_sequences
     if given is not None:
         if per_device % given:
-            divisors = [size for size in range(1, per_device + 1) if per_device % size == 0]
-            nearest = max(size for size in divisors if size <= given) if given else 1
+            nearest = _divisors(per_device, given)[-1]
             raise PlanError(
                 "spec.batch.microSequences",
                 f"got {given}, expected a divisor of the {per_device} sequences per device; use {nearest}",
             )
         return [given], "given"
-    limit, why = per_device, "the largest that fits"
+    limit, why = per_device, f"Auto: a divisor of the {per_device} sequences per device"
     if not run.workers.uses_accelerators:
         limit = max(1, CPU_TOKENS_PER_MICRO_BATCH // run.data.sequence_length)
         why += f", at most {limit} (more than {CPU_TOKENS_PER_MICRO_BATCH} tokens gain nothing on CPUs)"
-    sizes = [size for size in range(1, min(limit, per_device) + 1) if per_device % size == 0]
-    return sizes, f"Auto: {why}, and divides the {per_device} sequences per device"
+    return _divisors(per_device, limit), why
+
+
+def _divisors(number: int, most: int) -> list[int]:
+    """Return the divisors of a number up to a limit, smallest first."""
+    # Tried up to the root only: a batch may have 1e8 sequences, and the operator plans in its event loop.
+    small = [size for size in range(1, isqrt(number) + 1) if number % size == 0]
+    return sorted({size for pair in small for size in (pair, number // pair) if size <= most})
 
 
 def _recompute_choices(run: Run) -> tuple[list[bool], str]:

@@ -37,6 +37,7 @@ def build(folder: Path, name: str) -> Run:
             "every_steps": None,
             "every_minutes": CLOCKS[name],
             "keep_last": 100,
+            "keep_best": 1 if name == "always" else 0,
         }
     )
     validation = Validation(fraction=0.3, every_steps=2, max_sequences=4)
@@ -95,6 +96,15 @@ def test_the_time_counts_from_the_last_checkpoint(folder: Path) -> None:
     assert saved_steps(folder, "some") == [
         number for number, step in enumerate(steps, 1) if step["saved"]
     ]
+
+
+def test_what_is_saved_where_the_best_is_kept_was_measured(
+    folder: Path,
+) -> None:
+    manifests = [
+        json.loads(path.read_text()) for path in (folder / "always").glob("step-*/manifest.json")
+    ]
+    assert {each["step"] for each in manifests if each.get("validationLoss")} == {1, 2, 3}
 
 
 def metrics_of(folder: Path, name: str) -> dict[str, float]:

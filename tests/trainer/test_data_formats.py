@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from trainwright_api.data import Packing
-from trainwright_trainer.data import reading
+from trainwright_api.resources import SFTLoss
+from trainwright_trainer.data import check_sources, reading
 from trainwright_trainer.settings import Settings
 
 from tests.trainer.batch_checks import END, TOKENIZER, epoch, prepare, segments, texts
@@ -46,6 +47,27 @@ def test_all_formats_of_the_same_data_give_the_same_documents(
     }
     assert len(found["text"]) == 20
     assert found["text"] == found["lines"] == found["zipped"] == found["parquet"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("d.parquet", "Messages"), ("d.jsonl.gz", "JSONL"), ("d.txt.gz", "Text")]
+)
+def test_endings_in_capital_letters_are_those_in_small_ones(
+    tmp_path: Path, settings: Settings, name: str, kind: str
+) -> None:
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    rows = [{"text": text, "messages": turns} for text in texts(3)]
+    write = write_parquet if kind == "Messages" else write_json_lines
+    path = write(tmp_path / "d" / name, rows)
+    found = []
+    for named in (name, name.upper()):
+        path = path.rename(path.with_name(named))
+        sft = SFTLoss.ASSISTANT_ONLY if kind == "Messages" else None
+        run = build_run(source(path.parent, kind), sft=sft)
+        check_sources(run, settings)
+        train: Any = prepare(run, settings).train
+        found.append(list(train.documents[0].tokens))
+    assert found[0] == found[1]
 
 
 def test_text_that_is_no_utf8_is_replaced_and_other_files_are_left_out(

@@ -125,6 +125,23 @@ def test_a_part_without_text_is_no_error_and_a_source_without_is_one_everywhere(
     assert {data.num_documents for data in share(run, tmp_path / "with")} == {2}
 
 
+def test_what_a_part_without_documents_leaves_out_is_counted(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "text"
+    for path in folder.iterdir():
+        path.unlink()
+    (folder / "a.bin").write_bytes(b"\0" * 100)  # each node gets one of the files
+    (folder / "b.txt").write_text("\n" * 100)
+    (folder / "c.txt").write_text("a text and another" * 5)
+    assert [len(part) for part in divide_files([FileInfo("", 100)] * 3, NODES)] == [1, 1, 1]
+    run = run.model_copy(update={"data": run.data.model_copy(update={"validation": None})})
+    alone = prepare(run, Settings(scratch_folder=tmp_path / "alone"))
+    assert alone.warnings == [
+        "spec.data.sources[0]: 1 of 2 documents are empty and left out",
+        "spec.data.sources[0]: 1 binary files are left out",
+    ]
+    assert [data.warnings for data in share(run, tmp_path)] == [alone.warnings] * SIZE
+
+
 def test_an_error_of_one_node_is_raised_on_all(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

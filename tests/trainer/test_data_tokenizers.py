@@ -113,6 +113,35 @@ def test_it_is_trained_once_and_kept_with_the_run(
         first.eos_token,
         first.pad_token,
     )
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "size"), [("BPE", 400), ("Unigram", 600)], ids=["other size", "same size"]
+)
+def test_another_kind_of_tokenizer_than_the_checkpoints_is_refused_before_it_is_stored(
+    library: Path, settings: Settings, tmp_path: Path, algorithm: str, size: int
+) -> None:
+    location = at(tmp_path / "run")
+    first = obtain(run_with(library, folder=location), settings)
+    store = open_store(location, settings, field="spec.checkpoints.store")
+    store.write_bytes("step-000004/manifest.json", b"{}")
+    anew = run_with(library, algorithm=algorithm, size=size, folder=location)
+    with pytest.raises(UserError) as refused:
+        obtain(anew, settings)
+    assert refused.value.message == (
+        f"spec.tokenizer.train: got algorithm {algorithm}, vocabularySize {size} for checkpoints at "
+        f"{location.uri} that were trained with algorithm BPE, vocabularySize 600, expected the same; use "
+        "theirs, or another name or checkpoints.store to begin anew"
+    )
+    assert obtain(run_with(library, folder=location), settings) == first
+
+
+def test_another_kind_of_tokenizer_is_trained_anew_while_no_checkpoint_needs_the_old_one(
+    library: Path, settings: Settings, tmp_path: Path
+) -> None:
+    location = at(tmp_path / "run")
+    obtain(run_with(library, folder=location), settings)
+    store = open_store(location, settings, field="spec.checkpoints.store")
     other = obtain_trained_tokenizer(run_with(library, size=400), store, settings, SingleGroup())
     assert len(other) <= 400
 

@@ -1,5 +1,7 @@
 """Models, adapters and losses in one process: what the objectives compute, and what export keeps."""
 
+import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,17 @@ from safetensors.torch import load_file, save_file
 from trainwright_api.data import Location
 from trainwright_api.report import Manifest
 from trainwright_api.resources import Adapter, AdapterType
-from trainwright_api.run import Run, RunModel
+from trainwright_api.run import Run, RunModel, RunTokenizer
 from trainwright_trainer.data.batch import IGNORED_LABEL, Batch
 from trainwright_trainer.data.tokenizers import train_tokenizer
 from trainwright_trainer.errors import UserError
-from trainwright_trainer.export import export_model, merge_adapter, rebuild_model, upload_folder
+from trainwright_trainer.export import (
+    export_model,
+    merge_adapter,
+    name_of_base,
+    rebuild_model,
+    upload_folder,
+)
 from trainwright_trainer.groups import SingleGroup
 from trainwright_trainer.models import (
     build_model,
@@ -166,6 +174,33 @@ def test_too_little_memory_for_base_weights_is_not_blamed_on_them(
         build_model(run, config, tmp_path, SingleGroup())
 
 
+def test_quantized_base_weights_are_refused_before_they_are_fetched(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    run, _ = based_on(tmp_path, tokenizer)
+    written = json.loads((tmp_path / "config.json").read_text())
+    written["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    with pytest.raises(
+        UserError,
+        match=r"spec\.model\.weights\.uri: got file://.* with quantized .*json: gptq\), expected",
+    ):
+        load_config(run, tmp_path, tokenizer)
+
+
+def test_weights_that_need_a_library_that_is_not_there_are_the_users_to_mend(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, config = based_on(tmp_path, tokenizer)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise ImportError("Loading this model requires optimum")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", fail)
+    with pytest.raises(UserError, match=r"no model that transformers loads \(.*requires optimum\)"):
+        build_model(run, config, tmp_path, SingleGroup())
+
+
 def test_an_earlier_models_files_do_not_stay_beside_the_new_ones(tmp_path: Path) -> None:
     store = open_store(Location(uri=f"file://{tmp_path}/out/"), Settings(), field="spec.output")
     for name in ("first", "second"):
@@ -184,6 +219,56 @@ def test_an_earlier_models_files_do_not_stay_beside_the_new_ones(tmp_path: Path)
     upload_folder(tmp_path / "second", store)
     names = {file.path for file in store.list_files()}
     assert names == {"config.json", "second.safetensors", "README.md"}
+
+
+@pytest.mark.parametrize(
+    ("with_location", "field"),
+    [(False, "spec.model.weights.uri"), (True, "spec.tokenizer.location.uri")],
+)
+def test_a_tokenizer_with_more_entries_than_the_embedding_of_base_weights_is_refused(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, with_location: bool, field: str
+) -> None:
+    run, _ = based_on(tmp_path, tokenizer)
+    if with_location:
+        location = RunTokenizer(location=Location(uri="s3://tokenizers/larger/"))
+        run = run.model_copy(update={"tokenizer": location})
+    larger = copy.deepcopy(tokenizer)
+    larger.add_tokens(["<one>", "<more>"])
+    with pytest.raises(UserError) as refused:
+        load_config(run, tmp_path, larger)
+    assert refused.value.message == (
+        f"{field}: got a tokenizer with {len(tokenizer) + 2} entries for an embedding of {len(tokenizer)}, "
+        "expected no more entries than the embedding has; use the tokenizer of these weights"
+    )
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("hf://organization/name", ("organization/name", None)),
+        ("hf://organization/name@v1.0/", ("organization/name", "v1.0")),
+        ("hf://organization/name@v1.0/small/", ("hf://organization/name@v1.0/small", None)),
+        ("s3://models/name/", ("s3://models/name", None)),
+        (None, ("", None)),
+    ],
+)
+def test_an_adapter_names_its_base_model_as_peft_looks_it_up(
+    tmp_path: Path, uri: str | None, expected: tuple[str, str | None]
+) -> None:
+    weights = Location(uri=uri) if uri else None
+    assert name_of_base(tiny_run(tmp_path, model=RunModel(weights=weights))) == expected
+
+
+def test_an_adapter_tells_the_revision_of_its_base_model(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    run = tiny_run(tmp_path, adapter=Adapter(type=AdapterType.LORA, rank=4))
+    config = load_config(run, None, tokenizer)
+    weights = build_model(run, config, None, SingleGroup()).state_dict()
+    base = RunModel(weights=Location(uri="hf://organization/name@v1.0"))
+    rebuilt: Any = rebuild_model(run.model_copy(update={"model": base}), config, weights)
+    told = rebuilt.peft_config["default"]
+    assert (told.base_model_name_or_path, told.revision) == ("organization/name", "v1.0")
 
 
 def test_adapter_is_exported_beside_and_merged_into_the_base_model(tmp_path: Path) -> None:

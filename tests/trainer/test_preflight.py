@@ -10,9 +10,10 @@ from trainwright_api.report import Manifest
 from trainwright_api.resources import Adapter, AdapterType
 from trainwright_api.run import Run, RunModel, RunTokenizer
 from trainwright_api.status import MemoryTerm, Plan
-from trainwright_api.training import Precision
+from trainwright_api.training import OffloadDevice, Precision
 from trainwright_operator.resolving import parse_run, resolve
 from trainwright_operator.world import World
+from trainwright_planner.advice import fit_message
 from trainwright_planner.facts import model_facts_of_run
 from trainwright_trainer.checkpoint import ResumePoint
 from trainwright_trainer.errors import UserError
@@ -167,6 +168,43 @@ def test_a_given_stage_that_is_not_the_checkpoints_is_refused(tmp_path: Path) ->
         decide_plan(run, facts, 100, point(3))
 
 
+# The precision, what is offloaded, the checkpoint's stage, and what is said of it.
+FORBIDDEN: dict[str, tuple[Precision, dict[str, Any], int, str]] = {
+    "precision": (
+        Precision.BF16,
+        {},
+        0,
+        "spec.precision: got BF16 for the checkpoint file:///s/step-000004/ of ZeRO stage 0, expected "
+        "FP32, as BF16 needs at least 1 (master weights are in ZeRO's optimizer), and a checkpoint "
+        "keeps its stage; use FP32, or ",
+    ),
+    "offload": (
+        Precision.FP32,
+        {"offload_parameters": OffloadDevice.CPU},
+        1,
+        "spec.parallelism.offloadParameters: got CPU for the checkpoint file:///s/step-000004/ of ZeRO "
+        "stage 1, expected None, as offloadParameters needs 3, and a checkpoint keeps its stage; use "
+        "None, or ",
+    ),
+}
+
+
+@pytest.mark.parametrize("stage", [None, 0, 1])
+@pytest.mark.parametrize("name", FORBIDDEN)
+def test_settings_that_the_checkpoints_stage_forbids_are_refused_with_what_would_do(
+    tmp_path: Path, name: str, stage: int | None
+) -> None:
+    precision, offload, saved, words = FORBIDDEN[name]
+    run = tiny_run(tmp_path, stage=stage, precision=precision)
+    run = run.model_copy(update={"parallelism": run.parallelism.model_copy(update=offload)})
+    facts = measure_run(run, load_config(run, None, byte_tokenizer()))
+    remedies = {True: "another name", False: "train on from the finished model of its run"}
+    for is_own, remedy in remedies.items():
+        with pytest.raises(UserError) as refused:
+            decide_plan(run, facts, 100, point(saved, is_own=is_own))
+        assert refused.value.message.startswith(words + remedy)
+
+
 @pytest.mark.parametrize(
     ("is_own", "remedy"),
     [(True, "use another name, or delete that folder"), (False, "name a run of this model")],
@@ -231,14 +269,30 @@ def plan(run: Run, *, optimizer_gib: float, activations_gib: float) -> Plan:
     )
 
 
-def test_states_that_cannot_fit_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("uses_accelerators", "field", "end"),
+    [
+        (False, "spec.workers.resources.memory", ""),
+        (True, "spec.workers.acceleratorMemoryGiB", "; or raise it, if the devices have more"),
+    ],
+)
+def test_states_that_cannot_fit_are_refused(
+    tmp_path: Path, uses_accelerators: bool, field: str, end: str
+) -> None:
     run = tiny_run(tmp_path)
-    with pytest.raises(UserError, match=r"spec.workers.resources.memory: got 8.00 GiB"):
-        check_fit(plan(run, optimizer_gib=9, activations_gib=1), Reporter(run, Settings()))
+    planned = plan(run, optimizer_gib=9, activations_gib=1)
+    workers = run.workers.model_copy(update={"uses_accelerators": uses_accelerators})
+    run = run.model_copy(update={"workers": workers})
+    with pytest.raises(UserError) as refused:
+        check_fit(run, planned, Reporter(run, Settings()))
+    assert (
+        refused.value.message
+        == f"{field}: got 8.00 GiB per device for a run that {fit_message(planned)}{end}"
+    )
 
 
 def test_estimates_that_may_not_fit_are_a_warning(tmp_path: Path) -> None:
     run = tiny_run(tmp_path)
     reporter = Reporter(run, Settings())
-    check_fit(plan(run, optimizer_gib=4, activations_gib=9), reporter)
+    check_fit(run, plan(run, optimizer_gib=4, activations_gib=9), reporter)
     assert "may not fit" in reporter.report.warnings[0]

@@ -9,11 +9,13 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from trainwright_api import metrics as m
+from trainwright_api.history import MAXIMUM_ROWS, HistoryRow, dump_rows, parse_rows, thin_rows
 from trainwright_api.status import Progress
 from trainwright_trainer import report
 from trainwright_trainer.gpu_metrics import MAXIMUM_XIDS
@@ -141,6 +143,18 @@ def test_a_gradient_that_is_not_finite_shows_as_such(tmp_path: Path) -> None:
     for norm, shown in ((2.5, b"2.5"), (None, b"NaN")):
         reporter.finish_step(Progress(step=1, total_steps=9, gradient_norm=norm), 1000)
         assert b"\ntrainwright_gradient_norm " + shown in reporter.render_metrics()
+
+
+def test_the_history_of_a_resumed_run_stays_even(tmp_path: Path) -> None:
+    reporter = Reporter(build_run(), replace(Settings(), scratch_folder=tmp_path))
+    before = [HistoryRow(step=step, time=step) for step in range(1, 8001)]
+    reporter.set_start(8000, parse_rows(dump_rows(thin_rows(before))))
+    for step in range(8001, 10_002):
+        reporter.finish_step(Progress(step=step, total_steps=20_000), 1000)
+    steps = [row.step for row in reporter.history]
+    assert (steps[0], steps[-1]) == (1, 10_001)
+    assert MAXIMUM_ROWS / 2 < len(steps) <= MAXIMUM_ROWS
+    assert max(after - one for one, after in pairwise(steps)) == 8
 
 
 def test_the_status_tells_of_all_pods_devices(said: dict[str, Any]) -> None:

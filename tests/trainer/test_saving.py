@@ -17,8 +17,8 @@ from trainwright_api.data import Location
 from trainwright_api.history import HISTORY_FILE
 from trainwright_trainer.checkpoint import manager as manager_module
 from trainwright_trainer.checkpoint import uploading
-from trainwright_trainer.errors import StoreError
-from trainwright_trainer.groups import SingleGroup
+from trainwright_trainer.errors import StoreError, UserError
+from trainwright_trainer.groups import Group, SingleGroup
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.saving import Saving, TrainingState
 from trainwright_trainer.settings import Settings
@@ -26,6 +26,7 @@ from trainwright_trainer.store import open_store
 from trainwright_trainer.store.folder import FolderStore
 
 from tests.trainer.checkpoint_harness import FACTS, FIELD, open_manager
+from tests.trainer.other_rank import OtherRank
 from tests.trainer.run_builder import build_run
 
 DEADLINE_SECONDS = 30
@@ -49,9 +50,12 @@ def open_saving(folder: Path) -> tuple[Saving, Reporter]:
     return saving, reporter
 
 
-def reopen_saving(folder: Path) -> tuple[Saving, Reporter]:
-    """The same at its start."""
-    run = build_run(folder=Location(uri=f"file://{folder}/store/"), every_steps=1)
+def reopen_saving(
+    folder: Path, group: Group | None = None, **checkpoints: object
+) -> tuple[Saving, Reporter]:
+    """The same at its start, on the rank of a group; its store and engine are those of one rank."""
+    location = Location(uri=f"file://{folder}/store/")
+    run = build_run(folder=location, **{"every_steps": 1, **checkpoints})
     settings = Settings(scratch_folder=folder / "scratch")
     manager, reporter = open_manager(run, settings), Reporter(run, settings)
     prepared = SimpleNamespace(
@@ -69,7 +73,7 @@ def reopen_saving(folder: Path) -> tuple[Saving, Reporter]:
         wanted_files=lambda manifest: lambda path: True,
         restore=lambda fetched: None,
     )
-    return Saving(built, SingleGroup(), reporter), reporter
+    return Saving(built, group or SingleGroup(), reporter), reporter
 
 
 @contextmanager
@@ -100,7 +104,7 @@ def test_a_refused_checkpoint_is_counted_and_training_goes_on(tmp_path: Path) ->
     deadline = time.monotonic() + DEADLINE_SECONDS
     with refusing(tmp_path / "store"):
         while not has_told(reporter, FAILED):  # the upload runs in a thread of its own
-            saving.save_if_due(TrainingState(step=2), is_due=False)
+            saving.save_if_due(TrainingState(step=2), is_due=True)
             assert time.monotonic() < deadline
     assert num_failures(reporter) == 1
     saving.save_last(TrainingState(step=3))
@@ -117,6 +121,41 @@ def test_a_refused_last_checkpoint_is_counted_and_ends_the_run(tmp_path: Path) -
     ):
         saving.save_last(TrainingState(step=2))
     assert num_failures(reporter) == 1
+
+
+def test_a_refused_checkpoint_is_counted_by_the_first_rank_alone(tmp_path: Path) -> None:
+    saving, reporter = reopen_saving(tmp_path, OtherRank())
+    saving.save_last(TrainingState(step=1))
+    with refusing(tmp_path / "store"), pytest.raises(StoreError, match="checkpoint of step 2"):
+        saving.save_last(TrainingState(step=2))
+    assert has_told(reporter, FAILED)
+    assert num_failures(reporter) == 0
+
+
+def test_a_rank_that_waits_for_its_last_checkpoint_has_no_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saving, reporter = open_saving(tmp_path)
+    reporter.set_activity("train")
+    wait, seen = saving._checkpoints.wait, [bool(reporter.heartbeats.read_ages())]
+
+    def look(seconds: float) -> None:
+        seen.append(bool(reporter.heartbeats.read_ages()))
+        wait(seconds)
+
+    monkeypatch.setattr(saving._checkpoints, "wait", look)
+    saving.save_last(TrainingState(step=2))
+    assert seen == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("step", "by_time", "is_due"), [(4, False, True), (5, False, False), (5, True, True)]
+)
+def test_a_save_is_due_every_nth_step_and_when_its_time_has_come(
+    tmp_path: Path, step: int, by_time: bool, is_due: bool
+) -> None:
+    saving, _ = reopen_saving(tmp_path, every_steps=2)
+    assert saving.is_due(step, by_time=by_time) is is_due
 
 
 def test_a_run_goes_on_at_the_samples_and_tokens_that_it_has_seen(tmp_path: Path) -> None:
@@ -188,3 +227,34 @@ def test_a_defect_while_saving_ends_the_wait_for_it(
     monkeypatch.setattr(manager_module, "run_save", fail)
     with pytest.raises(MemoryError):
         saving.save_last(TrainingState(step=2))
+
+
+def spoil(folder: Path) -> None:
+    """Change a byte of the only checkpoint, so that no size tells."""
+    (file,) = folder.glob("step-*/engine/*.pt")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_a_start_from_another_runs_checkpoint_is_not_one_from_step_0(tmp_path: Path) -> None:
+    open_saving(tmp_path / "other")
+    spoil(tmp_path / "other" / "store")
+    start = Location(uri=f"file://{tmp_path}/other/store/step-000001/")
+    saving, _ = reopen_saving(tmp_path, resume_from=start)
+    with pytest.raises(
+        UserError,
+        match=r"spec\.checkpoints\.resumeFrom: got .*/other/store/step-000001/ with no checkpoint that verifies "
+        r"\(step 1: the SHA-256 of engine/model_states\.pt is not .*\), expected one; name a run or step",
+    ):
+        saving.resume()
+
+
+def test_a_run_whose_own_checkpoints_are_damaged_starts_anew_and_says_so(tmp_path: Path) -> None:
+    open_saving(tmp_path)
+    spoil(tmp_path / "store")
+    saving, reporter = reopen_saving(tmp_path)
+    assert saving.resume() == TrainingState()
+    assert reporter.report.warnings[-1] == (
+        "no checkpoint verifies: training starts again from step 0"
+    )

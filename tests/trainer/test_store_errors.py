@@ -7,16 +7,19 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from trainwright_api.data import Location
 from trainwright_api.names import Cause
-from trainwright_trainer.errors import TrainerError, UserError
+from trainwright_trainer.errors import StoreError, TrainerError, UserError
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import is_inside, open_store
 from trainwright_trainer.store import s3 as s3_module
 from trainwright_trainer.store.folder import UNFINISHED_PREFIX, FolderStore
 from trainwright_trainer.store.s3 import S3Store
+from trainwright_trainer.store.s3_errors import translate
 
 from tests.trainer.s3_server import S3Server, running_s3_server, s3_server, settings
 from tests.trainer.small_disk import needs_mounts
@@ -108,6 +111,20 @@ def test_wrong_buckets_and_secrets(
     assert re.fullmatch(message, str(error)), str(error)
     assert isinstance(error, UserError)
     assert "not-the-secret-key" not in str(error)
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "403"])
+@pytest.mark.parametrize("operation", ["ListObjectsV2", "PutObject"])
+def test_a_missing_permission_is_the_users_to_grant(code: str, operation: str) -> None:
+    store = FolderStore("s3://bucket/x/", "spec.data.sources[0]", Path("/nowhere"))
+    answer = ClientError({"Error": {"Code": code, "Message": "Access Denied"}}, operation)
+    error = translate(answer, store, "a.txt", "http://s3", "bucket")
+    assert str(error) == (
+        f"spec.data.sources[0].credentialsSecret: got no permission for {operation} on s3://bucket/x/ at http://s3, "
+        "expected credentials that may list and read there, and where checkpoints or models go also write and "
+        "delete; grant it, or name another Secret"
+    )
+    assert error.cause is Cause.USER_ERROR
 
 
 def test_a_wrong_endpoint_is_the_users_to_mend(settings: Settings) -> None:
@@ -246,7 +263,7 @@ def test_half_uploads_of_killed_writers_are_aborted(
     assert isinstance(store, S3Store)
     store.delete_unfinished("step-000001/")  # nothing to do is no error
     client = store._client
-    for key in ("run/step-000001/big", "run/step-000002/big"):
+    for key in ("run/step-000001/big", "run/step-0000010/big", "run/step-000002/big"):
         upload = client.create_multipart_upload(Bucket="there", Key=key)
         client.upload_part(
             Bucket="there", Key=key, UploadId=upload["UploadId"], PartNumber=1, Body=b"half"
@@ -254,7 +271,39 @@ def test_half_uploads_of_killed_writers_are_aborted(
     assert store.list_files() == []
     store.delete_unfinished("step-000001/")
     left = client.list_multipart_uploads(Bucket="there").get("Uploads", [])
-    assert [upload["Key"] for upload in left] == ["run/step-000002/big"]
+    assert [upload["Key"] for upload in left] == ["run/step-0000010/big", "run/step-000002/big"]
+
+
+def test_an_object_that_is_overwritten_while_it_is_read_is_no_splice_of_both(
+    s3_server: S3Server, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s3_server.bucket("there")
+    store = open_store(s3_server.location("s3://there/data/"), settings, field=FIELD)
+    assert isinstance(store, S3Store)
+    get_object, head_object = store._client.get_object, store._client.head_object
+
+    def get_as_s3_does(**arguments: Any) -> Any:  # rclone takes no notice of the condition
+        etag = head_object(Bucket="there", Key="data/d.jsonl")["ETag"]
+        if arguments.get("IfMatch", etag) == etag:
+            return get_object(**arguments)
+        answer = {
+            "Error": {"Code": "PreconditionFailed"},
+            "ResponseMetadata": {"HTTPStatusCode": 412},
+        }
+        raise ClientError(answer, "GetObject")
+
+    monkeypatch.setattr(store._client, "get_object", get_as_s3_does)
+    store.write_bytes("d.jsonl", b"a" * 5 * 2**20)
+    with store.open("d.jsonl") as stream:
+        assert stream.read(3) == b"aaa"
+        stream.seek(3 * 2**20)  # behind what is buffered: the next read opens it again
+        store.write_bytes("d.jsonl", b"b" * 5 * 2**20)
+        with pytest.raises(StoreError) as changed:
+            stream.read(2**20)
+    assert str(changed.value) == (
+        f"{FIELD}.uri: got s3://there/data/d.jsonl, which was overwritten while it was read, expected a file that "
+        "stays as it is; read it again once nothing writes it"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The heavy part before the first step: weights, model, engine."""
 
+import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,17 +10,20 @@ from pathlib import Path
 
 import psutil
 import torch
+from jinja2 import TemplateError
 from trainwright_api.report import Manifest
+from trainwright_api.run import Run
 
 from trainwright_trainer.agreement import on_rank_0
 from trainwright_trainer.base_model import fetch_weights
 from trainwright_trainer.bf16_products import multiply_bf16_in_fp32, needs_fp32_products
-from trainwright_trainer.checkpoint import FetchedCheckpoint, RunFacts
+from trainwright_trainer.checkpoint import FetchedCheckpoint, ResumePoint, RunFacts
 from trainwright_trainer.engine import ENGINE_TAG, Engine
+from trainwright_trainer.errors import UserError
 from trainwright_trainer.groups import Group
 from trainwright_trainer.hardware import find_peak_flops
 from trainwright_trainer.isolation import check_isolation
-from trainwright_trainer.models import build_model
+from trainwright_trainer.models import build_model, one_line, weights_field
 from trainwright_trainer.objectives import Objective, build_objective
 from trainwright_trainer.preflight import PreparedRun
 from trainwright_trainer.report import Reporter
@@ -27,6 +31,7 @@ from trainwright_trainer.resharding import UNIVERSAL_TAG, is_needed_by, reshard
 from trainwright_trainer.sampling import complete_before
 
 VERSIONED = ("torch", "deepspeed", "transformers", "peft")
+SAMPLED_WEIGHTS = 64  # of each frozen parameter; another model differs in nearly all of them
 
 logger = logging.getLogger(__name__)
 
@@ -65,21 +70,24 @@ class BuiltRun:
     def restore(self, fetched: FetchedCheckpoint) -> None:
         """Load a checkpoint, of any number of processes; collective."""
         manifest = fetched.point.manifest
+        check_same_base(self.prepared.run, self.facts, fetched.point)
         if self._has_layout_of(manifest):
-            self.engine.load(fetched.folder)
+            self.engine.load(fetched.folder, manifest.precision)
             self._restore_dice(fetched.folder)
             return
         if manifest.zero_stage == 0:  # every process has the whole state
-            self.engine.load(fetched.folder)
+            self.engine.load(fetched.folder, manifest.precision)
         else:
-            self.engine.load_universal(reshard(fetched.folder, ENGINE_TAG), UNIVERSAL_TAG)
+            folder = reshard(fetched.folder, ENGINE_TAG)
+            self.engine.load_universal(folder, UNIVERSAL_TAG, manifest.precision)
         run = self.prepared.run
         torch.manual_seed(hash((run.seed, manifest.step, self.prepared.settings.rank)))
 
     def _restore_dice(self, folder: Path) -> None:
         states = torch.load(folder / self._random_file, weights_only=True)
         torch.set_rng_state(states["cpu"])
-        if self.prepared.run.workers.uses_accelerators:
+        # What was saved on CPUs has none: the devices keep the seed that the run gave them.
+        if self.prepared.run.workers.uses_accelerators and "cuda" in states:
             torch.cuda.set_rng_state(states["cuda"])
 
     def read_memory(self) -> dict[str, int]:
@@ -102,13 +110,16 @@ def build_run(prepared: PreparedRun, group: Group, reporter: Reporter) -> BuiltR
     model = build_model(run, prepared.config, folder, group)
     on_rank_0(group, lambda: check_isolation(run, model))
     reporter.set_peak(*find_peak_flops(run))
-    samples = complete_before(run, model, prepared.tokenizer) if group.rank == 0 else []
+    # Minutes for a large model; the engine's first exchange would not wait for rank 0 that long.
+    samples = on_rank_0(group, lambda: _complete_prompts(prepared, model))
+    base = on_rank_0(group, lambda: identify_frozen(model))
     engine = Engine(run, plan, model, prepared.model_facts)
     torch.manual_seed(run.seed + group.rank)  # dropout differs between ranks
     facts = RunFacts(
         zero_stage=plan.zero_stage,
         template_sha256=prepared.data.template_sha256,
         data_sha256=prepared.data.data_sha256,
+        base_sha256=base,
         versions={name: version(name) for name in VERSIONED},
         plan=plan,
     )
@@ -118,4 +129,49 @@ def build_run(prepared: PreparedRun, group: Group, reporter: Reporter) -> BuiltR
         objective=build_objective(run),
         facts=facts,
         samples_before=samples,
+    )
+
+
+def _complete_prompts(prepared: PreparedRun, model: torch.nn.Module) -> list[str | None]:
+    """Complete the sample prompts. Raises UserError if the chat template refuses one."""
+    try:
+        return complete_before(prepared.run, model, prepared.tokenizer)
+    except TemplateError as error:
+        raise UserError(
+            "spec.output.samplePrompts: got prompts that the chat template (the tokenizer's own if none is given) "
+            f"refuses as the only message of a user ({one_line(error)}), expected it to render them; correct "
+            "spec.data.chatTemplate, or leave samplePrompts away"
+        ) from error
+
+
+def identify_frozen(model: torch.nn.Module) -> str | None:
+    """Return a hash over a sample of the weights that are not trained; None if all are.
+
+    Checkpoints leave these weights out. The hash is of the values, since the same weights may come from
+    another address, and others from the same.
+    """
+    digest = hashlib.sha256()
+    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+    for parameter in frozen:
+        values = parameter.detach().flatten()
+        sample = values[:: max(1, len(values) // SAMPLED_WEIGHTS)]
+        digest.update(sample.float().numpy().tobytes())
+    return digest.hexdigest() if frozen else None
+
+
+def check_same_base(run: Run, facts: RunFacts, point: ResumePoint) -> None:
+    """Refuse a checkpoint of an adapter that was trained on other weights; raises UserError."""
+    now, before = facts.base_sha256, point.manifest.base_sha256
+    if now is None or before is None or now == before:
+        return
+    remedy = (
+        "restore the one that this run began with (of hf:// name a commit after @), or begin anew under another name"
+        if point.is_own
+        else "name the base model of the run in checkpoints.resumeFrom"
+    )
+    field = weights_field(run) if run.model.weights else "spec.model"
+    got = run.model.weights.uri if run.model.weights else "new weights"
+    raise UserError(
+        f"{field}: got {got} with other weights than the adapter in the checkpoint {point.uri} was trained on, "
+        f"expected the same base model; {remedy}"
     )

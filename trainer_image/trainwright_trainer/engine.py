@@ -14,6 +14,7 @@ from trainwright_planner.memory import zero_buffers
 ENGINE_TAG = "engine"
 _FIRST_LOSS_SCALE_POWER = 16
 _GROUP_SETTINGS = ("lr", "betas", "eps", "weight_decay")
+_SCALING = ("loss_scaler", "dynamic_loss_scale")  # attributes of ZeRO's optimizers
 
 
 def build_deepspeed_config(run: Run, plan: Plan, model: ModelFacts) -> dict[str, Any]:
@@ -89,6 +90,11 @@ class Engine:
         self._group_settings = [
             {name: group[name] for name in _GROUP_SETTINGS} for group in self.optimizer.param_groups
         ]
+        self._scaling = {
+            name: getattr(self.optimizer, name)
+            for name in _SCALING
+            if hasattr(self.optimizer, name)
+        }
 
     @property
     def model(self) -> torch.nn.Module:
@@ -175,17 +181,17 @@ class Engine:
             exclude_frozen_parameters=self._has_frozen,
         )
 
-    def load(self, folder: Path) -> None:
-        """Restore the state that `save` wrote at the same world size; collective."""
+    def load(self, folder: Path, precision: str) -> None:
+        """Restore the state that `save` wrote at the same world size in a run of `precision`; collective."""
         path, _ = self.engine.load_checkpoint(
             str(folder), tag=ENGINE_TAG, load_module_strict=not self._has_frozen
         )
         if path is None:
             raise RuntimeError(f"DeepSpeed found no checkpoint in {folder}")
-        self._set_own_settings()
+        self._set_own_settings(precision)
 
-    def load_universal(self, folder: Path, tag: str) -> None:
-        """Restore the state of a checkpoint in DeepSpeed's universal format; collective.
+    def load_universal(self, folder: Path, tag: str, precision: str) -> None:
+        """Restore the state of a checkpoint of `precision` in DeepSpeed's universal format; collective.
 
         Frozen weights are not in it and stay as they are. The setting is for this load only: with it
         on, saving under ZeRO 3 would lose files (DeepSpeed issue 7546).
@@ -197,17 +203,22 @@ class Engine:
             self.engine._config.load_universal_checkpoint = False
         if path is None:
             raise RuntimeError(f"DeepSpeed found no universal checkpoint in {folder}")
-        self._set_own_settings()
+        self._set_own_settings(precision)
 
-    def _set_own_settings(self) -> None:
+    def _set_own_settings(self, precision: str) -> None:
         """Give the optimizer what the run says: a checkpoint brings its own settings along with its state.
 
-        They are those of the run that wrote it; in the universal format, of its first group only.
+        They are those of the run that wrote it; in the universal format, of its first group only. The loss
+        scale goes on where it was, unless `precision`, that of the checkpoint, has another kind of it: FP16
+        would train with the fixed 1 of BF16.
         """
         for group, settings in zip(self.optimizer.param_groups, self._group_settings, strict=True):
             group.update(settings)
         if hasattr(self.optimizer, "clip_grad"):
             self.optimizer.clip_grad = self._run.optimizer.gradient_clipping
+        if precision != self._run.precision:
+            for name, own in self._scaling.items():
+                setattr(self.optimizer, name, own)
 
     @property
     def _has_frozen(self) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 from trainwright_api.names import MANIFEST_FILE
-from trainwright_api.report import Manifest, ManifestFile
+from trainwright_api.report import Manifest, ManifestFile, parse_manifest
 from trainwright_api.resources import AdapterType
 from trainwright_api.run import Run
 from trainwright_api.status import GeneratedSample, ModelStatus
@@ -24,11 +24,12 @@ from trainwright_api.training import Precision
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedTokenizerFast
 
 from trainwright_trainer.errors import TrainerError
-from trainwright_trainer.models import add_adapter, new_model
+from trainwright_trainer.models import add_adapter, new_model, weights_field
 from trainwright_trainer.preflight import PreparedRun
 from trainwright_trainer.sampling import complete_prompts
 from trainwright_trainer.saving import TrainingState
 from trainwright_trainer.store import MissingFileError, Store, is_inside
+from trainwright_trainer.store.places import parse_uri
 
 MERGE_TOLERANCE = 1e-2  # largest difference of logits that a merge may make, relative to their size
 ADAPTER_FOLDER = "adapter"
@@ -48,8 +49,10 @@ def rebuild_model(
 ) -> torch.nn.Module:
     """Return the model on the CPU in float32 with the given weights (names as in training)."""
     model = new_model(config)
-    model.name_or_path = name_of_base(run)
+    model.name_or_path, revision = name_of_base(run)
     wrapped = add_adapter(run, model)
+    for adapter in getattr(wrapped, "peft_config", {}).values():
+        adapter.revision = revision
     missing, unexpected = wrapped.load_state_dict(
         {name: tensor.float() for name, tensor in weights.items()}, strict=False
     )
@@ -61,9 +64,19 @@ def rebuild_model(
     return wrapped.eval()
 
 
-def name_of_base(run: Run) -> str:
-    """Return what an adapter says it belongs to: the base model's name on the hub, or its URI."""
-    return run.model.weights.uri.removeprefix("hf://").rstrip("/") if run.model.weights else ""
+def name_of_base(run: Run) -> tuple[str, str | None]:
+    """Return what an adapter says it belongs to: the base model's name on the hub and its revision, or its URI.
+
+    A model in a folder of a repository has no name there: what loads adapters would take it for the
+    repository's own. So it keeps its URI.
+    """
+    if run.model.weights is None:
+        return "", None
+    uri = run.model.weights.uri
+    place = parse_uri(uri, weights_field(run).removesuffix(".uri"))
+    if place.scheme != "hf" or place.path:
+        return uri.rstrip("/"), None
+    return place.container, place.revision
 
 
 def export_model(
@@ -172,7 +185,7 @@ def upload_folder(folder: Path, store: Store) -> list[ManifestFile]:
 def _files_of_earlier(store: Store) -> set[str]:
     """Return the files of the model that is there already: some would be loaded beside the new ones."""
     try:
-        manifest = Manifest.model_validate_json(store.read_bytes(MANIFEST_FILE))
+        manifest = parse_manifest(store.read_bytes(MANIFEST_FILE))
     except (MissingFileError, ValidationError):
         return set()
     return {file.path for file in manifest.files if is_inside(file.path)}

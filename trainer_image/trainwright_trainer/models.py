@@ -36,6 +36,7 @@ _UNUSABLE = (
     OSError,
     ValueError,
     KeyError,
+    ImportError,
     TypeError,
     AttributeError,
     RuntimeError,
@@ -76,6 +77,7 @@ def load_config(
     except _UNUSABLE as error:
         raise _no_model(run, error) from error
     check_fields(run.model.config, type(config))
+    _check_not_quantized(run, config)
     size = getattr(config.get_text_config(), "vocab_size", None)
     if size is not None and len(tokenizer) > size:
         place = "spec.tokenizer.location.uri" if run.tokenizer.location else field
@@ -84,6 +86,23 @@ def load_config(
             "expected no more entries than the embedding has; use the tokenizer of these weights"
         )
     return config
+
+
+def _check_not_quantized(run: Run, config: PretrainedConfig) -> None:
+    """Refuse weights in a quantized format (GPTQ, AWQ, FP8 ...): the engine trains plain ones only.
+
+    They also need libraries that the image does not have. Those of a GGUF file are made plain while they
+    are read, and their config says nothing of it. Raises UserError.
+    """
+    quantized = config.to_dict().get("quantization_config")
+    if not quantized:
+        return
+    uri = run.model.weights.uri if run.model.weights else ""
+    method = quantized.get("quant_method", "unknown")
+    raise UserError(
+        f"{weights_field(run)}: got {uri} with quantized weights (quantization_config of its config.json: {method}), "
+        "expected weights in FP32, BF16 or FP16; name the model that they were quantized from"
+    )
 
 
 def _new_config(run: Run, tokenizer: PreTrainedTokenizerFast) -> PretrainedConfig:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from trainwright_api.run import Run
 from trainwright_api.status import Plan
-from trainwright_planner.advice import fit_message
+from trainwright_planner.advice import fit_message, memory_field
 from trainwright_planner.errors import PlanError
 from trainwright_planner.facts import ModelFacts
-from trainwright_planner.plan import plan_run
+from trainwright_planner.plan import plan_run, stage_needs
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from trainwright_trainer.agreement import on_rank_0
@@ -77,7 +77,7 @@ def prepare_run(run: Run, settings: Settings, group: Group, reporter: Reporter) 
     plan = on_rank_0(group, lambda: decide_plan(run, facts, len(data.train), resume_point))
     check_budget(run, plan, resume_point)
     reporter.set_plan(plan)
-    check_fit(plan, reporter)
+    check_fit(run, plan, reporter)
     return PreparedRun(
         run=run,
         settings=settings,
@@ -121,6 +121,7 @@ def decide_plan(
     manifest = resume_point.manifest if resume_point else None
     if resume_point is not None:
         check_same_model(facts, resume_point)
+        check_stage(run, resume_point)
     try:
         plan = plan_run(
             run,
@@ -137,6 +138,23 @@ def decide_plan(
             f"{manifest.zero_stage} or Auto"
         )
     return plan
+
+
+def check_stage(run: Run, point: ResumePoint) -> None:
+    """Refuse settings that the ZeRO stage of the checkpoint does not train rightly; raises UserError."""
+    stage = point.manifest.zero_stage
+    need = next((need for need in stage_needs(run) if need.stage > stage), None)
+    if need is None:
+        return
+    remedy = (
+        "another name"
+        if point.is_own
+        else "train on from the finished model of its run (spec.model.run, or spec.baseModel.run of a FineTuneJob)"
+    )
+    raise UserError(
+        f"{need.field}: got {need.value} for the checkpoint {point.uri} of ZeRO stage {stage}, expected "
+        f"{need.instead}, as {need.why}, and a checkpoint keeps its stage; use {need.instead}, or {remedy}"
+    )
 
 
 def check_same_model(facts: ModelFacts, point: ResumePoint) -> None:
@@ -193,7 +211,7 @@ def check_budget(run: Run, plan: Plan, point: ResumePoint | None) -> None:
         )
 
 
-def check_fit(plan: Plan, reporter: Reporter) -> None:
+def check_fit(run: Run, plan: Plan, reporter: Reporter) -> None:
     """Refuse a plan that cannot fit, warn of one that may not.
 
     Parameters, gradients and optimizer states are counted exactly; the other terms are estimates, so
@@ -203,9 +221,10 @@ def check_fit(plan: Plan, reporter: Reporter) -> None:
         return
     states_gib = sum(term.gib for term in plan.memory if term.name in STATES)
     if states_gib > plan.capacity_gib:
+        hint = "; or raise it, if the devices have more" if run.workers.uses_accelerators else ""
         raise UserError(
-            f"spec.workers.resources.memory: got {plan.capacity_gib:.2f} GiB per device for a run that "
-            f"{fit_message(plan)}"
+            f"{memory_field(run)}: got {plan.capacity_gib:.2f} GiB per device for a run that "
+            f"{fit_message(plan)}{hint}"
         )
     reporter.warn([f"the plan may not fit: {fit_message(plan)}"])
     logger.warning("the plan may not fit: %s", fit_message(plan))

@@ -26,7 +26,7 @@ from trainwright_trainer.errors import (
     is_out_of_memory,
     is_out_of_space,
 )
-from trainwright_trainer.outcome import EXIT_CODES, outcome_file, write_outcome
+from trainwright_trainer.outcome import EXIT_CODES, outcome_file, reserve_outcome, write_outcome
 from trainwright_trainer.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -60,9 +60,11 @@ def main() -> int:
         level=level, format=f"%(asctime)s %(levelname)s rank {settings.rank} %(name)s: %(message)s"
     )
     run = Run.model_validate_json(parser.parse_args().run.read_text())
+    outcome = outcome_file(settings.scratch_folder, settings.rank)
+    reserve_outcome(outcome)
     trainer = _build_trainer(run, settings)
     message = _train(trainer)
-    write_outcome(outcome_file(settings.scratch_folder, settings.rank), message)
+    write_outcome(outcome, message)
     # After it: a tracker that does not answer must not cost the run its last words.
     trainer.trackers.close(message.outcome, message.step or 0, message.model)
     trainer.reporter.close_otlp()

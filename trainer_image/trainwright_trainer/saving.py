@@ -66,7 +66,10 @@ class Saving:
         return self._last_saved_step
 
     def resume(self) -> TrainingState:
-        """Restore the newest checkpoint that verifies; return the state that training starts from."""
+        """Restore the newest checkpoint that verifies; return the state that training starts from.
+
+        Raises UserError if another run's checkpoint was to be it and none is whole.
+        """
         point = self._prepared.resume_point
         fetched = (
             self._checkpoints.fetch(point, self._built.wanted_files) if point is not None else None
@@ -104,12 +107,14 @@ class Saving:
             and time.monotonic() - self._last_save_at >= 60 * minutes
         )
 
-    def save_if_due(self, state: TrainingState, *, is_due: bool) -> float:
-        """Save after every n-th step, or because it is due; return how long training stood still (seconds)."""
+    def is_due(self, step: int, *, by_time: bool) -> bool:
+        """Whether to save after this step: it is an n-th one, or the time has come."""
         every = self._run.checkpoints.every_steps
-        stall = 0.0
-        if is_due or (every is not None and state.step % every == 0):
-            stall = self._save(state)
+        return by_time or (every is not None and step % every == 0)
+
+    def save_if_due(self, state: TrainingState, *, is_due: bool) -> float:
+        """Save if it is due, report what became of earlier saves; return how long training stood still (seconds)."""
+        stall = self._save(state) if is_due else 0.0
         self._poll()
         return stall
 
@@ -119,6 +124,8 @@ class Saving:
         Raises StoreError if it could not be saved.
         """
         self._save(state)
+        # No step follows: an upload that takes long is no rank that hangs.
+        self._reporter.heartbeats.rest()
         try:
             self._checkpoints.wait(FINAL_SAVE_SECONDS)
         finally:
@@ -171,7 +178,9 @@ class Saving:
                 self._reporter.metrics.of(m.CHECKPOINT_SECONDS, part="save").observe(seconds)
         if outcomes:
             self._tell_warnings()
-            self._report_checkpoints(sum(outcome.error is not None for outcome in outcomes))
+            num_failed = sum(outcome.error is not None for outcome in outcomes)
+            # Rank 0 knows how a save went in all; counted by each pod, one failure would be many.
+            self._report_checkpoints(num_failed if self._group.rank == 0 else 0)
 
     def _report_checkpoints(self, num_failed: int) -> None:
         checkpoints = self._checkpoints

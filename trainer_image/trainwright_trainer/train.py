@@ -77,6 +77,7 @@ class Trainer:
             if startup.is_running:
                 startup.lap("first step")
                 logger.info("started up in %s", startup.stop())
+        self._validate_last()
         self.saving.save_last(self.state)
         self._stop_if_asked("the model is still to be exported")
 
@@ -141,7 +142,8 @@ class Trainer:
         parts = watch.seconds  # the sum has just been waited for, so the device has passed all laps
         measured = self.built.objective.measure()
         num_skipped = self.built.engine.num_skipped - num_skipped_before
-        self.reporter.metrics.of(m.SKIPPED_STEPS).inc(num_skipped)
+        if self.group.rank == 0:  # what is one event of the run is counted once, whatever its pods
+            self.reporter.metrics.of(m.SKIPPED_STEPS).inc(num_skipped)
         self._guard.check(step, loss, norm, num_skipped)
 
         step_tokens = self.run.batch.global_sequences * self.run.data.sequence_length
@@ -152,9 +154,9 @@ class Trainer:
             self.state.loss = loss
             self.state.first_loss = loss if self.state.first_loss is None else self.state.first_loss
         self.reporter.finish_step(self._progress(norm, rate), step_tokens)
-        validation_loss, parts["validation"] = self._validate_if_due()
+        is_due = self.saving.is_due(step, by_time=bool(counts["save_due"]))
+        validation_loss, parts["validation"] = self._validate_if_due(is_save_due=is_due)
         self.trackers.log(self.reporter.progress, validation_loss, measured)
-        is_due = bool(counts["save_due"])
         parts["checkpoint"] = self.saving.save_if_due(self.state, is_due=is_due)
         if self.saving.last_saved_step == step:
             self.trackers.save()
@@ -239,13 +241,33 @@ class Trainer:
             }
         )
 
-    def _validate_if_due(self) -> tuple[float | None, float]:
-        """Return the validation loss if it was measured, and the seconds that it took."""
+    def _validate_if_due(self, *, is_save_due: bool) -> tuple[float | None, float]:
+        """Measure every n-th step, at the last one, and what is about to be saved where the best is kept.
+
+        Return the validation loss if it was measured, and the seconds that it took. All ranks decide alike.
+        """
+        settings, step = self.run.data.validation, self.state.step
+        is_due = settings is not None and (
+            step % settings.every_steps == 0
+            or step == self.total_steps
+            or (is_save_due and self.run.checkpoints.keep_best > 0)
+        )
+        return self._validate() if is_due else (None, 0.0)
+
+    def _validate_last(self) -> None:
+        """Measure the last step if that is still to be done: a run may have been asked to stop meanwhile."""
+        # Rank 0 decides for all: what the history tells, it alone knows.
+        if self.group.broadcast(self.state.validated_step == self.state.step):
+            return
+        loss, _ = self._validate()
+        if loss is not None:  # the other figures of this step were logged when it was trained
+            state = self.state
+            self.trackers.log(Progress(step=state.step, tokens=state.tokens), loss, {})
+
+    def _validate(self) -> tuple[float | None, float]:
+        """Return the validation loss, None if there is none to measure, and the seconds that it took."""
         settings, source = self.run.data.validation, self.prepared.data.validation
-        is_last = self.state.step == self.total_steps
         if settings is None or source is None:
-            return None, 0.0
-        if self.state.step % settings.every_steps and not is_last:
             return None, 0.0
         started = time.perf_counter()
         loss = measure_validation_loss(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 from trainwright_api.names import MANIFEST_FILE
-from trainwright_api.report import Manifest
+from trainwright_api.report import MANIFEST_FORMAT, Manifest, ManifestFormat, parse_manifest
 from trainwright_api.status import CheckpointRecord
 
 from trainwright_trainer.checkpoint.layout import manifest_path, parse_step
@@ -51,7 +51,11 @@ class Catalog:
 
 
 def read_catalog(store: Store, only_step: int | None = None) -> Catalog:
-    """Read all manifests of a run's folder and compare them with the files that are there."""
+    """Read all manifests of a run's folder and compare them with the files that are there.
+
+    Raises UserError for a checkpoint that a newer trainer wrote in a format of its own: passed over, it
+    would be trained anew, and deleted at last.
+    """
     catalog = Catalog()
     for step, sizes in sorted(_sizes_by_step(store.list_files()).items(), reverse=True):
         if only_step not in (None, step):
@@ -68,17 +72,30 @@ def read_catalog(store: Store, only_step: int | None = None) -> Catalog:
 
 
 def read_checkpoint(store: Store, step: int, sizes: Sizes) -> StoredCheckpoint | str:
-    """Return a checkpoint, or in words why it is none."""
+    """Return a checkpoint, or in words why it is none. Raises UserError for an unknown format."""
     path = manifest_path(step)
+    uri = store.uri_of(path.removesuffix(MANIFEST_FILE))
     try:
-        manifest = Manifest.model_validate_json(store.read_bytes(path))
+        content = store.read_bytes(path)
+        _check_format(store, uri, content)
+        manifest = parse_manifest(content)
     except (ValidationError, MissingFileError):
         return "its manifest cannot be read"
     if manifest.step != step:
         return f"its manifest is of step {manifest.step}"
     problem = find_problem(manifest, sizes)
-    uri = store.uri_of(path.removesuffix(MANIFEST_FILE))
     return problem if problem else StoredCheckpoint(uri, manifest)
+
+
+def _check_format(store: Store, uri: str, content: bytes) -> None:
+    """Refuse a newer format before the rest is parsed, which may be different in it."""
+    found = ManifestFormat.model_validate_json(content, extra="ignore").format
+    if found > MANIFEST_FORMAT:
+        raise store.user_error(
+            f"a checkpoint at {uri} whose manifest is of format {found}",
+            f"format {MANIFEST_FORMAT}, the newest that this trainer knows",
+            "use the trainer's image that wrote it, or a newer one",
+        )
 
 
 def find_problem(manifest: Manifest, sizes: Sizes) -> str | None:

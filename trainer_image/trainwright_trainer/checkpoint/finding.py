@@ -3,6 +3,7 @@
 Runs on rank 0 only; the manager tells the others.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trainwright_api.data import Location
@@ -16,6 +17,7 @@ from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import Store, open_store
 
 RESUME_FIELD = "spec.checkpoints.resumeFrom"
+STARTS_ANEW = "no checkpoint verifies: training starts again from step 0"
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class Findings:
 def find_checkpoints(run: Run, store: Store, settings: Settings) -> Findings:
     """Read the run's own folder, then that of `resumeFrom` if the own has no checkpoint.
 
-    Deletes what unfinished saves left in the own folder. Raises UserError if `resumeFrom` has no
-    checkpoint that verifies, StoreError if a store cannot be reached.
+    Deletes what unfinished saves left in the own folder: none may be in flight. Raises UserError if
+    `resumeFrom` has no checkpoint that verifies or a newer trainer wrote one in a format of its own,
+    StoreError if a store cannot be reached.
     """
     catalog = read_catalog(store)
     _delete_unfinished(store, catalog)
@@ -48,7 +51,7 @@ def find_checkpoints(run: Run, store: Store, settings: Settings) -> Findings:
     if not points and run.checkpoints.resume_from:
         points = _points_elsewhere(run, settings)
     elif not points and catalog.broken:
-        warnings.append("no checkpoint verifies: training starts again from step 0")
+        warnings.append(STARTS_ANEW)
     return Findings(points, catalog.checkpoints, sorted(catalog.broken), warnings)
 
 
@@ -73,19 +76,28 @@ def _points_elsewhere(run: Run, settings: Settings) -> list[ResumePoint]:
     catalog = read_catalog(store, only_step=wanted)
     if catalog.checkpoints:
         return [_point(checkpoint, is_own=False) for checkpoint in catalog.checkpoints]
-    reasons = [f"step {step}: {why}" for step, why in catalog.broken.items()]
-    what = "no checkpoint" if wanted is None else f"no checkpoint of step {wanted}"
-    raise UserError(
-        f"{RESUME_FIELD}: got {uri} with {what} that verifies ({'; '.join(reasons) or 'none there'}), "
-        "expected one; name a run or step whose checkpoint is whole"
+    raise not_whole_error(uri, wanted, catalog.broken)
+
+
+def not_whole_error(uri: str, step: int | None, broken: Mapping[int, str]) -> UserError:
+    """Return the error of a `resumeFrom` without a checkpoint that verifies; `broken` says why, by step."""
+    reasons = "; ".join(f"step {number}: {why}" for number, why in broken.items())
+    what = "no checkpoint" if step is None else f"no checkpoint of step {step}"
+    return UserError(
+        f"{RESUME_FIELD}: got {uri} with {what} that verifies ({reasons or 'none there'}), expected one; name a "
+        "run or step whose checkpoint is whole"
     )
 
 
 def _delete_unfinished(store: Store, catalog: Catalog) -> None:
+    """Delete the leftovers of killed saves, before the first save of this attempt.
+
+    A file that was killed half-written shows in no listing: its step may look as if it had never been
+    there, or may have been saved whole by a later attempt.
+    """
+    store.delete_unfinished()
     for step in catalog.unfinished:
-        folder = f"{step_folder(step)}/"
-        store.delete_unfinished(folder)
-        store.delete([file.path for file in store.list_files(folder)])
+        store.delete([file.path for file in store.list_files(f"{step_folder(step)}/")])
 
 
 def _point(checkpoint: StoredCheckpoint, *, is_own: bool) -> ResumePoint:

@@ -21,7 +21,13 @@ from trainwright_api.status import CheckpointRecord
 
 from trainwright_trainer.agreement import on_every_rank, on_rank_0
 from trainwright_trainer.checkpoint.fetching import fetch_files, local_folder, remove_local
-from trainwright_trainer.checkpoint.finding import Findings, find_checkpoints, open_run_folder
+from trainwright_trainer.checkpoint.finding import (
+    STARTS_ANEW,
+    Findings,
+    find_checkpoints,
+    not_whole_error,
+    open_run_folder,
+)
 from trainwright_trainer.checkpoint.layout import step_folder
 from trainwright_trainer.checkpoint.retention import best_of
 from trainwright_trainer.checkpoint.state import (
@@ -91,17 +97,24 @@ class CheckpointManager:
         """Download the files that this rank wants and verify their SHA-256; collective.
 
         `choose` tells of a checkpoint which of its files these are, by their paths. A bad file anywhere
-        makes all ranks turn to the checkpoint before, with a warning; None if no other verifies. Ranks of
-        one node share the folder and download each file once.
+        makes all ranks turn to the checkpoint before, with a warning; None if none of the run's own is whole.
+        Ranks of one node share the folder and download each file once. Raises UserError if the checkpoints
+        are those of `resumeFrom` and none is whole: the run was not meant to start from step 0.
         """
         candidates = self._findings.points
+        broken: dict[int, str] = {}
         for candidate in candidates[candidates.index(point) :]:
             folder = local_folder(self._settings.scratch_folder, candidate)
             wanted = choose(candidate.manifest)
             problems = on_every_rank(self._group, partial(self._fetch, candidate, folder, wanted))
             if not any(problems):
                 return FetchedCheckpoint(candidate, folder)
-            self._reject(candidate, next(filter(None, problems)), folder)
+            broken[candidate.manifest.step] = why = next(filter(None, problems))
+            self._reject(candidate, why, folder)
+        if not point.is_own:
+            start = self._run.checkpoints.resume_from
+            raise not_whole_error(start.uri if start else point.uri, None, broken)
+        self.warnings.append(STARTS_ANEW)
         return None
 
     def release(self, fetched: FetchedCheckpoint) -> None:
@@ -203,6 +216,7 @@ class CheckpointManager:
             validation_loss=state.validation_loss,
             template_sha256=facts.template_sha256,
             data_sha256=facts.data_sha256,
+            base_sha256=facts.base_sha256,
             versions=facts.versions,
             plan=facts.plan,
             files=[],

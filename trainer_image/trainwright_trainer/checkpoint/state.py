@@ -14,6 +14,7 @@ class RunFacts:
     zero_stage: int
     template_sha256: str | None = None
     data_sha256: str | None = None
+    base_sha256: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     plan: Plan | None = None
 

@@ -14,7 +14,7 @@ from trainwright_api.run import Run
 
 from trainwright_trainer.data.reading import Row, SourceReader
 from trainwright_trainer.data.records import parse_record
-from trainwright_trainer.data.sources import Source, is_parquet, open_sources
+from trainwright_trainer.data.sources import Source, is_gzip, is_parquet, open_sources
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import FileInfo
 
@@ -62,7 +62,7 @@ def _random_rows(
     uri = reader.source.uri_of(file)
     if is_parquet(uri, reader.source.spec.format):
         return reader.parquet_rows(file, stream, chance)
-    if not uri.endswith(".gz"):
+    if not is_gzip(uri):
         reader.first_byte = stream.seek(chance.randrange(file.size_bytes))
         if reader.first_byte:
             stream.readline()  # the rest of a line

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from trainwright_api.data import RecordFormat, TextFormat
 
 from trainwright_trainer.data.documents import DocumentCounts
-from trainwright_trainer.data.sources import Source, is_parquet
+from trainwright_trainer.data.sources import Source, is_gzip, is_parquet
 from trainwright_trainer.store import FileInfo
 
 READ_AHEAD_FILES = 16
@@ -207,13 +207,37 @@ class SourceReader:
             skipped = range(groups[0] if groups else 0)
             number = sum(table.metadata.row_group(group).num_rows for group in skipped)
             for batch in table.iter_batches(PARQUET_ROWS, row_groups=groups, columns=columns):
-                for record in batch.to_pylist():
+                for record in self._batch_records(file, number, batch):
                     number += 1
                     yield Row(file, number, record)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # of the system, and not Arrow's word for a page that it cannot read
-            raise self._broken(file, str(error).splitlines()[0][:200]) from error
+            raise self._broken(file, str(error).partition("\n")[0][:200]) from error
+
+    def _batch_records(
+        self, file: FileInfo, number: int, batch: pa.RecordBatch
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a batch that follows row `number`. Raises UserError for text that is none."""
+        try:
+            records = batch.to_pylist()
+        except UnicodeDecodeError:  # row by row, to name the one at fault
+            records = (self._record(file, number, batch, row) for row in range(batch.num_rows))
+        for record in records:
+            yield {name: _without_nulls(value) for name, value in record.items()}
+
+    def _record(
+        self, file: FileInfo, number: int, batch: pa.RecordBatch, row: int
+    ) -> dict[str, Any]:
+        try:
+            return cast(dict[str, Any], batch.slice(row, 1).to_pylist()[0])
+        except UnicodeDecodeError as error:
+            raise self.row_error(
+                Row(file, number + row + 1, {}),
+                f"bytes that are no UTF-8 ({error.reason})",
+                "text in UTF-8, as Parquet prescribes",
+                "write the file again from decoded text",
+            ) from error
 
     def _columns(self, names: list[str]) -> list[str] | None:
         """The columns to read; all where one that is wanted is missing, to name them in the error."""
@@ -253,7 +277,20 @@ def describe(value: Any) -> str:
 
 
 def _unpacked(uri: str, stream: BinaryIO) -> BinaryIO:
-    return cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if uri.endswith(".gz") else stream
+    return cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if is_gzip(uri) else stream
+
+
+def _without_nulls(value: Any) -> Any:
+    """Leave out the fields of objects that are null, as JSON lines would.
+
+    A column of Parquet has one list of fields: an object without some of them gets them as nulls, and a
+    chat template that writes objects as JSON would train the model to say so.
+    """
+    if isinstance(value, dict):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
 
 
 def _split_at_line(text: str, rest: str = "") -> tuple[str, str]:

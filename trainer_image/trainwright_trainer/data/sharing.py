@@ -95,7 +95,8 @@ def _exchange(
         for some_lengths, some_positions in zip(lengths, positions, strict=True):
             if writer is not None:
                 writer.end_documents(some_lengths, some_positions)
-        counts.update(group.broadcast(vars(part.counts) if part else {}, owner))
+        # Not `if part`: it is false without documents, and what was left out counts then, too.
+        counts.update(group.broadcast({} if part is None else vars(part.counts), owner))
     return DocumentCounts(**counts)
 
 

@@ -1,7 +1,8 @@
 """The files of a source, and the errors that point into them.
 
 A source is a file or a folder in a store. Which files of a folder count depends on the format:
-JSONL and Parquet by their ending, Text all files whose name does not begin with a dot.
+JSONL and Parquet by their ending (in small or capital letters), Text all files whose name does not
+begin with a dot.
 """
 
 from dataclasses import dataclass
@@ -49,7 +50,14 @@ class Source:
 
 def is_parquet(uri: str, kind: str) -> bool:
     """Tell whether a file of a source of format `kind` is read as Parquet."""
-    return kind == TextFormat.PARQUET or (kind in set(RecordFormat) and uri.endswith(".parquet"))
+    return kind == TextFormat.PARQUET or (
+        kind in set(RecordFormat) and uri.lower().endswith(PARQUET_ENDINGS)
+    )
+
+
+def is_gzip(uri: str) -> bool:
+    """Tell whether a file is unpacked while it is read."""
+    return uri.lower().endswith(".gz")
 
 
 def open_sources(run: Run, settings: Settings) -> list[Source]:

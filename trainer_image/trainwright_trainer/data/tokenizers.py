@@ -122,11 +122,14 @@ def _provide_tokenizer(run: Run, store: Store, settings: Settings) -> None:
     """Store the run's tokenizer unless it is there: that of the run it goes on from, or a new one.
 
     What is there stays if a checkpoint has been trained with it, or if it comes from the same data;
-    else a run made anew under an old name would get a tokenizer of other data.
+    else a run made anew under an old name would get a tokenizer of other data. Raises UserError if
+    that run's checkpoints were trained with another kind of tokenizer: they need theirs.
     """
-    complete = _read_complete(store, run)
-    if complete is not None and _has_checkpoint(store):
+    there = _read_json(store)
+    if there is not None and _has_checkpoint(store):
+        _check_same_kind(there, run, store)
         return
+    complete = _read_complete(store, run)
     earlier = _earlier_tokenizer(run, settings)
     origin = earlier.uri if earlier is not None else _data_key(run, settings)
     if complete is not None and complete.get("origin") == origin:
@@ -139,6 +142,23 @@ def _provide_tokenizer(run: Run, store: Store, settings: Settings) -> None:
         train_tokenizer(run, settings).save_pretrained(folder)
         files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
     _store_files(files, run, store, origin)
+
+
+def _check_same_kind(there: Mapping[str, Any], run: Run, store: Store) -> None:
+    """Refuse a tokenizer of other settings than that of the checkpoints; raises UserError."""
+    old, new = there.get("trainedAs"), _trained_as(run)
+    if old != new:
+        raise UserError(
+            f"spec.tokenizer.train: got {_say(new)} for checkpoints at {store.uri} that were trained with "
+            f"{_say(old)}, expected the same; use theirs, or another name or "
+            "checkpoints.store to begin anew"
+        )
+
+
+def _say(kind: object) -> str:
+    """Return the settings of a trained tokenizer as text."""
+    settings = kind.items() if isinstance(kind, dict) else ()
+    return ", ".join(f"{name} {value}" for name, value in settings) or "others"
 
 
 def _has_checkpoint(store: Store) -> bool:

@@ -75,10 +75,11 @@ class FolderStore(Store):
                 self._remove_empty_folders(self._path(path).parent)
 
     def delete_unfinished(self, prefix: str = "") -> None:
-        """See Store."""
+        """See Store. Folders that become empty go too."""
         with self._translated(prefix):
-            for path in self._path(prefix).rglob(f"{UNFINISHED_PREFIX}*"):
+            for path in list(self._path(prefix).rglob(f"{UNFINISHED_PREFIX}*")):
                 path.unlink(missing_ok=True)
+                self._remove_empty_folders(path.parent)
 
     def check_writable(self) -> None:
         """See Store."""

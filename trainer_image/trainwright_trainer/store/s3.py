@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from trainwright_api.data import Location
 
+from trainwright_trainer.errors import StoreError
 from trainwright_trainer.store.base import FileInfo, Store, is_inside
 from trainwright_trainer.store.credentials import Credentials
 from trainwright_trainer.store.places import Place
@@ -39,6 +40,7 @@ DEFAULT_REGION = "us-east-1"
 AWS_DOMAIN = "amazonaws.com"
 STREAM_BUFFER_BYTES = MEBIBYTE
 DELETE_BATCH = 1000  # objects that one request deletes at most
+NOT_THE_SAME = 412  # HTTP status: the object is no longer that of IfMatch
 TRANSFER = TransferConfig(
     multipart_threshold=16 * MEBIBYTE,
     multipart_chunksize=16 * MEBIBYTE,
@@ -72,11 +74,12 @@ class S3Store(Store):
         """See Store."""
         where = {"Bucket": self._bucket, "Key": self._key(path)}
         whole = self._call(path, lambda: self._client.get_object(**where))
+        # Else an object that is overwritten meanwhile would be read as a splice of both.
+        same = {"IfMatch": whole["ETag"]} if whole.get("ETag") else {}
 
         def fetch(start: int) -> Any:
-            return self._call(
-                path, lambda: self._client.get_object(**where, Range=f"bytes={start}-")["Body"]
-            )
+            arguments = {**where, **same, "Range": f"bytes={start}-"}
+            return self._call(path, lambda: self._reopen(path, arguments))
 
         stream = ObjectStream(whole["Body"], fetch, whole["ContentLength"], self.uri_of(path))
         return cast(BinaryIO, BufferedReader(stream, STREAM_BUFFER_BYTES))
@@ -148,11 +151,22 @@ class S3Store(Store):
             _pause(pause)
         raise AssertionError("unreachable")
 
+    def _reopen(self, path: str, arguments: dict[str, str]) -> Any:
+        try:
+            return self._client.get_object(**arguments)["Body"]
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != NOT_THE_SAME:
+                raise
+            raise StoreError(
+                f"{self.field}.uri: got {self.uri_of(path)}, which was overwritten while it was read, expected "
+                "a file that stays as it is; read it again once nothing writes it"
+            ) from error
+
     def _list(self, prefix: str) -> list[FileInfo]:
         key = self._key(prefix)
         is_folder = prefix.endswith("/") or (not prefix and self._is_folder)
         found = [] if is_folder else self._list_object(key, prefix)
-        folder = f"{key.rstrip('/')}/" if key else ""
+        folder = self._folder_key(prefix)
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=folder
         )
@@ -177,22 +191,32 @@ class S3Store(Store):
             raise ClientError({"Error": error}, "DeleteObjects")
 
     def _abort_uploads(self, prefix: str) -> None:
+        for where in self._list_uploads(self._folder_key(prefix)):
+            try:
+                self._client.abort_multipart_upload(Bucket=self._bucket, **where)
+            except ClientError as error:
+                if not cannot_list_uploads(error):  # it may be gone meanwhile, or not ours to abort
+                    raise
+
+    def _list_uploads(self, folder: str) -> list[dict[str, str]]:
         pages = self._client.get_paginator("list_multipart_uploads").paginate(
-            Bucket=self._bucket, Prefix=self._key(prefix)
+            Bucket=self._bucket, Prefix=folder
         )
         try:
             uploads = [entry for page in pages for entry in page.get("Uploads", [])]
         except ClientError as error:
             if cannot_list_uploads(error):
-                return  # some servers have no such list, and some users no right to see it
+                return []  # some servers have no such list, and some users no right to see it
             raise
-        for upload in uploads:
-            self._client.abort_multipart_upload(
-                Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-            )
+        return [{name: upload[name] for name in ("Key", "UploadId")} for upload in uploads]
 
     def _key(self, path: str) -> str:
         return f"{self._root}/{path}".strip("/") if path else self._root
+
+    def _folder_key(self, path: str) -> str:
+        """What the keys of all files below a folder begin with, and no other's."""
+        key = self._key(path)
+        return f"{key}/" if key else ""
 
     def _info(self, entry: dict[str, Any]) -> FileInfo:
         path = entry["Key"][len(self._root) :].lstrip("/")

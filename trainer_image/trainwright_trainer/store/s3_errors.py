@@ -104,7 +104,7 @@ def _translate_answer(
     if code in _FORBIDDEN:
         return store.user_error(
             f"no permission for {error.operation_name} on {where}",
-            "credentials that may list, read and write there",
+            "credentials that may list and read there, and where checkpoints or models go also write and delete",
             "grant it, or name another Secret",
             part="credentialsSecret",
         )

@@ -15,7 +15,13 @@ from trainwright_dashboards.panels import (
     stat_panel,
     table_panel,
 )
-from trainwright_dashboards.promql import FULL_NAME, by_full_name, new_events, series
+from trainwright_dashboards.promql import (
+    FULL_NAME,
+    by_full_name,
+    new_events,
+    series,
+    with_namespace,
+)
 from trainwright_dashboards.rules import (
     COST_PER_HOUR,
     DEVICES,
@@ -44,7 +50,7 @@ def build_fleet_dashboard() -> dashboard.Dashboard:
         "Fleet",
         "Which runs are healthy, fast, stuck or wasteful, and what they cost.",
         "now-6h",
-    ).with_variable(namespace_choice())
+    ).with_variable(namespace_choice(m.RUNS, "run_namespace"))  # runs that wait have no pods
     _add_summary(board)
     _add_runs(board)
     _add_use(board)
@@ -59,7 +65,14 @@ def _add_summary(board: dashboard.Dashboard) -> None:
     goodput = f'{GOODPUT}{{namespace=~"$namespace"}}'
     weighted = f"{goodput} * on (namespace, run) {DEVICES}"
     tiles = (
-        (Text("Live runs", "Runs that hold pods now.", "short"), f"sum({live}) or vector(0)"),
+        (
+            Text(
+                "Live runs",
+                "Runs that start, train or restart; one that waits to restart holds no pods.",
+                "short",
+            ),
+            f"sum({live}) or vector(0)",
+        ),
         (
             Text("Waiting runs", "Runs that cannot start yet.", "short"),
             f"sum({series(m.WAITING_RUNS, **CHOSEN_RUNS)}) or vector(0)",
@@ -206,7 +219,7 @@ def _explained_use() -> str:
     use = f'{UTILIZATION}{{namespace=~"$namespace"}}'
     # One reason each, also while two operators report.
     underused = f"topk by (run_namespace, run) (1, {series(m.UNDERUTILIZED, **CHOSEN_RUNS)})"
-    reason = f'label_replace({underused}, "namespace", "$1", "run_namespace", "(.*)")'
+    reason = with_namespace(underused)
     explained = f"{use} * on (namespace, run) group_left (reason) (0 * {reason} + 1)"
     return f"({explained} or ({use} unless on (namespace, run) {reason}))"
 

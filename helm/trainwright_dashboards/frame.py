@@ -54,9 +54,11 @@ def choice(name: str, label: str, query: str, *, multi: bool = True) -> dashboar
     return variable.include_all(True).all_value(".+") if multi else variable
 
 
-def namespace_choice() -> dashboard.QueryVariable:
-    """Return the drop-down of namespaces that have runs."""
-    return choice("namespace", "Namespace", f"label_values({metrics.RUN_INFO.name}, namespace)")
+def namespace_choice(
+    metric: metrics.Metric = metrics.RUN_INFO, label: str = "namespace"
+) -> dashboard.QueryVariable:
+    """Return the drop-down of namespaces that have runs: those that train, or those that a metric names."""
+    return choice("namespace", "Namespace", f"label_values({metric.name}, {label})")
 
 
 def run_choice() -> dashboard.QueryVariable:

@@ -9,7 +9,7 @@ from trainwright_api import metrics as m
 from trainwright_dashboards.panels import Query, Text, line_panel
 from trainwright_dashboards.promql import new_events, of_run
 
-DEVICE = "{{node}} gpu {{gpu}}: {{run}} rank {{rank}}"
+DEVICE = "{{node}} gpu {{gpu}}: {{namespace}}/{{run}} rank {{rank}}"
 FAULTY = "{{node}} {{uuid}}"  # what to cordon and what to have replaced
 NO_GPU = "No pod with a GPU"
 ALWAYS = "vector(0)"

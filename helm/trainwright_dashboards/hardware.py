@@ -21,11 +21,10 @@ from trainwright_dashboards.panels import (
     bar_panel,
     line_panel,
 )
-from trainwright_dashboards.promql import events, of_dcgm, of_run, recent_mean
+from trainwright_dashboards.promql import events, had_devices, of_dcgm, of_run, recent_mean
 
-WITHOUT_GPU = (
-    f"unless on (namespace, pod) {of_run(m.GPU_UTILIZATION)}"  # CPU pods fill the same panels
-)
+# They fill the same panels. A part of a GPU (MIG) is one, though the driver does not tell its use.
+WITHOUT_GPU = f"unless on (namespace, pod) {had_devices(of_run(m.GPU_INFO))}"
 CPU_USE = f"{recent_mean(of_run(m.CPU_UTILIZATION))} {WITHOUT_GPU}"
 GPU_USE = recent_mean(of_run(m.GPU_UTILIZATION))
 
@@ -71,7 +70,7 @@ def _worst_nodes() -> tuple[bargauge.Panel, ...]:
                 "Time a pod needs for data and forward, over the mean of its run's pods: 2 is twice as slow.",
                 "none",
             ),
-            Query(f"topk({MOST_BARS}, {_slowness()})", "{{pod}} {{node}}"),
+            Query(f"topk({MOST_BARS}, {_slowness()})", "{{namespace}}/{{pod}} {{node}}"),
             thresholds=((None, "green"), (1.1, "orange"), (1.3, "red")),
         ),
     )
@@ -142,13 +141,16 @@ def _add_devices(board: dashboard.Dashboard) -> None:
                 "percentunit",
             ),
             Query(of_run(m.GPU_UTILIZATION), DEVICE),
-            Query(f"{of_run(m.CPU_UTILIZATION)} {WITHOUT_GPU}", "{{pod}} CPU"),
+            Query(f"{of_run(m.CPU_UTILIZATION)} {WITHOUT_GPU}", "{{namespace}}/{{pod}} CPU"),
             minimum=0,
         ),
         line_panel(
             Text("Memory", "Memory in use per device; without GPUs, per pod.", "bytes"),
             Query(of_run(m.GPU_MEMORY_USED), DEVICE),
-            Query(f"{of_run(m.HOST_MEMORY_BYTES, state='=used')} {WITHOUT_GPU}", "{{pod}}"),
+            Query(
+                f"{of_run(m.HOST_MEMORY_BYTES, state='=used')} {WITHOUT_GPU}",
+                "{{namespace}}/{{pod}}",
+            ),
             minimum=0,
         ),
         line_panel(
@@ -205,12 +207,12 @@ def _add_hosts(board: dashboard.Dashboard) -> None:
     panels = (
         line_panel(
             Text("CPU use", "CPU use of each pod over its limit.", "percentunit"),
-            Query(of_run(m.CPU_UTILIZATION), "{{pod}} on {{node}}"),
+            Query(of_run(m.CPU_UTILIZATION), "{{namespace}}/{{pod}} on {{node}}"),
             minimum=0,
         ),
         line_panel(
             Text("Host memory", "Memory of each pod.", "bytes"),
-            Query(of_run(m.HOST_MEMORY_BYTES, state="=used"), "{{pod}} on {{node}}"),
+            Query(of_run(m.HOST_MEMORY_BYTES, state="=used"), "{{namespace}}/{{pod}} on {{node}}"),
             minimum=0,
         ),
         line_panel(
@@ -219,7 +221,7 @@ def _add_hosts(board: dashboard.Dashboard) -> None:
                 "Memory of each rank while it trains: allocated, reserved and peak; CPU training: of its process.",
                 "bytes",
             ),
-            Query(of_run(m.MEMORY_BYTES), "{{run}} rank {{rank}} {{state}}"),
+            Query(of_run(m.MEMORY_BYTES), "{{namespace}}/{{run}} rank {{rank}} {{state}}"),
             minimum=0,
         ),
     )
@@ -289,7 +291,7 @@ def _add_profiling(board: dashboard.Dashboard) -> None:
         row.with_panel(
             line_panel(
                 Text(title, description, "percentunit"),
-                Query(of_dcgm(name), "{{run}} {{pod}} gpu {{gpu}}"),
+                Query(of_dcgm(name), "{{namespace}}/{{pod}} gpu {{gpu}}"),
                 minimum=0,
                 maximum=1,
                 no_value="No DCGM-exporter",

@@ -42,8 +42,8 @@ def build_operator_dashboard() -> dashboard.Dashboard:
     board.with_row(dashboard.Row("Work"))
     for panel in _work_panels():
         board.with_panel(panel.span(8).height(8))
-    for panel in _state_panels():
-        board.with_panel(panel.span(6).height(8))
+    for panel, width in zip(_state_panels(), (8, 8, 8, 12, 12), strict=True):
+        board.with_panel(panel.span(width).height(8))
     return board
 
 
@@ -93,6 +93,16 @@ def _state_panels() -> list[timeseries.Panel]:
             Query(f"max({series(m.SWEEP_SECONDS)})", "sweep took"),
             Query(f"max({series(m.SWEEP_AGE)})", "since the sweep"),
             minimum=0,
+        ),
+        line_panel(
+            Text(
+                "Silent runs",
+                "Runs whose master pod runs and has not answered the operator for a minute.",
+                "short",
+            ),
+            Query(f"max by (run_namespace) ({series(m.SILENT_RUNS)})", "{{run_namespace}}"),
+            minimum=0,
+            stacked=True,
         ),
         line_panel(
             Text(

@@ -80,10 +80,14 @@ def events(selector: str, window: str) -> str:
 def new_events(selector: str, window: str) -> str:
     """Return how often a counter of events rose in a window, the first time included.
 
-    A series that begins with its first event never rises from 0: `increase` alone would miss it.
+    A series may begin with its first event, and end with it too: the pod has died of it. `increase`
+    needs two samples and a rise between them, so a series that the window before has nothing of counts
+    with its highest value instead, be it still there or not.
     """
-    before = f"max_over_time({selector}[{window}] offset {window})"
-    return f"(({selector} unless {before}) + 0 or {events(selector, window)})"
+    now, before = (
+        f"max_over_time({selector}[{window}]{offset})" for offset in ("", f" offset {window}")
+    )
+    return f"({now} unless {before} or {events(selector, window)})"
 
 
 def recent_mean(selector: str, window: str = "5m") -> str:
@@ -92,6 +96,23 @@ def recent_mean(selector: str, window: str = "5m") -> str:
     `avg_over_time` alone shows an ended pod for as long as the window is.
     """
     return f"(avg_over_time({selector}[{window}]) and {selector})"
+
+
+def had_devices(info: str) -> str:
+    """Return the devices that pods have had within the hour, those included that do not answer now.
+
+    A trainer leaves out samples older than 30 seconds, all of them where a driver hangs: that makes no
+    pod without a GPU of one that holds some.
+    """
+    return f"last_over_time({info}[1h])"
+
+
+def with_namespace(selector: str) -> str:
+    """Return series of the operator with the label `namespace` that those of a run's pods have.
+
+    Scraping gives them the operator's own namespace, or none.
+    """
+    return f'label_replace({selector}, "namespace", "$1", "run_namespace", "(.*)")'
 
 
 def gained(selector: str, started: str, seconds: int) -> str:
@@ -120,10 +141,13 @@ def mean_over_pods(metric: Metric, by: str, window: str, **matchers: str) -> str
     return f"{total} / ({count} > 0)"
 
 
-def mean_seconds(metric: Metric, by: str, window: str = "$__rate_interval", **matchers: str) -> str:
-    """Return the mean of a histogram over a window, by the given labels (unit: seconds)."""
-    total = f"sum by ({by}) (rate({of_run(metric, '_sum', **matchers)}[{window}]))"
-    count = f"sum by ({by}) (rate({of_run(metric, '_count', **matchers)}[{window}]))"
+def mean_seconds(metric: Metric, by: str, **matchers: str) -> str:
+    """Return the mean of a histogram over 5 minutes, by the given labels (unit: seconds).
+
+    Over a window of a few scrapes, such as Grafana's own, steps that take longer would leave gaps.
+    """
+    total = f"sum by ({by}) (rate({of_run(metric, '_sum', **matchers)}[5m]))"
+    count = f"sum by ({by}) (rate({of_run(metric, '_count', **matchers)}[5m]))"
     return f"{total} / ({count} > 0)"
 
 

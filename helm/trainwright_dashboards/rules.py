@@ -13,10 +13,12 @@ from trainwright_api.names import WAITING_FOR_RUN, Cause
 from trainwright_dashboards.promql import (
     events,
     gained,
+    had_devices,
     lifetime,
     new_events,
     recent_mean,
     series,
+    with_namespace,
 )
 
 GOODPUT = "trainwright:goodput:ratio"
@@ -56,15 +58,17 @@ class Alert:
 
 def build_recording_rules() -> list[dict[str, Any]]:
     """Return the series that dashboards and alerts share."""
-    started = series(m.START_TIMESTAMP)
-    pods = f"count by ({OF_RUN}) ({started})"
+    started, info = series(m.START_TIMESTAMP), series(m.GPU_INFO)
+    without_gpu = f"unless on ({OF_RUN}) {had_devices(info)}"
+    pods = f"count by ({OF_RUN}) ({started} {without_gpu})"
+    # The driver tells no use of a part of a GPU (MIG): its run has no figure then, not that of its CPUs.
     gpus = f"avg by ({OF_RUN}) ({recent_mean(series(m.GPU_UTILIZATION))})"
-    cpus = f"avg by ({OF_RUN}) ({recent_mean(series(m.CPU_UTILIZATION))})"
-    gpu_count = f"count by ({OF_RUN}) ({series(m.GPU_UTILIZATION)})"
+    cpus = f"avg by ({OF_RUN}) ({recent_mean(series(m.CPU_UTILIZATION))} {without_gpu})"
+    held = f"{info} or ({had_devices(info)} and on (namespace, pod) {started})"
     return [
         {"record": GOODPUT, "expr": _goodput(started)},
         {"record": UTILIZATION, "expr": f"{gpus} or {cpus}"},
-        {"record": DEVICES, "expr": f"{gpu_count} or {pods}"},
+        {"record": DEVICES, "expr": f"count by ({OF_RUN}) ({held}) or {pods}"},
         {
             "record": WASTED_ACCELERATORS,
             "expr": f"{DEVICES} * (1 - clamp_max({UTILIZATION}, 1))",
@@ -126,7 +130,7 @@ def _pod_alerts() -> list[Alert]:
             f"max by ({OF_RUN}) ({m.HEARTBEAT_AGE.name}) > 600",
             "critical",
             f"Run {run} has finished no step for {{{{ $value | humanizeDuration }}}}.",
-            "A rank hangs; its devices are held and do nothing.",
+            "A rank hangs, or an upload holds training up; devices are held and do nothing.",
             for_minutes=1,
         ),
         Alert(
@@ -136,6 +140,14 @@ def _pod_alerts() -> list[Alert]:
             f"Run {run} has trained {{{{ $value | humanizeDuration }}}} without a checkpoint.",
             "A failure now would cost that much training.",
             for_minutes=5,
+        ),
+        Alert(
+            "TrainwrightRunNotStarted",
+            _not_started(),
+            "warning",
+            f"Run {run} has not begun to train in {{{{ $value | humanizeDuration }}}}.",
+            "It joins, checks, builds or resumes and does no step; its devices are held and do nothing.",
+            for_minutes=1,
         ),
         Alert(
             "TrainwrightCheckpointStoreFailing",
@@ -148,16 +160,28 @@ def _pod_alerts() -> list[Alert]:
 
 
 def _unsaved() -> str:
-    """Time since the newest checkpoint, or since the attempt's start if that is later, where it is too long.
+    """Time trained since the newest checkpoint, or in this attempt if it has saved none, where it is too long.
 
     That is more than an hour, and for a run that saves less often than that by its own settings, twice
-    its mean pause between two checkpoints of this attempt.
+    its mean pause between two checkpoints of this attempt. A start-up is no training, however long.
     """
     saved, started = m.CHECKPOINT_TIMESTAMP.name, m.START_TIMESTAMP.name
     count = series(m.CHECKPOINT_SECONDS, "_count", part="=save")
     age = f'time() - max by ({OF_RUN}) ({{__name__=~"{saved}|{started}"}})'
+    trained = f"max by ({OF_RUN}) ({series(m.STEP_SECONDS, '_sum', part='=total')})"
+    unsaved = f"(({age}) < {trained} or {trained})"
     pause = f"max by ({OF_RUN}) (({saved} - {started}) / ignoring (part) ({count} > 0))"
-    return f"({age}) > 3600 unless ({age}) < 2 * {pause}"
+    return f"{unsaved} > 3600 unless {unsaved} < 2 * {pause}"
+
+
+def _not_started() -> str:
+    """For how long a run's pods have been there if it is too long and no rank has begun to train.
+
+    Ranks have heartbeats once they begin to train, but not in the last upload and the export.
+    """
+    alive = f"max by ({OF_RUN}) ({lifetime(series(m.START_TIMESTAMP))})"
+    is_training, has_trained = m.HEARTBEAT_AGE.name, f"{m.STEP.name} > 0"
+    return f"{alive} > 3600 unless on ({OF_RUN}) {is_training} unless on ({OF_RUN}) {has_trained}"
 
 
 def _run_alerts() -> list[Alert]:
@@ -165,17 +189,18 @@ def _run_alerts() -> list[Alert]:
     run = "{{ $labels.run_namespace }}/{{ $labels.run }}"
     diverged = new_events(series(m.ATTEMPTS, cause=f"={Cause.NUMERICAL_FAILURE}"), "1h")
     failed = new_events(series(m.ATTEMPTS, outcome="=Failed"), "1h")
+    waits = series(m.LONGEST_WAIT, reason=f"!={WAITING_FOR_RUN}")
     return [
         Alert(
             "TrainwrightLossNotFinite",
-            f"sum by (run_namespace, run) {diverged} > 0",
+            with_namespace(f"sum by (run_namespace, run) {diverged} > 0"),
             "critical",
             f"The loss of run {run} was not finite in {{{{ $value | humanize }}}} attempts within an hour.",
             "Training has diverged. The attempt has ended; the run's status names the step.",
         ),
         Alert(
             "TrainwrightRestartLoop",
-            f"sum by (run_namespace, run) {failed} > 5",
+            with_namespace(f"sum by (run_namespace, run) {failed} > 5"),
             "warning",
             f"{{{{ $value | humanize }}}} attempts of run {run} have failed within an hour.",
             "It starts again and again and gets nowhere; its status says why each attempt ended.",
@@ -183,18 +208,26 @@ def _run_alerts() -> list[Alert]:
         ),
         Alert(
             "TrainwrightUnderutilized",
-            m.UNDERUTILIZED.name,
+            with_namespace(f"max by (run_namespace, run, reason) ({m.UNDERUTILIZED.name})"),
             "info",
             f"Devices of run {run} are used {{{{ $value | humanizePercentage }}}} only: {{{{ $labels.reason }}}}.",
             "The run's own bounds count; its condition Underutilized explains the reason.",
         ),
         Alert(
             "TrainwrightQuotaStuck",
-            f"{series(m.LONGEST_WAIT, reason=f'!={WAITING_FOR_RUN}')} > 3600",
+            with_namespace(f"max by (run_namespace, reason) ({waits}) > 3600"),
             "warning",
             "A run in namespace {{ $labels.run_namespace }} has waited {{ $value | humanizeDuration }} to start: {{ $labels.reason }}.",
             "It waits for quota, nodes, a Secret, claim or image; kubectl describe says which.",
             for_minutes=1,
+        ),
+        Alert(
+            "TrainwrightRunsSilent",
+            with_namespace(f"max by (run_namespace) ({m.SILENT_RUNS.name}) > 0"),
+            "warning",
+            "Runs in namespace {{ $labels.run_namespace }} whose trainer does not answer the operator: {{ $value | humanize }}.",
+            "Their status stands still, and a run that hangs looks like one that trains.",
+            for_minutes=5,
         ),
     ]
 

@@ -38,10 +38,13 @@ def build_run_dashboard() -> dashboard.Dashboard:
         .with_variable(run_choice())
         .annotation(
             annotation(
-                "Attempt started", _attempts(), "Attempt {{attempt}} of {{run}} started", "red"
+                "Attempt started",
+                _attempts(),
+                f"Attempt {{{{attempt}}}} of {LEGEND} started",
+                "red",
             )
         )
-        .annotation(annotation("Checkpoint", _checkpoints(), "Checkpoint of {{run}}", "green"))
+        .annotation(annotation("Checkpoint", _checkpoints(), f"Checkpoint of {LEGEND}", "green"))
     )
     _add_summary(board)
     _add_learning(board)
@@ -68,7 +71,7 @@ def _add_summary(board: dashboard.Dashboard) -> None:
     progress = f"{by_run('max', m.STEP)} / {by_run('max', m.TOTAL_STEPS)}"
     remaining = (
         f"({by_run('max', m.TOTAL_STEPS)} - {by_run('max', m.STEP)}) * "
-        f"({mean_seconds(m.STEP_SECONDS, 'namespace, run', '5m', part='=total')})"
+        f"({mean_seconds(m.STEP_SECONDS, 'namespace, run', part='=total')})"
     )
     age = f"time() - {by_run('max', m.CHECKPOINT_TIMESTAMP)}"
     tiles = (
@@ -182,7 +185,7 @@ def _learning_panels() -> tuple[timeseries.Panel, ...]:
             Text("Pods", "Pods that report, with what their attempt trains and how.", "short"),
             Query(
                 f"count by ({settings}) ({of_run(m.RUN_INFO)})",
-                "{{run}} attempt {{attempt}}: {{objective}}, {{precision}}, ZeRO {{zero_stage}}",
+                LEGEND + " attempt {{attempt}}: {{objective}}, {{precision}}, ZeRO {{zero_stage}}",
             ),
             minimum=0,
             stacked=True,
@@ -245,7 +248,7 @@ def _step_panels() -> tuple[timeseries.Panel, ...]:
                 "Seconds since each rank finished a step; one rank above the others is stuck.",
                 "s",
             ),
-            Query(by_rank(m.HEARTBEAT_AGE), "{{run}} rank {{rank}}"),
+            Query(by_rank(m.HEARTBEAT_AGE), LEGEND + " rank {{rank}}"),
             minimum=0,
         ),
         line_panel(
@@ -263,7 +266,7 @@ def _step_panels() -> tuple[timeseries.Panel, ...]:
                 "Peak of one device that MFU assumes, and where it comes from.",
                 "flops",
             ),
-            Query(of_run(m.PEAK_FLOPS), "{{pod}} {{source}}"),
+            Query(of_run(m.PEAK_FLOPS), "{{namespace}}/{{pod}} {{source}}"),
             minimum=0,
         ),
         line_panel(
@@ -285,7 +288,7 @@ def _step_panels() -> tuple[timeseries.Panel, ...]:
 
 
 def _rate(metric: m.Metric) -> Query:
-    return Query(f"max by (namespace, run) (rate({of_run(metric)}[$__rate_interval]))", LEGEND)
+    return Query(f"max by (namespace, run) (rate({of_run(metric)}[5m]))", LEGEND)
 
 
 def _add_devices(board: dashboard.Dashboard) -> None:
@@ -298,8 +301,8 @@ def _add_devices(board: dashboard.Dashboard) -> None:
                 "Time with a kernel running per GPU; on CPU nodes, CPU use over the pod's limit.",
                 "percentunit",
             ),
-            Query(of_run(m.GPU_UTILIZATION), "{{run}} rank {{rank}} gpu {{gpu}}"),
-            Query(of_run(m.CPU_UTILIZATION), "{{pod}} CPU"),
+            Query(of_run(m.GPU_UTILIZATION), LEGEND + " rank {{rank}} gpu {{gpu}}"),
+            Query(of_run(m.CPU_UTILIZATION), "{{namespace}}/{{pod}} CPU"),
             minimum=0,
         ),
         line_panel(
@@ -308,18 +311,18 @@ def _add_devices(board: dashboard.Dashboard) -> None:
                 "Memory allocated per rank; CPU training: memory of the process.",
                 "bytes",
             ),
-            Query(used, "{{run}} rank {{rank}}"),
+            Query(used, LEGEND + " rank {{rank}}"),
             minimum=0,
         ),
         line_panel(
             Text(
                 "Host memory",
-                "Memory of the pod over its limit; at 1 the kernel kills it.",
+                "Resident memory of the pod's processes over its limit, pages that they share counted for each;"
+                " the kernel goes by its own count, which has files in memory (/dev/shm), too.",
                 "percentunit",
             ),
-            Query(host, "{{pod}}"),
+            Query(host, "{{namespace}}/{{pod}}"),
             minimum=0,
-            maximum=1,
         ),
     )
     board.with_row(dashboard.Row("Devices"))

@@ -37,9 +37,27 @@ def recorded(name: str, labels: str = RUN) -> str:
     return f"{name}{{{labels}}}"
 
 
+def device(pod: int, gpu: int, values: str = "1x30", mig: str = "disabled") -> Series:
+    """A device that a pod holds."""
+    return {of_pod("trainwright_gpu_info", pod, f',gpu="{gpu}",mig="{mig}"'): values}
+
+
 GPUS = {
+    **device(0, 0),
+    **device(0, 1),
     of_pod("trainwright_gpu_utilization_ratio", 0, ',gpu="0"'): "0.75x30",
     of_pod("trainwright_gpu_utilization_ratio", 0, ',gpu="1"'): "0.25x30",
+}
+CPUS = {
+    of_pod("trainwright_cpu_utilization_ratio", 0): "0.125x30",
+    of_pod("trainwright_cpu_utilization_ratio", 1): "0.375x30",
+}
+MIG = {**device(0, 0, mig="enabled"), **device(0, 1, mig="enabled"), **device(1, 0, mig="enabled")}
+# The driver has not answered for a minute: no sample of the devices is shown any more.
+SILENT = {
+    of_pod("trainwright_gpu_utilization_ratio", 0, ',gpu="0"'): "0.75x18 stale",
+    **device(0, 0, "1x18 stale"),
+    **device(0, 1, "1x18 stale"),
 }
 TEAMS = 'run_namespace="team",team='
 
@@ -54,6 +72,9 @@ def steps(pod: int, total: str, checkpoint: str = "") -> Series:
 def started(pod: int, values: str) -> Series:
     """When a pod's trainer started."""
     return {of_pod("trainwright_start_timestamp_seconds", pod): values}
+
+
+PODS = {**started(0, "0x30"), **started(1, "0x30")}
 
 
 def goodput(series: Series, expected: float, at: int) -> RecordedCase:
@@ -112,10 +133,23 @@ RECORDED = (
         },
         {recorded(UTILIZATION): 0.75},
     ),
+    RecordedCase(  # without GPUs, the pods' CPUs
+        UTILIZATION, CPUS, {recorded(UTILIZATION): 0.25}
+    ),
+    RecordedCase(UTILIZATION, {**CPUS, **MIG}, {}),
+    RecordedCase(UTILIZATION, {**CPUS, **SILENT}, {}),
     RecordedCase(DEVICES, {**GPUS, **started(0, "0x30")}, {recorded(DEVICES): 2.0}),
     RecordedCase(  # without GPUs, the pods
-        DEVICES, {**started(0, "0x30"), **started(1, "0x30")}, {recorded(DEVICES): 2.0}
+        DEVICES, PODS, {recorded(DEVICES): 2.0}
     ),
+    RecordedCase(DEVICES, {**PODS, **MIG}, {recorded(DEVICES): 3.0}),
+    RecordedCase(  # two devices that do not answer, and one of a pod that is gone
+        DEVICES,
+        {**started(0, "0x30"), **started(1, "0x18 stale"), **SILENT, **device(1, 0, "1x18 stale")},
+        {recorded(DEVICES): 2.0},
+    ),
+    RecordedCase(WASTED_ACCELERATORS, {**PODS, **CPUS, **MIG}, {}),
+    RecordedCase(WASTED_ACCELERATORS, {**PODS, **CPUS, **SILENT}, {}),
     RecordedCase(WASTED_ACCELERATORS, GPUS, {recorded(WASTED_ACCELERATORS): 1.0}),
     RecordedCase(
         COST_PER_HOUR,

@@ -110,6 +110,26 @@ def test_title_is_not_cut_on_a_screen_of_1080_lines(name: str, panel: dict[str, 
     assert lowest <= panel["gridPos"]["h"] <= 13
 
 
+@pytest.mark.parametrize(("name", "panel"), PANELS)
+def test_legend_tells_runs_of_one_name_in_two_namespaces_apart(
+    name: str, panel: dict[str, Any]
+) -> None:
+    legends = [target["legendFormat"] for target in panel["targets"]]
+    named = [legend for legend in legends if re.search(r"\{\{(run|pod)\}\}", legend)]
+    assert [legend for legend in named if "{{namespace}}/" not in legend] == []
+
+
+def test_the_fleet_offers_the_namespaces_of_runs_that_have_no_pods() -> None:
+    offered = {
+        (name, variable["name"]): variable["query"]
+        for name, dashboard in DASHBOARDS.items()
+        for variable in dashboard["templating"]["list"]
+    }
+    of_pods = f"label_values({metrics.RUN_INFO.name}, namespace)"
+    assert offered["fleet", "namespace"] == f"label_values({metrics.RUNS.name}, run_namespace)"
+    assert offered["run", "namespace"] == offered["hardware", "namespace"] == of_pods
+
+
 def test_panels_lie_beside_each_other_and_fill_no_place_twice() -> None:
     for dashboard in DASHBOARDS.values():
         taken = [

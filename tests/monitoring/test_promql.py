@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
-from trainwright_dashboards.promql import by_full_name, of_dcgm
+from trainwright_dashboards.promql import by_full_name, new_events, of_dcgm
 
 from tests.monitoring.panels import find_queries, load_dashboards
 from tests.monitoring.prometheus import fetch_prometheus
@@ -70,6 +70,9 @@ def test_the_worst_devices_are_in_one_order_and_named_and_those_of_ended_pods_ar
 ) -> None:
     use, cpu = "trainwright_gpu_utilization_ratio", "trainwright_cpu_utilization_ratio"
     given = {
+        f"trainwright_gpu_info{{{GPU.format(3, 3)}}}": "1x10",
+        f'trainwright_gpu_info{{{POD.format("mig", 4)},mig="enabled"}}': "1x10",
+        f"{cpu}{{{POD.format('mig', 4)}}}": "0.0625x10",  # nobody tells how busy its device is
         f"{use}{{{GPU.format(3, 3)}}}": "0.75x10",
         f"{use}{{{GPU.format(4, 4)}}}": "0.25x4 stale",
         f"{cpu}{{{POD.format('gpt', 1)}}}": "0.125x10",  # a pod with GPUs is judged by these
@@ -85,6 +88,49 @@ def test_the_worst_devices_are_in_one_order_and_named_and_those_of_ended_pods_ar
     check(query, given, expected, tmp_path)
     (expression,) = expressions_of("hardware", "Least used nodes")
     check(expression, given, {'{node="n1",device="n1"}': 0.75, '{node="n2",device="n2 CPU"}': 0.5}, tmp_path)  # fmt: skip
+
+
+def test_a_part_of_a_gpu_and_one_that_does_not_answer_are_gpus(tmp_path: Path) -> None:
+    info, cpu = "trainwright_gpu_info", "trainwright_cpu_utilization_ratio"
+    model = 'model="H200",driver="570",mig="{}"'
+    given = {f"{cpu}{{{POD.format(run, 1)}}}": "0.5x10" for run in ("mig", "hangs", "small")} | {
+        f"{info}{{{POD.format('mig', 1)},{model.format('enabled')}}}": "1x10",
+        f"{info}{{{POD.format('hangs', 1)},{model.format('disabled')}}}": "1x2 stale",
+    }
+    devices, others = expressions_of("hardware", "Devices")
+    check(devices, given, {f"{{{model.format('enabled')}}}": 1}, tmp_path)
+    check(others, given, {"{}": 1}, tmp_path)
+    _, use = expressions_of("hardware", "Utilisation")
+    check(f"count by (run) ({use})", given, {'{run="small"}': 1}, tmp_path)
+
+
+def test_events_are_counted_once_from_the_first_on_be_their_series_there_or_gone(
+    tmp_path: Path,
+) -> None:
+    values = {  # those of minute 0 to 5, and how many events there were from minute 2 on
+        "begins with its first": ("_x4 1x5", 1),
+        "was seen once": ("_x4 1 stale", 1),
+        "was seen once, with two": ("_x3 2 stale", 2),
+        "had a second": ("_x3 1 2x5", 2),
+        "begins with none": ("_x3 0 1x5", 1),
+        "had one before": ("1x2 1 2x5", 1),
+        "has had none for long": ("3x10", 0),
+    }
+    given = {f'x{{case="{case}"}}': series for case, (series, _) in values.items()}
+    given['x{case="was gone before"}'] = "1 1 stale"
+    expected = {f'{{case="{case}"}}': float(count) for case, (_, count) in values.items()}
+    check(new_events("x", "3m"), given, expected, tmp_path)
+
+
+@pytest.mark.parametrize("title", ["Step time by part", "Data wait by pod"])
+def test_steps_of_minutes_leave_no_gaps(title: str, tmp_path: Path) -> None:
+    labels = f'{POD.format("gpt", 1)},part="data"'
+    given = {
+        f"trainwright_step_seconds_sum{{{labels}}}": "0x2 120x10",
+        f"trainwright_step_seconds_count{{{labels}}}": "0x2 1x10",
+    }
+    (expression,) = expressions_of("run", title, __rate_interval="1m")
+    check(f"sum by (run) ({expression})", given, {'{run="gpt"}': 120}, tmp_path)
 
 
 def test_memory_of_a_pod_without_a_gpu_is_called_memory(tmp_path: Path) -> None:
@@ -185,10 +231,10 @@ def test_annotations_are_at_the_time_of_the_event(tmp_path: Path) -> None:
     check(saved, given, {'{namespace="team",run="gpt"}': 185_000.0}, tmp_path)
 
 
-def expressions_of(dashboard: str, title: str) -> list[str]:
+def expressions_of(dashboard: str, title: str, **variables: str) -> list[str]:
     """The queries of a panel, for all runs of the namespace `team`."""
     return [
-        fill_in(query.expression, VARIABLES)
+        fill_in(query.expression, VARIABLES | variables)
         for query in find_queries()
         if (query.dashboard, query.panel) == (dashboard, title)
     ]

@@ -1,5 +1,6 @@
 """Every alert fires when it should and stays quiet when it should not, by `promtool test rules`."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,19 @@ def test_there_is_a_case_for_every_alert() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
 def test_alert_fires_with_a_summary(promtool: Path, rules_file: Path, case: AlertCase) -> None:
     fired = fired_alerts(promtool, rules_file, case, case.firing)
-    assert f'alertname="{case.alert}"' in fired
+    assert fired.count(f'alertname="{case.alert}"') == 1, fired
     assert f'summary="{case.summary}"' in fired, fired
+
+
+OF_RUNS = [case for case in CASES if not case.alert.startswith("TrainwrightOperator")]
+
+
+@pytest.mark.parametrize("case", OF_RUNS, ids=lambda case: case.alert)
+def test_alert_about_runs_has_their_namespace_whoever_measured_it(
+    promtool: Path, rules_file: Path, case: AlertCase
+) -> None:
+    fired = fired_alerts(promtool, rules_file, case, case.firing)
+    assert re.findall(r'\bnamespace="(\w+)"', fired) == ["team"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)

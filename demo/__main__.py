@@ -7,7 +7,7 @@ import sys
 
 from demo import current, local, story
 from demo.console import Console
-from demo.errors import DemoError
+from demo.errors import DemoError, DemoStoppedError
 from demo.settings import Settings, read_settings
 from tests.cluster import ClusterError, down
 from tools.images.builders import BuildError
@@ -21,6 +21,9 @@ def main(arguments: list[str]) -> int:
         if arguments == ["down"]:
             return take_down(read_settings().cluster_name, console)
         return run(read_settings(), console)
+    except DemoStoppedError as stop:
+        console.fail(str(stop))
+        return 130
     except (DemoError, BuildError, ClusterError) as problem:
         console.fail(str(problem))
         return 1

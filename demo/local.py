@@ -1,49 +1,103 @@
-"""The demo without a cluster: the same two manifests through `trainwright run --local`."""
+"""The demo without a cluster: the same two manifests through `trainwright run --local`.
+
+As on a cluster, each call trains afresh. Ctrl+C is the command line's to answer: it lets the trainer save.
+"""
 
 import json
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from trainwright_cli.errors import CliError
+from trainwright_cli.local.folders import Folders
+from trainwright_cli.local.locking import hold_lock
 
 from demo import manifests
 from demo.console import Console
 from demo.data import ensure_data
-from demo.errors import DemoError
+from demo.errors import DemoError, DemoStoppedError
 from demo.monitoring import describe_dashboards
 from demo.settings import Settings
 from demo.summary import describe_times
 from tools.machine import cache_folder
 
+INTERRUPTED = 130  # the command line's exit code after Ctrl+C
+
 
 def run_locally(settings: Settings, console: Console) -> int:
     """Train both models on this machine; checkpoints and models go to a folder in the cache."""
-    with console.stage("Fetch data and model"):
-        data = ensure_data()
     output = cache_folder() / "demo" / "runs"
-    output.mkdir(parents=True, exist_ok=True)
-    names = (manifests.PRETRAINING, manifests.FINE_TUNING)
-    for name in names if settings.fine_tunes else names[:1]:
-        with console.stage(f"Train {name} locally"):
-            run_example(name, settings, data, output, console)
+    try:
+        train_examples(settings, output, console)
+    except KeyboardInterrupt as stop:
+        raise DemoStoppedError(
+            f"stopped; nothing goes on. What is saved stays in {output} until the next `make demo`, "
+            "which trains afresh"
+        ) from stop
     console.show("\n" + describe_times(console.seconds_of_stage, console.seconds()))
     console.show(f"\nModels and checkpoints: {output}")
     console.show("\n" + describe_dashboards(lambda: "there are no pods to scrape", "", (), 0))
     return 0
 
 
+def train_examples(settings: Settings, output: Path, console: Console) -> None:
+    """Fetch the data and train the examples, one after another."""
+    with console.stage("Fetch data and model"):
+        data = ensure_data()
+    output.mkdir(parents=True, exist_ok=True)
+    names = (manifests.PRETRAINING, manifests.FINE_TUNING)
+    for name in names if settings.fine_tunes else names[:1]:
+        with console.stage(f"Train {name} locally"):
+            run_example(name, settings, data, output, console)
+
+
 def run_example(name: str, settings: Settings, data: Path, output: Path, console: Console) -> None:
-    """Run an example with the data's folder for its buckets; raises DemoError if it fails."""
+    """Run an example afresh with the data's folder for its buckets; raises DemoError if it fails."""
     manifest = manifests.read_example(name)
     manifest = manifests.with_steps(manifest, settings.num_steps)
+    delete_earlier_run(Folders(output, manifest["metadata"].get("namespace", "default"), name))
     file = output / f"{name}.yaml"
     file.write_text(json.dumps(manifest, indent=1))  # JSON is YAML too
     command = ["run", "--local", "-f", str(file), "--work-dir", str(output)]
     for bucket in ("datasets", "models"):
         command += ["--rewrite", f"s3://{bucket}/={data / bucket}/"]
     console.say(f"trainwright {shlex.join(command)}")
-    code = subprocess.run(
-        [sys.executable, "-m", "trainwright_cli", *command], check=False
-    ).returncode
+    code = run_command_line(command)
     if code:
         raise DemoError(f"{name} ended with exit code {code}; its message is above")
+
+
+def delete_earlier_run(folders: Folders) -> None:
+    """Delete what an earlier call has trained and noted; raises DemoError while it still trains."""
+    try:
+        with hold_lock(folders):
+            for path in (folders.run_checkpoints, *folders.own.iterdir()):
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path != folders.lock_file:
+                    path.unlink(missing_ok=True)
+    except CliError as problem:
+        raise DemoError(str(problem)) from problem
+
+
+def run_command_line(arguments: Sequence[str]) -> int:
+    """Run `trainwright` to its end, through Ctrl+C too, and return its exit code.
+
+    The terminal sends Ctrl+C to it as well. `subprocess.run` would kill it a quarter of a second later:
+    before the trainer has saved, and without ending the trainer. Raises KeyboardInterrupt when it has ended.
+    """
+    presses: list[int] = []
+    # A handler, as the command line would inherit SIG_IGN.
+    before = signal.signal(signal.SIGINT, lambda number, _frame: presses.append(number))
+    try:
+        process = subprocess.Popen([sys.executable, "-m", "trainwright_cli", *arguments])
+        code = process.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if presses or code == INTERRUPTED:
+        raise KeyboardInterrupt
+    return code

@@ -4,6 +4,7 @@ app        which commands there are; loads one only when it is called
 commands/  one file per command: options in, output out, nothing else
 manifests, resolving        files -> checked resources -> resolved runs
 cluster, runs               the only access to Kubernetes, and what it returns
+stalls                      whether a run that trains has stopped to make steps
 output, tables, live        how things are shown
 local/     training on this machine
 report/    the HTML report

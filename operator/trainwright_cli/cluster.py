@@ -1,7 +1,8 @@
 """The CLI's only access to Kubernetes: runs, their pods, their logs.
 
 The client is imported when a cluster is really asked (it takes a second). Its errors become the
-CLI's: no answer or no right -> UnreachableError, nothing there -> NotFoundError.
+CLI's: no answer, or one that may be another in a moment -> UnreachableError, no right -> NotAllowedError,
+nothing there -> NotFoundError.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from trainwright_api.names import (
     VERSION,
 )
 
-from trainwright_cli.errors import CliError, NotFoundError, UnreachableError
+from trainwright_cli.errors import CliError, NotAllowedError, NotFoundError, UnreachableError
 from trainwright_cli.options import Target
 from trainwright_cli.run_names import KINDS, RunName
 from trainwright_cli.runs import RunView, parse_run
@@ -251,15 +252,24 @@ def _translated(action: str, absent: str) -> Iterator[None]:
         if error.status == 404:
             raise NotFoundError(absent) from error
         if error.status in (401, 403):
-            raise UnreachableError(
+            raise NotAllowedError(
                 f"not allowed to {action}: {_one_line(_message_of(error))}; ask for the "
                 "ClusterRole edit in the namespace, or use another --context"
             ) from error
-        raise CliError(f"could not {action}: {_one_line(_message_of(error))}") from error
+        if not error.status:  # of a TLS connection that failed or broke
+            raise _no_answer(error.reason) from error
+        why = f"could not {action}: {_one_line(_message_of(error))}"
+        if error.status == 429 or error.status >= 500:  # it starts, is too busy, or has no etcd
+            raise UnreachableError(f"{why}; the API server has trouble, try again later") from error
+        raise CliError(why) from error
     except HTTPError as error:
-        raise UnreachableError(
-            f"no answer from the cluster: {_one_line(error)}; check KUBECONFIG and the network"
-        ) from error
+        raise _no_answer(error) from error
+
+
+def _no_answer(why: object) -> UnreachableError:
+    return UnreachableError(
+        f"no answer from the cluster: {_one_line(why)}; check KUBECONFIG and the network"
+    )
 
 
 def _message_of(error: Any) -> str:

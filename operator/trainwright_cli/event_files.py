@@ -12,7 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from trainwright_cli.errors import CliError, NotFoundError
+import click
+
+from trainwright_cli.errors import CliError, NotAllowedError, NotFoundError, UnreachableError
 from trainwright_cli.stores import Folder
 
 REFRESH_SECONDS = 10.0
@@ -91,11 +93,20 @@ def _refresh(
     is_live: Callable[[], bool],
     seconds: float,
 ) -> None:
-    """Fetch what is new until TensorBoard ends, and once more after the run has."""
+    """Fetch what is new until TensorBoard ends, and once more after the run has.
+
+    A cluster or store that is away for a while ends nothing.
+    """
     live = True
     while process.poll() is None:
         with suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
         if live and process.returncode is None:
-            live = is_live()
-            fetch_new_events(source, target)
+            try:
+                goes_on = is_live()
+                fetch_new_events(source, target)
+                live = goes_on
+            except UnreachableError as error:
+                if isinstance(error, NotAllowedError):
+                    raise
+                click.echo(f"{error.format_message()}; trying again", err=True)

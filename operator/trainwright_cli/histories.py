@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 from trainwright_api.history import HISTORY_FILE, HistoryRow, parse_rows
 from trainwright_api.names import MANIFEST_FILE
+from trainwright_api.report import parse_manifest
 from trainwright_api.resources import KINDS
 
 from trainwright_cli.cluster import Cluster
@@ -15,7 +16,6 @@ from trainwright_cli.errors import CliError, NotFoundError
 from trainwright_cli.run_folders import open_run_folder
 from trainwright_cli.runs import RunView
 from trainwright_cli.stores import open_folder
-from trainwright_cli.verifying import parse_manifest
 
 
 def fetch_history(cluster: Cluster, view: RunView, endpoint: str | None) -> list[HistoryRow]:

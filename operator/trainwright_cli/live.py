@@ -28,13 +28,23 @@ TITLE_WIDTH = 22
 
 @dataclass(frozen=True, slots=True)
 class LiveRow:
-    """One run on the display; `note` says what it waits for, `hardware` what its devices do, if known."""
+    """One run on the display; `note` says what it waits for, `hardware` what its devices do, if known.
+
+    `namespace` is given where runs of several are shown, `stall` where the run makes no steps.
+    """
 
     title: str
     phase: Phase
     progress: Progress
     note: str = ""
     hardware: str = ""
+    namespace: str = ""
+    stall: str = ""
+
+    @property
+    def name(self) -> str:
+        """What tells the run from all others on the display."""
+        return f"{self.namespace}/{self.title}" if self.namespace else self.title
 
 
 class Display(ABC):
@@ -84,7 +94,7 @@ class LiveDisplay(Display):
 
 
 class PlainDisplay(Display):
-    """A line per run when its phase, note or last measurement changes, else every few seconds."""
+    """A line per run when its phase, note or last measurement changes, else every few seconds if it moves."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -95,11 +105,12 @@ class PlainDisplay(Display):
         now = time.monotonic()
         for row in rows:
             progress = row.progress
-            state = (row.phase, row.note, progress.activity, progress.validation_loss)
-            last_state, last_step, last_time = self._shown.get(row.title, (None, -1, 0.0))
+            is_stalled = bool(row.stall)  # for how long is no news
+            state = (row.phase, row.note, progress.activity, progress.validation_loss, is_stalled)
+            last_state, last_step, last_time = self._shown.get(row.name, (None, -1, 0.0))
             has_moved = progress.step != last_step and now - last_time >= PLAIN_LINE_SECONDS
             if state != last_state or has_moved:
-                self._shown[row.title] = (state, progress.step, now)
+                self._shown[row.name] = (state, progress.step, now)
                 self._write(plain_line(row))
 
     def say(self, line: str) -> None:
@@ -114,8 +125,8 @@ def open_display(console: Console, write: Callable[[str], None]) -> Display:
 
 def plain_line(row: LiveRow) -> str:
     """Return a row as one line, with the time of day."""
-    line = progress_line(row.title, row.phase, row.progress)
-    rest = "".join(f"  {text}" for text in (row.hardware, row.note) if text)
+    line = progress_line(row.name, row.phase, row.progress, row.stall)
+    rest = "".join(f"  {' '.join(text.split())}" for text in (row.hardware, row.note) if text)
     return f"{time.strftime('%H:%M:%S')}  {line}{rest}"
 
 

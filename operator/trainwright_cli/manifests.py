@@ -92,7 +92,7 @@ def _read_texts(filenames: Sequence[str]) -> list[tuple[str, str]]:
     texts = []
     for name in filenames:
         if name == STDIN:
-            texts.append(("stdin", sys.stdin.read()))
+            texts.append(("stdin", _read_stdin()))
             continue
         path = Path(name)
         files = (
@@ -108,5 +108,17 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise click.UsageError(f"-f {path}: {why}") from error
+        raise _unreadable(str(path), error) from error
+
+
+def _read_stdin() -> str:
+    try:
+        # Not as the locale has it: what is UTF-8 in a file is UTF-8 in a pipe.
+        return sys.stdin.buffer.read().decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise _unreadable(STDIN, error) from error
+
+
+def _unreadable(name: str, error: Exception) -> click.UsageError:
+    why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+    return click.UsageError(f"-f {name}: {why}")

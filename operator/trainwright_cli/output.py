@@ -1,6 +1,7 @@
 """Printing for people and for machines."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
@@ -12,20 +13,28 @@ JsonValue = Mapping[str, Any] | Sequence[Any]
 
 
 def print_data(value: JsonValue, output: str) -> None:
-    """Print a value as JSON or YAML."""
-    click.echo(to_json(value) if output == "json" else to_yaml(value))
+    """Print a value as JSON or YAML, in escapes where the locale lacks a character."""
+    write = to_json if output == "json" else to_yaml
+    text = write(value)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = write(value, is_ascii=True)
+    click.echo(text)
 
 
-def to_json(value: JsonValue) -> str:
+def to_json(value: JsonValue, *, is_ascii: bool = False) -> str:
     """Return a value as JSON."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return json.dumps(value, indent=2, ensure_ascii=is_ascii)
 
 
-def to_yaml(value: JsonValue) -> str:
+def to_yaml(value: JsonValue, *, is_ascii: bool = False) -> str:
     """Return a value as YAML 1.2, as kubectl would read it."""
     from ruamel.yaml import YAML
 
     writer, text = YAML(), StringIO()
+    writer.allow_unicode = not is_ascii
+    writer.width = sys.maxsize  # ruamel breaks long texts inside of words, and adds a blank to some
     writer.dump(value, text)
     return text.getvalue().rstrip("\n")
 

@@ -31,8 +31,11 @@ def parse_rewrites(texts: Sequence[str]) -> tuple[Rewrite, ...]:
 def rewrite_uri(uri: str, rewrites: Sequence[Rewrite]) -> str:
     """Return the URI, rewritten by the first that matches."""
     for rewrite in rewrites:
-        if uri.startswith(rewrite.prefix):
-            return rewrite.replacement + uri.removeprefix(rewrite.prefix)
+        rest = uri.removeprefix(rewrite.prefix)
+        # A name is not the beginning of another: s3://data is no part of s3://data-old.
+        is_whole = rewrite.prefix.endswith("/") or rest[:1] in ("", "/")
+        if uri.startswith(rewrite.prefix) and is_whole:
+            return rewrite.replacement + rest
     return uri
 
 

@@ -5,11 +5,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, get_args
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel
 from trainwright_api.status import RunStatus
+
+ClassT = TypeVar("ClassT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +41,24 @@ class RunView:
 def parse_run(manifest: Mapping[str, Any]) -> RunView:
     """Return the view of an object of the API server; fields unknown to this CLI are left out."""
     metadata = manifest.get("metadata", {})
-    created = metadata.get("creationTimestamp")
     return RunView(
         kind=str(manifest.get("kind")),
         namespace=metadata.get("namespace", "default"),
         name=metadata.get("name", ""),
-        created_at=datetime.fromisoformat(created) if created else None,
+        created_at=parse_time(metadata.get("creationTimestamp")),
         is_suspended=bool(manifest.get("spec", {}).get("suspend")),
         status=RunStatus.model_validate(_known_fields(RunStatus, manifest.get("status") or {})),
         manifest=manifest,
     )
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Return a time of the API, taken as UTC if it says no zone; None for what is no time."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _known_fields(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,13 +66,19 @@ def _known_fields(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str
     known = {}
     for name, field in model.model_fields.items():
         key = field.alias or name
-        if key in values:
+        if key in values and _is_known(field.annotation, values[key]):
             known[key] = _known_value(field.annotation, values[key])
     return known
 
 
+def _is_known(annotation: Any, value: Any) -> bool:
+    """Whether a value is none of an enum that only a newer operator has."""
+    enums = _classes_in(annotation, Enum)
+    return not enums or value is None or any(value in list(members) for members in enums)
+
+
 def _known_value(annotation: Any, value: Any) -> Any:
-    model = next((m for m in _models_in(annotation)), None)
+    model = next(iter(_classes_in(annotation, BaseModel)), None)
     if model is None:
         return value
     if isinstance(value, list):
@@ -69,7 +86,7 @@ def _known_value(annotation: Any, value: Any) -> Any:
     return _known_fields(model, value) if isinstance(value, Mapping) else value
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _classes_in(annotation: Any, base: type[ClassT]) -> list[type[ClassT]]:
+    if isinstance(annotation, type) and issubclass(annotation, base):
         return [annotation]
-    return [model for argument in get_args(annotation) for model in _models_in(argument)]
+    return [found for argument in get_args(annotation) for found in _classes_in(argument, base)]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from trainwright_cli.errors import CliError, NotFoundError, UnreachableError
 
@@ -41,12 +41,21 @@ class Folder(ABC):
 
 
 def open_folder(uri: str, *, endpoint: str | None = None, region: str | None = None) -> Folder:
-    """Return the folder at an s3:// or file:// URI, or a local path."""
-    parts = urlsplit(uri)
-    if parts.scheme == "s3":
+    """Return the folder at an s3:// or file:// URI, or a local path. Raises CliError for other URIs.
+
+    URIs are read as the trainer reads them, so `#` and `?` are characters of a name like others.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return LocalFolder(uri, Path(uri))
+    if scheme == "s3":
         return S3Folder(uri, endpoint, region)
-    if parts.scheme in ("file", ""):
-        return LocalFolder(uri, Path(unquote(parts.path)))
+    if scheme == "file" and rest.startswith("/"):
+        return LocalFolder(uri, Path(unquote(rest)))
+    if scheme == "file":
+        raise CliError(
+            f"got {uri}, expected an absolute path; write file:///path with three slashes"
+        )
     raise CliError(
         f"got {uri}, expected s3:// or file://; other stores can only be read in the cluster"
     )
@@ -80,8 +89,8 @@ class S3Folder(Folder):
         import boto3
         from botocore.config import Config
 
-        parts = urlsplit(self.uri)
-        self._bucket, self._prefix = parts.netloc, parts.path.lstrip("/")
+        bucket, _, path = self.uri.removeprefix("s3://").partition("/")
+        self._bucket, self._prefix = bucket, path.lstrip("/")
         settings = Config(
             connect_timeout=4,
             read_timeout=30,

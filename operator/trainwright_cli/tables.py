@@ -4,9 +4,9 @@ Everything from a cluster is text of others: it is escaped before Rich sees it.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
-from rich.console import Group, RenderableType
+from rich.console import Group, OverflowMethod, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +14,8 @@ from trainwright_api.names import Phase
 from trainwright_api.quantities import format_bytes, format_duration
 from trainwright_api.status import CheckpointRecord, Plan, Progress, RunStatus
 
-from trainwright_cli.runs import RunView
+from trainwright_cli.runs import RunView, parse_time
+from trainwright_cli.stalls import find_stall_seconds, tell_stall
 
 PHASE_STYLES = {
     Phase.RUNNING: "cyan",
@@ -24,6 +25,9 @@ PHASE_STYLES = {
     Phase.SUSPENDED: "yellow",
 }
 NOTHING = "-"
+STALLED = "no step"  # in a cell; the page and the screen of one run say for how long
+# What is longer than the terminal allows goes on below; a number that is cut would be another one.
+_WRAPPED = ("NAMESPACE", "RUN", "MESSAGE", "URI")
 
 
 def run_columns(*, all_namespaces: bool) -> list[str]:
@@ -43,7 +47,7 @@ def run_row(view: RunView, now: datetime, *, all_namespaces: bool) -> list[str]:
         format_number(progress.loss, ".4f"),
         format_number(progress.tokens_per_second, ",.0f"),
         str(latest.step) if latest else NOTHING,
-        format_eta(view),
+        format_eta(view, now),
         format_age(view.created_at, now),
     ]
     return [view.namespace, *own] if all_namespaces else own
@@ -106,9 +110,13 @@ def plan_line(plan: Plan) -> str:
     )
 
 
-def progress_line(title: str, phase: str, progress: Progress) -> str:
-    """Return where a run stands in one plain line."""
-    parts = [title, phase]
+def progress_line(title: str, phase: str, progress: Progress, stall: str = "") -> str:
+    """Return where a run stands in one plain line; `stall` takes the place of the time that is left."""
+    return "  ".join([title, phase, *_progress_parts(phase, progress, stall)])
+
+
+def _progress_parts(phase: str, progress: Progress, stall: str) -> list[str]:
+    parts = []
     if progress.total_steps:
         parts.append(f"step {progress.step}/{progress.total_steps} ({progress.percent:.0f} %)")
     elif progress.activity:
@@ -119,9 +127,11 @@ def progress_line(title: str, phase: str, progress: Progress) -> str:
         parts.append(f"validation {progress.validation_loss:.4f}")
     if progress.tokens_per_second is not None:
         parts.append(f"{progress.tokens_per_second:,.0f} tok/s")
-    if progress.eta_seconds is not None:
+    if stall:
+        parts.append(stall)
+    elif progress.eta_seconds is not None and not Phase(phase).has_ended:
         parts.append(f"eta {format_duration(progress.eta_seconds)}")
-    return "  ".join(parts)
+    return parts
 
 
 def format_number(value: float | None, form: str) -> str:
@@ -129,9 +139,14 @@ def format_number(value: float | None, form: str) -> str:
     return NOTHING if value is None else format(value, form)
 
 
-def format_eta(view: RunView) -> str:
-    """Return how long a run still takes; a dash for one that has ended or does not know."""
+def format_eta(view: RunView, now: datetime) -> str:
+    """Return how long a run still takes; a dash for one that has ended or does not know.
+
+    One that has stopped to make steps has its last guess still, which is worth nothing.
+    """
     progress = view.status.progress
+    if find_stall_seconds(view, now) is not None:
+        return STALLED
     if view.has_ended or progress is None or progress.eta_seconds is None:
         return NOTHING
     return format_duration(progress.eta_seconds)
@@ -140,15 +155,6 @@ def format_eta(view: RunView) -> str:
 def format_age(since: datetime | None, now: datetime) -> str:
     """Return how long ago something was."""
     return format_duration((now - since).total_seconds()) if since else NOTHING
-
-
-def parse_time(text: str | None) -> datetime | None:
-    """Return a time of the API, taken as UTC if it says no zone; None for what is no time."""
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _summary(view: RunView, now: datetime) -> Table:
@@ -161,8 +167,11 @@ def _summary(view: RunView, now: datetime) -> Table:
     if status.message:
         table.add_row("Message", Text(status.message))
     if status.progress:
-        line = progress_line("", "", status.progress).strip()
-        table.add_row("Progress", Text(line))
+        stall = tell_stall(view, now)
+        line = Text("  ".join(_progress_parts(status.phase, status.progress, stall)))
+        if stall:
+            line.highlight_words([stall], style="yellow")
+        table.add_row("Progress", line)
     if status.hardware and status.hardware.summary:
         table.add_row("Hardware", Text(status.hardware.summary))
     if status.cost and status.cost.summary:
@@ -202,8 +211,9 @@ def _attempts_table(status: RunStatus) -> Table:
 def _plain_table(columns: Iterable[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        wraps = column in ("MESSAGE", "URI")
-        table.add_column(column, no_wrap=not wraps, overflow="fold" if wraps else "ellipsis")
+        wraps = column in _WRAPPED
+        overflow: OverflowMethod = "fold" if wraps else "ellipsis"
+        table.add_column(column, no_wrap=not wraps, overflow=overflow, min_width=len(column))
     return table
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 from trainwright_api.names import MANIFEST_FILE
-from trainwright_api.report import Manifest, ManifestFile
+from trainwright_api.report import Manifest, ManifestFile, parse_manifest
 from trainwright_api.status import CheckpointRecord
 
 from trainwright_cli.errors import NotFoundError
@@ -37,11 +37,6 @@ def find_checkpoints(folder: Folder) -> list[CheckpointRecord]:
         if name == MANIFEST_FILE and (step := _STEP.search(parent)):
             found.append(_read_record(folder, path, int(step[1])))
     return sorted(found, key=lambda record: record.step, reverse=True)
-
-
-def parse_manifest(content: bytes) -> Manifest:
-    """Return a manifest, also one of a newer trainer that says more. Raises ValidationError if damaged."""
-    return Manifest.model_validate_json(content, extra="ignore")
 
 
 def verify_checkpoint(folder: Folder, step: int) -> Verdict:

@@ -4,7 +4,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 from trainwright_api.names import Cause, Outcome
@@ -22,7 +22,7 @@ from trainwright_cli.local.devices import DeviceChoice, fetch_machine
 from trainwright_cli.local.folders import Folders
 from trainwright_cli.local.preparing import check_unchanged, prepare_run, write_last_manifest
 from trainwright_cli.local.session import Ending, follow
-from trainwright_cli.local.trainer import start_trainer
+from trainwright_cli.local.trainer import running_trainer
 from trainwright_cli.manifests import read_resources
 from trainwright_cli.options import files_option, output_option, rewrite_option
 from trainwright_cli.output import a_console, print_data
@@ -70,7 +70,8 @@ def run(
 
     The store becomes a folder below --work-dir, all nodes become processes of this machine. Ctrl+C
     saves a checkpoint and ends; the same command then goes on from there. Several runs are trained
-    one after another, and a FineTuneJob may start from a run of the same --work-dir.
+    one after another, and a FineTuneJob may start from a run of the same --work-dir. -o json prints
+    a list of how they ended.
 
     \b
     Example:
@@ -83,41 +84,52 @@ def run(
     parsed = parse_rewrites(rewrites)
     resources = read_resources(filenames)
     _check_trainer_is_installed()
-    for resource in resources:
-        _train(resource, work_dir.resolve(), parsed, device, processes, output)
+    told: list[dict[str, Any]] = []
+    try:
+        for resource in resources:
+            meta = resource.metadata
+            folders = Folders(work_dir.resolve(), meta.namespace or "default", meta.name)
+            ending = _train(resource, folders, parsed, device, processes)
+            told.append(_as_data(resource, ending))
+            _tell(_title(resource), ending, folders, is_told=output != "table")
+    finally:  # one that fails takes nothing from those before it
+        if told and output != "table":
+            print_data(told, output)
 
 
 def _train(
     resource: Resource,
-    work_dir: Path,
+    folders: Folders,
     rewrites: Sequence[Rewrite],
     device: DeviceChoice,
     processes: int | None,
-    output: str,
-) -> None:
-    meta = resource.metadata
-    folders = Folders(work_dir, meta.namespace or "default", meta.name)
+) -> Ending:
     settings = read_settings()
     check_unchanged(resource, folders)
     machine = fetch_machine(settings.visible_gpus)
     prepared, plan, reason = prepare_run(
         resource, folders, rewrites, machine, device=device, processes=processes
     )
-    title = f"{resource.kind}/{meta.name}"
-    click.echo(f"{title}: {reason}; log in {folders.log_file}", err=True)
+    _say(f"{_title(resource)}: {reason}; log in {folders.log_file}")
     _say_plan(plan)
     own = {variable.name: variable.value for variable in resource.spec.workers.env}
-    trainer = start_trainer(prepared, folders, settings.inherited | own)
-    write_last_manifest(resource, folders)
-    try:
+    with running_trainer(prepared, folders, settings.inherited | own) as trainer:
+        write_last_manifest(resource, folders)
         with open_display(a_console(stderr=True), _say) as display:
             ending = follow(trainer, prepared, display)
-    finally:
-        if trainer.process.poll() is None:
-            trainer.kill()
-    if output != "table" and ending.termination is not None:
-        print_data(ending.termination.to_manifest(), output)
-    _tell(title, ending, folders, is_told=output != "table")
+    return ending
+
+
+def _as_data(resource: Resource, ending: Ending) -> dict[str, Any]:
+    """Return whose end it was, and the trainer's last words or what is known if it left none."""
+    data: dict[str, Any] = {"kind": resource.kind, "name": resource.metadata.name}
+    if ending.termination is not None:
+        return data | ending.termination.to_manifest()
+    return data | {"outcome": ending.outcome.value, "message": ending.message}
+
+
+def _title(resource: Resource) -> str:
+    return f"{resource.kind}/{resource.metadata.name}"
 
 
 def _say(line: str) -> None:

@@ -64,14 +64,15 @@ def _print_all(views: list[RunView], output: str, all_namespaces: bool) -> None:
     elif views:
         a_console().print(runs_table(views, datetime.now(UTC), all_namespaces=all_namespaces))
     else:
-        click.echo("no runs; see `trainwright status -A`", err=True)
+        where = "in any namespace" if all_namespaces else "here; see `trainwright status -A`"
+        click.echo(f"no runs {where}", err=True)
 
 
 def _print_changes(cluster: Cluster, name: RunName | None, *, all_namespaces: bool) -> None:
     """Print a row at every change, until Ctrl+C or until the one run has ended."""
     console, shown = a_console(), dict[str, list[str]]()
     titles = run_columns(all_namespaces=all_namespaces)
-    console.print(_line(titles), style="bold")
+    console.print(_line(titles), style="bold", soft_wrap=True)
     while True:
         if name is None:
             views = cluster.fetch_runs(all_namespaces=all_namespaces)
@@ -82,7 +83,7 @@ def _print_changes(cluster: Cluster, name: RunName | None, *, all_namespaces: bo
             key = f"{view.namespace}/{view.title}"
             if shown.get(key) != row[:-1]:  # the age alone is no change
                 shown[key] = row[:-1]
-                console.print(_line(row))
+                console.print(_line(row), soft_wrap=True)  # one line, however long the names
         if name is not None and views[0].has_ended:
             return
         time.sleep(POLL_SECONDS)

@@ -2,19 +2,26 @@
 
 import sys
 import time
+from datetime import UTC, datetime
 
 import click
 from trainwright_api.names import Phase
 from trainwright_api.status import Progress
 
 from trainwright_cli.cluster import Cluster
-from trainwright_cli.errors import EXIT_CODES_HELP, RunFailedError, UnreachableError
+from trainwright_cli.errors import (
+    EXIT_CODES_HELP,
+    NotAllowedError,
+    RunFailedError,
+    UnreachableError,
+)
 from trainwright_cli.live import LiveRow, PlainDisplay, plain_line
 from trainwright_cli.options import Target, cluster_options
 from trainwright_cli.output import a_console
 from trainwright_cli.run_names import RunName, RunNameType
 from trainwright_cli.runs import RunView
 from trainwright_cli.settings import read_settings
+from trainwright_cli.stalls import tell_stall
 
 POLL_SECONDS = 2.0
 PATIENCE_SECONDS = 60.0
@@ -60,7 +67,7 @@ def _watch_on_screen(cluster: Cluster, name: RunName | None, all_namespaces: boo
     views = watch_on_screen(source, a_console(), glyphs, where, opened)
     shown = [view for view in views if opened is not None and _key(view) == _key(opened)]
     for view in shown:
-        click.echo(plain_line(_row(view)))
+        click.echo(plain_line(_row(view, has_namespace=all_namespaces)))
     _fail_with_the_run(shown, name)
 
 
@@ -71,7 +78,7 @@ def _watch_in_lines(cluster: Cluster, name: RunName | None, all_namespaces: bool
         views = _fetch_patiently(cluster, name, all_namespaces, display)
         seen |= {_key(view) for view in views if not view.has_ended or name}
         shown = [view for view in views if _key(view) in seen]
-        display.show([_row(view) for view in shown])
+        display.show([_row(view, has_namespace=all_namespaces) for view in shown])
         if all(view.has_ended for view in shown):
             break
         time.sleep(POLL_SECONDS)
@@ -83,17 +90,22 @@ def _watch_in_lines(cluster: Cluster, name: RunName | None, all_namespaces: bool
 def _fetch_patiently(
     cluster: Cluster, wanted: RunName | None, all_namespaces: bool, display: PlainDisplay
 ) -> list[RunView]:
-    """Fetch the runs; an API server that is away for a minute ends no watch."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    """Fetch the runs; an API server that is away for a minute, or has trouble, ends no watch.
+
+    Raises NotAllowedError at once.
+    """
+    deadline, is_told = time.monotonic() + PATIENCE_SECONDS, False
     while True:
         try:
             if wanted is not None:
                 return [cluster.fetch_run(wanted)]
             return cluster.fetch_runs(all_namespaces=all_namespaces)
         except UnreachableError as error:
-            if time.monotonic() > deadline:
+            if isinstance(error, NotAllowedError) or time.monotonic() > deadline:
                 raise
-            display.say(f"{error.format_message()}; trying again")
+            if not is_told:
+                display.say(f"{error.format_message()}; trying again")
+            is_told = True
             time.sleep(POLL_SECONDS)
 
 
@@ -110,9 +122,16 @@ def _key(view: RunView) -> str:
     return f"{view.namespace}/{view.title}"
 
 
-def _row(view: RunView) -> LiveRow:
+def _row(view: RunView, *, has_namespace: bool) -> LiveRow:
     is_waiting = view.status.phase not in (Phase.RUNNING, Phase.SUCCEEDED)
     note = (view.status.message if is_waiting else None) or ""
     devices = (view.status.hardware.summary if view.status.hardware else None) or ""
-    progress = view.status.progress or Progress()
-    return LiveRow(view.title, view.status.phase, progress, note, devices)
+    return LiveRow(
+        view.title,
+        view.status.phase,
+        view.status.progress or Progress(),
+        note,
+        devices,
+        namespace=view.namespace if has_namespace else "",
+        stall=tell_stall(view, datetime.now(UTC)),
+    )

@@ -36,16 +36,19 @@ def choose_workers(
     """Return the group of processes for this machine, and why it is this one.
 
     All nodes of the run become processes of this machine: as many as it has devices (or
-    `processes`), and such that they divide the batch. Raises CliError if `processes` does not.
+    `processes`), and such that they divide the batch, into whole micro-batches of a given size.
+    Raises CliError if `processes` does not.
     """
     uses_gpus = run.workers.uses_accelerators and device == "auto" and machine.num_gpus > 0
     available = machine.num_gpus if uses_gpus else machine.num_cpus
     wanted = min(run.world_size, processes or available)
-    count = max(n for n in range(1, wanted + 1) if run.batch.global_sequences % n == 0)
+    whole, micro = run.batch.global_sequences, run.batch.micro_sequences
+    count = max(n for n in range(1, wanted + 1) if whole % (n * (micro or 1)) == 0)
     if processes and count != wanted:
+        divided = f"batch.globalSequences ({whole})"
+        divided += f" / batch.microSequences ({micro})" if micro else ""
         raise CliError(
-            f"--processes: got {processes}, expected a divisor of batch.globalSequences "
-            f"({run.batch.global_sequences}); use {count}"
+            f"--processes: got {processes}, expected a divisor of {divided}; use {count}"
         )
     memory = machine.gpu_memory_gib if uses_gpus else machine.memory_gib / count
     workers = RunWorkers(

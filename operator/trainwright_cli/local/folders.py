@@ -1,7 +1,7 @@
 """Where everything of a local run lies below --work-dir.
 
 checkpoints/<namespace>/<name>/     checkpoints and the finished model, as in a store
-local/<namespace>/<name>/           run.json, manifest.json, trainer.log, scratch space
+local/<namespace>/<name>/           run.json, manifest.json, trainer.log, lock, scratch space
 volumes/<claim>/                    stands for the PVC of a pvc:// URI
 credentials/<secret>/<KEY>          stands for a Secret, if the user puts one there
 """
@@ -42,6 +42,11 @@ class Folders:
     def manifest_file(self) -> Path:
         """The manifest of the last start, to refuse changes that a resumed run cannot have."""
         return self.own / "manifest.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Locked while the run trains here; says which process holds it."""
+        return self.own / "lock"
 
     @property
     def termination_file(self) -> Path:

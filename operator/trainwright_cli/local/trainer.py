@@ -10,11 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.error
 import urllib.request
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPException
+from typing import BinaryIO
 
 from pydantic import ValidationError
 from trainwright_api.names import ENV_NODE_NAME, ENV_POD_NAME
@@ -22,6 +23,7 @@ from trainwright_api.report import RunReport, TerminationMessage
 from trainwright_api.run import Run
 
 from trainwright_cli.local.folders import Folders
+from trainwright_cli.local.locking import hold_lock, write_holder
 from trainwright_cli.local.ports import LOOPBACK, find_free_ports
 
 ANSWER_SECONDS = 2.0
@@ -42,7 +44,7 @@ class Trainer:
         try:
             with opener.open(url, timeout=ANSWER_SECONDS) as answer:
                 return RunReport.model_validate_json(answer.read())
-        except (OSError, urllib.error.URLError, ValidationError):
+        except (OSError, HTTPException, ValidationError):  # it may end while it answers
             return None
 
     def interrupt(self) -> None:
@@ -65,8 +67,30 @@ class Trainer:
             return None
 
 
-def start_trainer(run: Run, folders: Folders, environment: Mapping[str, str]) -> Trainer:
-    """Write run.json and start `python -m trainwright_trainer` on it; its output goes to the log."""
+@contextmanager
+def running_trainer(
+    run: Run, folders: Folders, environment: Mapping[str, str]
+) -> Iterator[Trainer]:
+    """Start the trainer, and kill it if it has not ended with the block.
+
+    Raises CliError while another process trains this run in these folders.
+    """
+    with hold_lock(folders) as lock:
+        trainer = _start_trainer(run, folders, environment, lock)
+        try:
+            yield trainer
+        finally:
+            if trainer.process.poll() is None:
+                trainer.kill()
+
+
+def _start_trainer(
+    run: Run, folders: Folders, environment: Mapping[str, str], lock: BinaryIO
+) -> Trainer:
+    """Write run.json and start `python -m trainwright_trainer` on it; its output goes to the log.
+
+    It inherits the lock: should this process be killed, the trainer goes on and still has its folders.
+    """
     folders.create()
     folders.run_file.write_text(run.model_dump_json(by_alias=True, indent=2), "utf-8")
     folders.termination_file.unlink(missing_ok=True)
@@ -80,7 +104,9 @@ def start_trainer(run: Run, folders: Folders, environment: Mapping[str, str]) ->
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=(lock.fileno(),),
         )
+    write_holder(lock, process.pid)
     return Trainer(process, port, folders)
 
 

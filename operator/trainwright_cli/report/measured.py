@@ -8,7 +8,8 @@ from typing import Any
 from trainwright_api.resources import Resource
 from trainwright_api.status import Attempt, Plan, Progress, RunStatus
 
-from trainwright_cli.tables import NOTHING, format_number, parse_time
+from trainwright_cli.runs import parse_time
+from trainwright_cli.tables import NOTHING, format_number
 
 TERA = 1e12
 

@@ -7,8 +7,9 @@ from html import escape
 from trainwright_api.quantities import format_duration
 from trainwright_api.status import Attempt
 
+from trainwright_cli.report.curves import CHARACTER
+
 WIDTH, ROW, LABEL = 720, 26, 90
-CHARACTER = 7.5  # the width of one, at most, at the page's size of texts in figures
 COLORS = {"Succeeded": "#2a9d5c", "Failed": "#c0392b", "Suspended": "#b8860b", None: "#2f6fde"}
 
 

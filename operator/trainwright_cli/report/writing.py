@@ -1,10 +1,11 @@
 """Gathers what a page needs - run, history, manifest - and writes it; the commands' part of a report."""
 
-import tempfile
+import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_IMODE
 
 from pydantic import ValidationError
 from rich.markup import escape
@@ -45,13 +46,26 @@ def write_page(
     ]
     page = build_page(records, now=datetime.now(UTC), version=find_version())
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, suffix=".part", delete=False
-        ) as stream:
-            stream.write(page)
-        Path(stream.name).replace(path)
+        write_whole(path, page)
     except OSError as error:
         raise CliError(f"cannot write {path}: {error.strerror}; choose another --output") from error
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all; it keeps the mode of the one it replaces. Raises OSError."""
+    if path.exists() and not path.is_file():  # a pipe or a terminal, which nothing can replace
+        path.write_text(text, "utf-8")
+        return
+    path = path.resolve()  # a link stays; what it leads to is replaced
+    draft = path.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with draft.open("x", encoding="utf-8") as stream:
+            if path.exists():
+                draft.chmod(S_IMODE(path.stat().st_mode))
+            stream.write(text)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def comparison_table(names: Sequence[RunName], target: Target) -> Table:

@@ -9,7 +9,7 @@ from rich.text import Text
 from trainwright_cli.watching.glyphs import Glyphs, plain
 from trainwright_cli.watching.overlays import build_page
 from trainwright_cli.watching.run_screen import run_lines
-from trainwright_cli.watching.state import Overlay, State
+from trainwright_cli.watching.state import Overlay, SetSuspend, State
 from trainwright_cli.watching.table_screen import table_lines
 
 MINIMUM_WIDTH, MINIMUM_HEIGHT = 40, 8
@@ -82,13 +82,22 @@ def _header(state: State, canvas: Canvas) -> Text:
 def _said(state: State, canvas: Canvas) -> Text:
     """The one line that asks, warns or tells; a question comes first, then what is wrong."""
     if state.question is not None:
-        verb = "Suspend" if state.question.suspend else "Resume"
-        return Text(f" {verb} {state.question.view.title}? y/n", style="bold yellow")
+        return Text(_ask(state.question, state, canvas), style="bold yellow")
     if state.snapshot.problem:
         seconds = (canvas.now - state.snapshot.taken_at).total_seconds()
         age = f", last answer {seconds:.0f} s ago"
         return Text(f" Trying again{age}: {state.snapshot.problem}", style="bold red")
     return Text(f" {state.notice}" if state.notice else "", style="bold")
+
+
+def _ask(question: SetSuspend, state: State, canvas: Canvas) -> str:
+    """Return the question; a long name loses its start, so that its end and the answers are seen."""
+    verb = "Suspend" if question.suspend else "Resume"
+    title = state.snapshot.title_of(question.view)
+    room = canvas.width - len(f" {verb} ? y/n")
+    if len(title) > room:
+        title = canvas.glyphs.more + title[1 - room :]
+    return f" {verb} {title}? y/n"
 
 
 def _footer(state: State) -> Text:

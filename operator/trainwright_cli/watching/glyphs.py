@@ -12,6 +12,7 @@ from itertools import pairwise
 
 Point = tuple[float, float]
 AXIS_WIDTH = 8
+_DIGITS = (4, 5, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def draw_sparkline(values: Sequence[float], width: int, glyphs: Glyphs) -> str:
 
 
 def draw_plot(points: Sequence[Point], width: int, height: int, glyphs: Glyphs) -> list[str]:
-    """Return a line chart of exactly `height` lines: a labelled y axis, and the x range below it.
+    """Return a line chart of exactly `height` lines: a labelled y axis, and the range of steps below it.
 
     Points that are not finite are left out; without any, the chart says so.
     """
@@ -68,13 +69,25 @@ def draw_plot(points: Sequence[Point], width: int, height: int, glyphs: Glyphs) 
     inner = max(width - AXIS_WIDTH - 1, 8)
     draw = _draw_dots if glyphs.has_unicode else _draw_stars
     canvas = draw(finite, inner, rows, low, (high - low) or 1.0)
-    labels = {0: f"{high:.4g}", rows - 1: f"{low:.4g}"}
+    lowest, highest = _label_ends(low, high)
+    labels = {0: highest, rows - 1: lowest}
     stroke = "│" if glyphs.has_unicode else "|"
     lines = [
         f"{labels.get(row, ''):>{AXIS_WIDTH - 1}} {stroke}{text}" for row, text in enumerate(canvas)
     ]
-    first, last = f"{min(x for x, _ in finite):g}", f"{max(x for x, _ in finite):g}"
+    first, last = f"{min(x for x, _ in finite):.0f}", f"{max(x for x, _ in finite):.0f}"
     return [*lines, f"{'step':>{AXIS_WIDTH - 1}}  {first}{last:>{max(inner - len(first), 1)}}"]
+
+
+def _label_ends(low: float, high: float) -> tuple[str, str]:
+    """Return the labels of the y axis' ends, in as many digits as tell them apart and have room."""
+    digits = next((n for n in _DIGITS if f"{low:.{n}g}" != f"{high:.{n}g}"), _DIGITS[0])
+    return _fit_label(low, digits), _fit_label(high, digits)
+
+
+def _fit_label(value: float, digits: int) -> str:
+    shown = (f"{value:{form}}" for form in (f".{digits}g", ".1e", ".0e"))
+    return next((label for label in shown if len(label) < AXIS_WIDTH), "")
 
 
 def _draw_stars(

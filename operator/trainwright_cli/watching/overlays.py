@@ -74,7 +74,7 @@ def _plan_page(state: State, width: int, glyphs: Glyphs) -> Page:
     for decision in plan.decisions:
         lines.append(Text(f"  {decision.field}: {decision.value}"))
         lines += [Text(f"      {line}", style="dim") for line in wrap(decision.reason, width - 8)]
-    return Page(f"Plan of {view.title}", lines)
+    return Page(f"Plan of {state.snapshot.title_of(view)}", lines)
 
 
 def _memory_lines(plan: Plan, glyphs: Glyphs) -> list[Text]:
@@ -95,5 +95,5 @@ def _log_page(state: State) -> Page:
     detail, view = state.snapshot.detail, state.current
     if view is None or detail is None or detail.key != key_of(view):
         return Page("Asking for the log", [])
-    title = detail.log_title or f"{view.title} has no log yet"
+    title = detail.log_title or f"{state.snapshot.title_of(view)} has no log yet"
     return Page(title, [Text(f" {line}") for line in detail.log], hangs_from_end=True)

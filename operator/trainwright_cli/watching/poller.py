@@ -1,7 +1,7 @@
 """Asks the cluster again and again in a thread of its own, so that keys are never waited for.
 
-A failure keeps the last answer and says so; it ends nothing. Suspending and resuming go through the
-same thread: what was asked for is seen in the very next answer.
+A failure keeps the last answer and says so; only a missing right ends the screen. Suspending and
+resuming go through the same thread: what was asked for is seen in the very next answer.
 """
 
 import os
@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from trainwright_cli.errors import CliError
+from trainwright_cli.errors import CliError, NotAllowedError
 from trainwright_cli.runs import RunView
 from trainwright_cli.watching.snapshot import Detail, Snapshot
 from trainwright_cli.watching.state import SetSuspend, key_of
@@ -28,7 +28,7 @@ class Source(Protocol):
     """Where runs come from: a cluster, or a test."""
 
     def fetch_views(self) -> Sequence[RunView]:
-        """Return all runs that are to be shown. Raises CliError."""
+        """Return all runs that are to be shown. Raises CliError, and NotAllowedError to end the screen."""
         ...
 
     def fetch_detail(self, view: RunView, previous: Detail | None) -> Detail:
@@ -75,7 +75,7 @@ class Poller:
     def take_news(self) -> list[Snapshot | str]:
         """Return what came since the last call: snapshots, and sentences about orders.
 
-        An error that nobody expected ended the thread; it is raised here.
+        An error that ended the thread - a missing right, or one that nobody expected - is raised here.
         """
         news: list[Snapshot | str] = []
         while not self._news.empty():
@@ -104,6 +104,8 @@ class Poller:
         focus = self._focus
         try:
             views = tuple(self._source.fetch_views())
+        except NotAllowedError:  # to try again is no use: it ends the screen
+            raise
         except CliError as error:
             self._publish(replace(self._last, problem=error.format_message()))
             return
@@ -116,7 +118,7 @@ class Poller:
             self._publish(replace(fresh, detail=self._source.fetch_detail(view, detail)))
 
     def _carry_out(self, change: SetSuspend) -> str:
-        title = change.view.title
+        title = self._last.title_of(change.view)
         try:
             self._source.apply_suspend(change.view, suspend=change.suspend)
         except CliError as error:

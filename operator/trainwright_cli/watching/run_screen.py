@@ -14,6 +14,7 @@ from trainwright_api.quantities import format_duration
 from trainwright_api.status import Progress
 
 from trainwright_cli.runs import RunView
+from trainwright_cli.stalls import tell_stall
 from trainwright_cli.tables import PHASE_STYLES, format_age
 from trainwright_cli.watching.glyphs import Glyphs, Point, draw_bar, draw_plot
 from trainwright_cli.watching.sections import Section, build_sections
@@ -34,7 +35,7 @@ def run_lines(state: State, width: int, height: int, glyphs: Glyphs, now: dateti
     detail = detail if detail is not None and detail.key == key_of(view) else None
     top = [
         *_heading(view, width, now),
-        _progress_line(view, width, glyphs),
+        _progress_line(view, width, glyphs, now),
         _figures_line(view, width),
     ]
     sections = build_sections(view.status, detail, glyphs, now)
@@ -51,8 +52,8 @@ def run_lines(state: State, width: int, height: int, glyphs: Glyphs, now: dateti
 def _heading(view: RunView, width: int, now: datetime) -> list[Text]:
     status = view.status
     name = f"{SHORT_NAMES.get(view.kind, view.kind)}/{view.name}"
-    line = Text(f" {name}", style="bold").append(f"  in {view.namespace}  ", style="not bold")
-    line.append(status.phase, style=PHASE_STYLES.get(status.phase, ""))
+    who = Text(f" {name}", style="bold").append(f"  in {view.namespace}", style="not bold")
+    line = Text("  ", style="bold").append(status.phase, style=PHASE_STYLES.get(status.phase, ""))
     if status.reason and status.reason != status.phase:
         line.append(f" ({status.reason})")
     line.append(
@@ -62,22 +63,30 @@ def _heading(view: RunView, width: int, now: datetime) -> list[Text]:
         line.append("  suspending", style="yellow")
     # What fails must be readable without another command.
     message = wrap(status.message or "", width - 2, max_lines=_MESSAGE_LINES, placeholder="...")
-    return [line, *(Text(f" {text}", style="yellow") for text in message)]
+    # Long names take a line of their own: what is cut at its end would be the phase.
+    told = [who + line] if who.cell_len + line.cell_len <= width else [who, line]
+    return [*told, *(Text(f" {text}", style="yellow") for text in message)]
 
 
-def _progress_line(view: RunView, width: int, glyphs: Glyphs) -> Text:
+def _progress_line(view: RunView, width: int, glyphs: Glyphs, now: datetime) -> Text:
     progress = view.status.progress or Progress()
     steps = (
         f"{progress.step}/{progress.total_steps}" if progress.total_steps else f"{progress.step}"
     )
     parts = [f"{progress.percent:.0f} %", f"step {steps}"]
-    if progress.eta_seconds is not None and not view.has_ended:
+    stall = tell_stall(view, now)
+    if stall:
+        parts.append(stall)
+    elif progress.eta_seconds is not None and not view.has_ended:
         parts.append(f"ETA {format_duration(progress.eta_seconds)}")
     if progress.activity:
         parts.append(progress.activity)
     text = "  ".join(parts)
     bar = draw_bar(progress.percent / 100, max(width - len(text) - 4, 10), glyphs)
-    return Text(" ").append(bar, style="cyan").append(f"  {text}")
+    line = Text(" ").append(bar, style="cyan").append(f"  {text}")
+    if stall:
+        line.highlight_words([stall], style="bold yellow")
+    return line
 
 
 def _figures_line(view: RunView, width: int) -> Text:

@@ -12,7 +12,8 @@ from trainwright_api.quantities import format_bytes, format_duration
 from trainwright_api.status import Attempt, RunStatus
 
 from trainwright_cli.cluster import EventView
-from trainwright_cli.tables import NOTHING, format_age, format_number, parse_time
+from trainwright_cli.runs import parse_time
+from trainwright_cli.tables import NOTHING, format_age, format_number
 from trainwright_cli.watching.glyphs import Glyphs, draw_bar
 from trainwright_cli.watching.snapshot import Detail, RankFigures
 

@@ -26,7 +26,8 @@ def watch_on_screen(
 ) -> list[RunView]:
     """Show the screen until the user leaves it, and return the runs as they were last seen.
 
-    `opened` is the run to start with. Raises CliError if the first answer is an error.
+    `opened` is the run to start with. Raises CliError if the first answer is an error, and
+    NotAllowedError once the user may not see the runs any more.
     """
     views = tuple(source.fetch_views())
     first = Snapshot(datetime.now(UTC), views)

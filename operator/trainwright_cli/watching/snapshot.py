@@ -46,3 +46,12 @@ class Snapshot:
     problem: str = ""
     losses: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
     """(step, loss) of each run as the polls have seen them, oldest first."""
+
+    @property
+    def has_namespaces(self) -> bool:
+        """Whether runs of several namespaces are shown: their titles alone do not tell them apart."""
+        return len({view.namespace for view in self.views}) > 1
+
+    def title_of(self, view: RunView) -> str:
+        """Return the run's title, with its namespace where there are several."""
+        return f"{view.namespace}/{view.title}" if self.has_namespaces else view.title

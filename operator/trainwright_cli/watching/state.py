@@ -104,12 +104,11 @@ def _ask(state: State, *, suspend: bool) -> State:
     view = state.current
     if view is None:
         return replace(state, notice="there is no run")
+    title = state.snapshot.title_of(view)
     if view.has_ended:
-        return replace(state, notice=f"{view.title} has ended ({view.status.phase})")
+        return replace(state, notice=f"{title} has ended ({view.status.phase})")
     if view.is_suspended == suspend:
-        return replace(
-            state, notice=f"{view.title} is {'suspended' if suspend else 'not suspended'}"
-        )
+        return replace(state, notice=f"{title} is {'suspended' if suspend else 'not suspended'}")
     return replace(state, question=SetSuspend(view, suspend))
 
 

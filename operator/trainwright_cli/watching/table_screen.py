@@ -15,6 +15,7 @@ from trainwright_cli.watching.state import State, key_of
 
 NAME_WIDTH = 19
 _WIDE_NAME = 40
+_LEAST_NAMESPACE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,17 @@ class Column:
 
 def _steps(row: Row, width: int) -> str:
     progress = row.progress
-    if progress.total_steps:
-        return f"{progress.step}/{progress.total_steps}"
-    return progress.activity or NOTHING
+    if not progress.total_steps:
+        return progress.activity or NOTHING
+    whole = f"{progress.step}/{progress.total_steps}"
+    short = f"{_shorten(progress.step)}/{_shorten(progress.total_steps)}"
+    return whole if len(whole) <= width else short
+
+
+def _speed(row: Row, width: int) -> str:
+    speed = row.progress.tokens_per_second
+    whole = format_number(speed, ",.0f")
+    return whole if speed is None or len(whole) <= width else _shorten(speed)
 
 
 def _checkpoint(row: Row, width: int) -> str:
@@ -74,9 +83,9 @@ _COLUMNS = (
         "TREND", 14, lambda row, width: draw_sparkline(row.losses, width, row.glyphs), 100,
         is_number=False,
     ),
-    Column("TOK/S", 8, lambda row, _: format_number(row.progress.tokens_per_second, ",.0f")),
+    Column("TOK/S", 8, _speed),
     Column("MFU", 6, lambda row, _: format_number(row.progress.mfu, ".1%"), 100),
-    Column("ETA", 7, lambda row, _: format_eta(row.view)),
+    Column("ETA", 7, lambda row, _: format_eta(row.view, row.now)),
     Column("SAVED", 7, _checkpoint, 120),
     Column("AGE", 7, lambda row, _: format_age(row.view.created_at, row.now), 120),
     Column("HARDWARE", 24, _hardware, 150, is_number=False),
@@ -92,8 +101,7 @@ def table_lines(state: State, width: int, height: int, glyphs: Glyphs, now: date
     columns = [column for column in _COLUMNS if width >= column.from_width]
     spare = width - 2 - sum(column.width + 1 for column in columns)
     name_width = min(max(spare, NAME_WIDTH), _WIDE_NAME)
-    has_namespaces = len({view.namespace for view in rows}) > 1
-    current = state.current
+    current, has_namespaces = state.current, state.snapshot.has_namespaces
     room = max(height - 3, 1)
     place = rows.index(current) if current in rows else 0
     first = min(max(place - room // 2, 0), max(len(rows) - room, 0))
@@ -101,20 +109,18 @@ def table_lines(state: State, width: int, height: int, glyphs: Glyphs, now: date
     for view in rows[first : first + room]:
         losses = [loss for _, loss in state.snapshot.losses.get(key_of(view), ())]
         row = Row(view, losses, glyphs, now)
-        name = _name(view, has_namespaces)
+        name = _name(view, name_width if has_namespaces else None, glyphs)
         lines.append(_row_line(row, columns, name, name_width, is_selected=view is current))
     note = current.status.message if current is not None else None
     if current is not None and note:
-        lines += [
-            Text(),
-            Text(plain(f"  {_name(current, has_namespaces)}: {note}", glyphs), style="dim"),
-        ]
+        name = _name(current, width if has_namespaces else None, glyphs)
+        lines += [Text(), Text(plain(f"  {name}: {note}", glyphs), style="dim")]
     return lines
 
 
 def _title_line(columns: Sequence[Column], name_width: int, num_runs: int) -> Text:
     cells = [f"  {f'RUN ({num_runs})':<{name_width}}"]
-    cells += [_placed(column.title, column) for column in columns]
+    cells += [_placed(column.title, column, "") for column in columns]
     return Text(" ".join(cells), style="bold")
 
 
@@ -128,18 +134,35 @@ def _row_line(
     line = Text(f"{pointer} {cut:<{name_width}}", style="reverse" if is_selected else "")
     phase_style = PHASE_STYLES.get(row.view.status.phase, "")
     for column in columns:
-        cell = _placed(plain(column.show(row, column.width), row.glyphs), column)
+        shown = plain(column.show(row, column.width), row.glyphs)
+        cell = _placed(shown, column, row.glyphs.more)
         line.append(" ").append(
             cell, style=phase_style if column.title in ("PHASE", "PROGRESS") else ""
         )
     return line
 
 
-def _placed(text: str, column: Column) -> str:
-    cut = text[: column.width]
+def _placed(text: str, column: Column, more: str) -> str:
+    """Return the text in the column's width; one that is cut says so, as half a number is another one."""
+    cut = text if len(text) <= column.width else text[: column.width - len(more)] + more
     return cut.rjust(column.width) if column.is_number else cut.ljust(column.width)
 
 
-def _name(view: RunView, has_namespace: bool) -> str:
+def _name(view: RunView, width: int | None, glyphs: Glyphs) -> str:
+    """Return the run's short title; with a width, its namespace before it, cut so that the title is seen."""
     title = f"{SHORT_NAMES.get(view.kind, view.kind)}/{view.name}"
-    return f"{view.namespace}/{title}" if has_namespace else title
+    if width is None:
+        return title
+    room = max(width - len(title) - 1, _LEAST_NAMESPACE)
+    namespace = view.namespace
+    if len(namespace) > room:
+        namespace = namespace[: room - 1] + glyphs.more
+    return f"{namespace}/{title}"
+
+
+def _shorten(value: float) -> str:
+    """Return a number in at most five characters: `999`, `1.23k`, `123k`, `1.2M`."""
+    for limit, suffix in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= 0.9995 * limit:  # what would be rounded to the limit
+            return f"{value / limit:.3g}{suffix}"
+    return f"{value:.0f}"

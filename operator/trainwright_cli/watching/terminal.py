@@ -106,9 +106,10 @@ class Terminal:
         self._console.show_cursor(False)
 
     def _leave(self) -> None:
+        # The settings first: who sees the old screen again may type at once.
+        termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._cooked)
         self._console.show_cursor(True)
         self._console.set_alt_screen(False)
-        termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._cooked)
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         raise TerminatedError(128 + number)

@@ -70,7 +70,7 @@ def write(folder: Path, *manifests: Mapping[str, Any], name: str = "run.yaml") -
     return str(path)
 
 
-def invoke(*arguments: str, stdin: str | None = None) -> Result:
+def invoke(*arguments: str, stdin: str | bytes | None = None) -> Result:
     """Run a command line in this process."""
     return CliRunner().invoke(app, list(arguments), input=stdin, env={"COLUMNS": "160"})
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from ruamel.yaml import YAML
 from trainwright_cli.__main__ import run
 from trainwright_cli.app import COMMANDS, app
 from trainwright_cli.errors import CliError, ExitCode
 
-from tests.unit.cli.manifests import call, command, invoke
+from tests.unit.cli.manifests import a_training_run, call, command, invoke, write
 from tools.machine import PROJECT
 
 HEAVY = ("kubernetes", "boto3", "torch", "rich.live", "trainwright_api.resources", "jinja2")
@@ -230,3 +231,19 @@ def test_options_of_status_that_exclude_each_other_are_refused(
     done = invoke("status", *arguments)
     assert done.exit_code == ExitCode.INVALID
     assert said in done.output
+
+
+LATIN = {"PYTHONIOENCODING": "latin-1", "LC_ALL": "C.UTF-8"}
+
+
+def test_a_terminal_without_unicode_gets_other_characters_and_no_error(tmp_path: Path) -> None:
+    done = call("plan", "-f", write(tmp_path, a_training_run()), **LATIN)
+    assert (done.returncode, done.stderr) == (ExitCode.OK, "")
+    assert "???" in done.stdout, "the bars"
+
+
+@pytest.mark.parametrize("output", ["json", "yaml"])
+def test_data_for_machines_loses_no_character_there(tmp_path: Path, output: str) -> None:
+    path = write(tmp_path, a_training_run(budget={"steps": 0}), name="größer ☃.yaml")
+    done = call("validate", "-f", path, "-o", output, **LATIN)
+    assert YAML(typ="safe").load(done.stdout)["problems"][0]["source"] == path

@@ -1,6 +1,7 @@
 """`trainwright checkpoints --uri`: listing and verifying folders of this machine."""
 
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from trainwright_cli.errors import ExitCode, UnreachableError
-from trainwright_cli.stores import S3Folder
+from trainwright_cli.stores import S3Folder, open_folder
 
 from tests.unit.cli.manifests import invoke
 
@@ -128,3 +129,30 @@ def test_a_pvc_can_only_be_read_in_the_cluster() -> None:
     done = invoke("checkpoints", "--uri", "pvc://claim/runs/")
     assert done.exit_code == ExitCode.FAILED
     assert "other stores can only be read in the cluster" in done.stderr
+
+
+def test_a_file_uri_without_its_third_slash_is_told() -> None:
+    done = invoke("checkpoints", "--uri", "file://runs/gpt/")
+    assert done.exit_code == ExitCode.FAILED
+    assert "got file://runs/gpt/, expected an absolute path; write file:///path" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b", "50%25 a:b"])
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    save_checkpoint(tmp_path / name, 10)
+    for uri in (f"{tmp_path}/{name}", (tmp_path / name).as_uri()):
+        assert [record["step"] for record in listed("--uri", uri)] == [10]
+
+
+def test_keys_of_s3_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def answer(**what: str) -> dict[str, io.BytesIO]:
+        asked.append(what)
+        return {"Body": io.BytesIO(b"{}")}
+
+    folder = open_folder("s3://checkpoints/team#1/why?/50%25", endpoint="http://minio:9000")
+    assert isinstance(folder, S3Folder)
+    monkeypatch.setattr(folder._client, "get_object", answer)
+    assert folder.read_bytes("manifest.json") == b"{}"
+    assert asked == [{"Bucket": "checkpoints", "Key": "team#1/why?/50%25/manifest.json"}]

@@ -43,6 +43,17 @@ def test_processes_are_capped_by_the_user() -> None:
         chosen(run, LAPTOP, processes=3)
 
 
+def test_given_micro_batches_stay_whole() -> None:
+    run = a_run(
+        workers=on_gpus(nodes=1, per_node=6), batch={"globalSequences": 12, "microSequences": 2}
+    )
+    four = Machine(4, 16, 0)  # each of 4 would have 3 sequences: no whole number of micro-batches
+    assert chosen(run, four)[0] == 3
+    said = r"batch\.globalSequences \(12\) / batch\.microSequences \(2\); use 3"
+    with pytest.raises(CliError, match=rf"got 4, expected a divisor of {said}"):
+        chosen(run, four, processes=4)
+
+
 @pytest.mark.parametrize(
     ("machine", "device", "said"),
     [

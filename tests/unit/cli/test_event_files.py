@@ -1,13 +1,15 @@
 """`trainwright logs --tensorboard`: what is fetched, and what is said where it cannot be shown."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from trainwright_cli.app import app
-from trainwright_cli.errors import NotFoundError
-from trainwright_cli.event_files import build_command, fetch_new_events, show_events
+from trainwright_cli.errors import NotAllowedError, NotFoundError, UnreachableError
+from trainwright_cli.event_files import _refresh, build_command, fetch_new_events, show_events
 from trainwright_cli.stores import LocalFolder
 
 
@@ -63,3 +65,33 @@ def test_options_that_do_not_go_together(arguments: list[str], says: str) -> Non
 def test_the_port_is_tensorboards_own_choice_unless_given(tmp_path: Path) -> None:
     assert "--port" not in build_command(tmp_path, None)
     assert build_command(tmp_path, 6007)[-2:] == ["--port", "6007"]
+
+
+def test_a_cluster_that_is_away_for_a_while_ends_nothing(
+    store: LocalFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events, target = tmp_path / "store" / "events.1", tmp_path / "shown"
+    events.write_bytes(b"abc")
+    answers = iter([UnreachableError("no answer from the cluster"), None])
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+
+        def is_live() -> bool:
+            answer = next(answers)
+            if answer is not None:
+                raise answer
+            process.kill()  # as the user does, after this look
+            return False
+
+        _refresh(process, store, target, is_live, seconds=0.01)
+    assert (target / "events.1").read_bytes() == b"abc"
+    assert capsys.readouterr().err == "no answer from the cluster; trying again\n"
+
+
+def test_a_missing_right_ends_tensorboard(store: LocalFolder, tmp_path: Path) -> None:
+    def is_live() -> bool:
+        raise NotAllowedError("not allowed to get TrainingRun/gpt")
+
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        with pytest.raises(NotAllowedError):
+            _refresh(process, store, tmp_path / "shown", is_live, seconds=0.01)
+        process.kill()

@@ -27,6 +27,8 @@ def test_a_whole_uri_may_become_one_file(tmp_path: Path) -> None:
 def test_a_prefix_without_slash_keeps_the_parts_of_the_uri_apart(tmp_path: Path) -> None:
     rewrites = parse_rewrites([f"s3://d={tmp_path}"])
     assert rewrite_uri("s3://d/x/", rewrites) == f"file://{tmp_path}/x/"
+    assert rewrite_uri("s3://d", rewrites) == f"file://{tmp_path}"
+    assert rewrite_uri("s3://d-old/x/", rewrites) == "s3://d-old/x/"
 
 
 def test_another_uri_may_be_given_instead_of_a_folder() -> None:

@@ -5,14 +5,16 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pexpect
 import pytest
+from ruamel.yaml import YAML
 from trainwright_cli.errors import ExitCode
+from trainwright_cli.local.folders import Folders
+from trainwright_cli.local.locking import hold_lock
 
 from tests.unit.cli.manifests import (
     a_fine_tune_job,
@@ -22,8 +24,7 @@ from tests.unit.cli.manifests import (
     environment_with_fake_trainer,
     write,
 )
-
-DEADLINE_SECONDS = 30
+from tests.unit.cli.trainers import DEADLINE_SECONDS, trainers_below, wait_until
 
 
 def run_local(tmp_path: Path, *manifests: dict[str, Any]) -> list[str]:
@@ -53,27 +54,6 @@ def terminal() -> Iterator[Callable[..., "pexpect.spawn[str]"]]:
     yield start
     for child in started:
         child.close(force=True)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
-
-
-def trainers_below(folder: Path) -> list[int]:
-    """Return the processes whose command line names the folder."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if b"trainwright_trainer" in line and str(folder).encode() in line:
-                found.append(int(entry.name))
-    return found
 
 
 def test_a_run_succeeds_and_says_where_the_model_is(tmp_path: Path) -> None:
@@ -114,13 +94,33 @@ def test_several_runs_are_trained_one_after_another(tmp_path: Path) -> None:
 def test_a_run_that_fails_ends_with_5_and_the_trainers_sentence(tmp_path: Path) -> None:
     done = call(*run_local(tmp_path, a_training_run("fails")), "-o", "json")
     assert done.returncode == ExitCode.RUN_FAILED
-    told = json.loads(done.stdout)
+    (told,) = json.loads(done.stdout)
     assert (told["outcome"], told["cause"]) == ("Failed", "UserError")
     last = done.stderr.splitlines()[-1]
     assert last.startswith(
         "error: TrainingRun/fails failed: spec.data.sources[0].uri: got nothing; mend it ("
     )
     assert last.endswith("trainer.log)")
+
+
+@pytest.mark.parametrize(
+    ("output", "load"), [("json", json.loads), ("yaml", YAML(typ="safe").load)]
+)
+def test_machines_get_one_list_of_all_ends(
+    tmp_path: Path, output: str, load: Callable[[str], Any]
+) -> None:
+    manifests = [a_training_run(name) for name in ("well", "crashes", "never-started")]
+    done = call(*run_local(tmp_path, *manifests), "-o", output)
+    assert done.returncode == ExitCode.RUN_FAILED
+    well, crashed = load(done.stdout)
+    assert (well["kind"], well["name"]) == ("TrainingRun", "well")
+    assert (well["outcome"], well["model"]["samples"][0]["after"]) == ("Succeeded", "b")
+    assert crashed == {
+        "kind": "TrainingRun",
+        "name": "crashes",
+        "outcome": "Failed",
+        "message": "the trainer ended with signal SIGKILL and left no message",
+    }
 
 
 def test_a_trainer_that_crashes_shows_the_end_of_its_log(tmp_path: Path) -> None:
@@ -161,6 +161,28 @@ def test_a_signal_saves_and_the_next_start_resumes(tmp_path: Path, number: signa
     assert again.returncode == ExitCode.OK
     assert f"resumed from the checkpoint of step {match[1]}" in again.stderr
     assert trainers_below(tmp_path) == []
+
+
+def test_a_run_that_trains_here_is_not_started_a_second_time(tmp_path: Path) -> None:
+    arguments = run_local(tmp_path, a_training_run("stubborn", budget={"steps": 5000}))
+    folders = Folders(tmp_path / "w", "default", "stubborn")
+    with subprocess.Popen(
+        command(*arguments), env=environment_with_fake_trainer(), stderr=subprocess.DEVNULL
+    ) as first:
+        wait_until((folders.run_checkpoints / "step-000010").exists)
+        beside = call(*arguments)
+        first.kill()
+    (orphan,) = trainers_below(tmp_path)
+    after = call(*arguments)
+    os.kill(orphan, signal.SIGKILL)
+    holder = f"another process, which may be the trainer {orphan}"
+    for refused in (beside, after):
+        assert refused.returncode == ExitCode.FAILED
+        assert f"{folders.lock_file}: got a lock of {holder}, expected none" in refused.stderr
+        assert f"let it save and end with `kill {orphan}`" in refused.stderr
+    wait_until(lambda: not trainers_below(tmp_path))
+    with hold_lock(folders):
+        pass
 
 
 def test_in_a_terminal_a_bar_moves_and_ctrl_c_saves(

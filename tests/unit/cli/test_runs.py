@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from trainwright_api.names import FINE_TUNE_JOB, TRAINING_RUN, Phase
 from trainwright_cli.run_names import KINDS, RunName, parse_run_name
-from trainwright_cli.runs import parse_run
+from trainwright_cli.runs import parse_run, parse_time
 
 from tests.unit.cli.manifests import a_training_run
 
@@ -53,3 +53,28 @@ def test_a_run_without_status_is_pending() -> None:
 
 def _checkpoint(step: int) -> dict[str, Any]:
     return {"step": step, "uri": "s3://c/", "sizeBytes": 1, "savedAt": "2026", "verified": True}
+
+
+def test_words_of_a_newer_operator_are_left_out_and_the_rest_is_read() -> None:
+    attempt = {"number": 1, "job": "j", "startedAt": "2026", "cause": "CosmicRay", "lastStep": 7}
+    view = parse_run(
+        a_training_run()
+        | {"status": {"phase": "Paused", "reason": "ByHand", "attempts": [attempt]}}
+    )
+    assert view.status.reason == "ByHand"
+    assert (view.status.attempts[0].cause, view.status.attempts[0].last_step) == (None, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-01-02T03:04:05Z", "2026-01-02T03:04:05+00:00"),
+        ("2026-01-02T03:04:05", "2026-01-02T03:04:05+00:00"),
+        ("2026-01-02T03:04:05+01:00", "2026-01-02T03:04:05+01:00"),
+    ],
+)
+def test_a_time_without_a_zone_is_of_utc(text: str, expected: str) -> None:
+    moment = parse_time(text)
+    assert moment is not None
+    assert moment.isoformat() == expected
+    assert [parse_time(text) for text in ("yesterday", "", None)] == [None] * 3

@@ -1,17 +1,21 @@
 """Runs as tables, pages and lines."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from rich.console import Console, RenderableType
 from trainwright_api.names import Phase
 from trainwright_api.status import Progress
+from trainwright_cli.cluster import Cluster
 from trainwright_cli.live import LiveRow, PlainDisplay, live_view, plain_line
 from trainwright_cli.runs import RunView, parse_run
 from trainwright_cli.tables import progress_line, run_page, run_row, runs_table
 
-from tests.unit.cli.manifests import a_training_run
+from tests.unit.cli.manifests import a_training_run, invoke
 
 NOW = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
 PROGRESS = {
@@ -162,3 +166,81 @@ def test_plain_lines_come_at_changes_only() -> None:
         "tr/x  Running  step 1/9 (0 %)",
         "tr/x  Succeeded  step 9/9 (0 %)",
     ]
+
+
+def test_a_run_that_makes_no_steps_says_so_in_place_of_the_time_left() -> None:
+    stuck = {"activity": "train", "updatedAt": "2026-01-02T02:48:00Z"}
+    view = a_view(progress=PROGRESS | stuck)
+    assert run_row(view, NOW, all_namespaces=False)[6] == "no step"
+    page = rendered(run_page(view, NOW))
+    assert "1,234 tok/s  no step for 12m\n" in page
+    assert "eta" not in page
+    moves = a_view(progress=PROGRESS | stuck | {"updatedAt": "2026-01-02T02:59:00Z"})
+    assert run_row(moves, NOW, all_namespaces=False)[6] == "1m02s"
+    assert "1,234 tok/s  eta 1m02s" in rendered(run_page(moves, NOW))
+
+
+def test_the_page_of_an_ended_run_has_no_time_left() -> None:
+    assert "eta" not in rendered(run_page(a_view(phase="Failed"), NOW))
+
+
+def test_long_names_go_on_below_and_no_number_is_cut() -> None:
+    manifest = a_training_run("a-run-with-a-name-that-says-all-of-its-settings-at-once")
+    manifest["metadata"] |= {"namespace": "machine-learning-platform-team"}
+    view = parse_run(manifest | {"status": a_view().status.to_manifest()})
+    text = rendered(runs_table([view], NOW, all_namespaces=True), width=80)
+    assert "…" not in text
+    for said in ("Running", "50/98", "4.2100", "1,234", "1m02s"):
+        assert said in text.splitlines()[1]
+
+
+def test_a_plain_line_is_one_line_and_says_what_stands_still() -> None:
+    row = LiveRow(
+        "TrainingRun/a", Phase.RUNNING, Progress(step=1), "a\n  b", stall="no step for 3m"
+    )
+    assert plain_line(row).endswith("TrainingRun/a  Running  no step for 3m  a b")
+
+
+def test_runs_of_one_name_in_two_namespaces_have_lines_of_their_own() -> None:
+    lines: list[str] = []
+    display = PlainDisplay(lines.append)
+    rows = [
+        LiveRow("TrainingRun/a", phase, Progress(step=3), namespace=namespace)
+        for namespace, phase in (("lab", Phase.RUNNING), ("team", Phase.PENDING))
+    ]
+    for _ in range(3):
+        display.show(rows)
+    assert [line.partition("  ")[2] for line in lines] == [
+        "lab/TrainingRun/a  Running",
+        "team/TrainingRun/a  Pending",
+    ]
+
+
+def test_a_run_that_stands_still_has_a_line_when_it_begins_and_when_it_ends() -> None:
+    lines: list[str] = []
+    display = PlainDisplay(lines.append)
+    for stall in ("", "no step for 2m", "no step for 3m", ""):
+        display.show([LiveRow("tr/x", Phase.RUNNING, Progress(step=3), stall=stall)])
+    assert [line.partition("  ")[2] for line in lines] == [
+        "tr/x  Running",
+        "tr/x  Running  no step for 2m",
+        "tr/x  Running",
+    ]
+
+
+def test_a_change_is_one_line_however_long_the_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = a_view(phase="Succeeded")
+    view = replace(view, namespace="n" * 63, name="g" * 63)
+    monkeypatch.setattr(
+        Cluster, "connect", lambda target: SimpleNamespace(fetch_run=lambda wanted: view)
+    )
+    lines = invoke("status", "gpt", "-w").stdout.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith(f"TrainingRun/{'g' * 63}  Succeeded")
+
+
+def test_no_runs_say_where_there_may_be_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    none = SimpleNamespace(fetch_runs=lambda all_namespaces: [])
+    monkeypatch.setattr(Cluster, "connect", lambda target: none)
+    assert invoke("status").stderr == "no runs here; see `trainwright status -A`\n"
+    assert invoke("status", "-A").stderr == "no runs in any namespace\n"

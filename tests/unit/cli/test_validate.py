@@ -1,13 +1,22 @@
 """`trainwright validate`: files, folders, stdin; all problems with their lines."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from trainwright_cli.errors import ExitCode
 from trainwright_cli.output import to_yaml
 
-from tests.unit.cli.manifests import EXAMPLES, a_fine_tune_job, a_training_run, invoke, write
+from tests.unit.cli.manifests import (
+    EXAMPLES,
+    a_fine_tune_job,
+    a_training_run,
+    command,
+    invoke,
+    write,
+)
 
 SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"}}
 
@@ -49,6 +58,21 @@ def test_stdin_is_read() -> None:
     done = invoke("validate", "-f", "-", stdin="spec: [")
     assert done.exit_code == ExitCode.INVALID
     assert done.stderr.startswith("stdin:1: not valid YAML")
+    done = invoke("validate", "-f", "-", stdin=b"kind: \xff")
+    assert done.exit_code == ExitCode.INVALID
+    assert "-f -: not UTF-8 text" in done.stderr
+
+
+def test_stdin_is_utf_8_whatever_the_locale_says() -> None:
+    text = to_yaml(a_training_run(precision="größer"))
+    done = subprocess.run(
+        command("validate", "-f", "-", "-o", "json"),
+        input=text.encode(),
+        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        capture_output=True,
+        check=False,
+    )
+    assert "got größer, expected" in json.loads(done.stdout)["problems"][0]["message"]
 
 
 @pytest.mark.parametrize(

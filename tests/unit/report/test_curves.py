@@ -1,8 +1,10 @@
+import re
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from trainwright_api.status import Attempt
-from trainwright_cli.report.curves import Axis, Curve, draw_curves, format_tick
+from trainwright_cli.report.curves import WIDTH, Axis, Curve, draw_curves, format_tick
 from trainwright_cli.report.timeline import draw_timeline
 
 
@@ -20,11 +22,56 @@ def test_ticks_are_round_values_inside_the_axis(low: float, high: float, expecte
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"),
-    [(0, "0"), (0.05, "0.05"), (1200, "1.2k"), (3e6, "3M"), (2e-5, "2e-05"), (-2e9, "-2B")],
+    ("value", "spacing", "expected"),
+    [
+        (0, 1, "0"),
+        (0.05, 0.05, "0.05"),
+        (1200, 200, "1.2k"),
+        (3e6, 1e6, "3M"),
+        (2e-5, 1e-5, "2e-05"),
+        (-2e9, 1e9, "-2B"),
+        (120, 20, "120"),
+        (100, 100, "100"),
+        (20_000, 20_000, "20k"),
+        (2.304, 0.001, "2.304"),
+        (123_410, 10, "123.41k"),
+        (0.6000000000000001, 0.2, "0.6"),
+        (4e20, 2e20, "4e+20"),
+    ],
 )
-def test_tick_is_short(value: float, expected: str) -> None:
-    assert format_tick(value) == expected
+def test_tick_is_short(value: float, spacing: float, expected: str) -> None:
+    assert format_tick(value, spacing) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(2.302, 2.306), (2.30258, 2.30261), (123_400, 123_460), (999_950, 1_000_050), (-1e-7, 1e-7)],
+)
+def test_no_two_ticks_of_an_axis_read_the_same(low: float, high: float) -> None:
+    texts = [text for _, text in Axis(low, high, 0, 100).labels()]
+    assert len(set(texts)) == len(texts) > 2
+
+
+def test_long_labels_push_the_plot_aside_and_are_not_cut() -> None:
+    svg = draw_curves(
+        [Curve("a", [(1_000_000, 2.302581), (1_000_100, 2.302584)])], x_label="step", y_label="loss"
+    )
+    texts = re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="(\w+)">([^<]+)<', svg)
+    share = {"end": 1.0, "middle": 0.5}
+    boxes = [
+        (float(x) - share[anchor] * 7 * len(text), float(x) + (1 - share[anchor]) * 7 * len(text))
+        for x, anchor, text in texts
+    ]
+    assert min(left for left, _ in boxes) >= 0
+    assert max(right for _, right in boxes) <= WIDTH
+    steps = [box for box, (_, anchor, text) in zip(boxes, texts, strict=True) if text.endswith("M")]
+    assert len(steps) > 1
+    assert all(left[1] < right[0] for left, right in pairwise(steps))
+
+
+def test_a_flat_curve_whose_values_differ_by_rounding_is_drawn() -> None:
+    svg = draw_curves([Curve("a", [(0, 2.3), (1, 2.3 + 1e-15)])], x_label="x", y_label="y")
+    assert svg.count("<polyline") == 1
 
 
 def test_curve_spans_the_plot_and_leaves_out_what_is_not_finite() -> None:

@@ -14,7 +14,7 @@ from trainwright_cli.watching.snapshot import Snapshot
 from trainwright_cli.watching.state import Overlay, SetSuspend, State, key_of
 
 from tests.terminals.played import build_detail
-from tests.terminals.runs import a_content, a_detail, a_run
+from tests.terminals.runs import a_content, a_detail, a_progress, a_run
 
 NOW = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
 VIEWS = tuple(parse_run(run) for run in a_content()["runs"])
@@ -90,6 +90,51 @@ def test_runs_of_several_namespaces_say_which() -> None:
     text = shown(State(Snapshot(NOW, (VIEWS[0], parse_run(other)))))
     assert "team/tr/gpt" in text
     assert "lab/tr/gpt" in text
+    both = Snapshot(NOW, (VIEWS[0], parse_run(other)))
+    asking = State(both, question=SetSuspend(parse_run(other), True))
+    assert "Suspend lab/TrainingRun/gpt? y/n" in shown(asking)
+    assert "Suspend TrainingRun/gpt? y/n" in shown(STATES["question"])
+
+
+def test_a_long_namespace_hides_no_run() -> None:
+    runs = [a_run("gpt", phase="Running"), a_run("wide", phase="Running")]
+    runs[0]["metadata"]["namespace"] = runs[1]["metadata"]["namespace"] = (
+        "machine-learning-platform"
+    )
+    text = shown(State(Snapshot(NOW, (*map(parse_run, runs), VIEWS[3]))))
+    assert "machine-lea…/tr/gpt" in text
+    assert "machine-le…/tr/wide" in text
+
+
+def test_names_as_long_as_kubernetes_allows_hide_neither_phase_nor_answers() -> None:
+    run = a_run("n" * 63, phase="Running", reason="PodsRunning")
+    run["metadata"]["namespace"] = "m" * 63
+    view = parse_run(run)
+    text = shown(State(Snapshot(NOW, (view,)), opened=key_of(view)))
+    assert "  Running (PodsRunning)  attempt 0" in text
+    asking = State(Snapshot(NOW, (view, VIEWS[0])), question=SetSuspend(view, True))
+    assert "nnn? y/n" in shown(asking)
+
+
+def test_a_number_that_does_not_fit_its_column_is_shortened_and_never_cut() -> None:
+    progress = a_progress(100_000, 1_000_000, tokensPerSecond=1_234_567.0, loss=12345.678)
+    row = shown(
+        State(Snapshot(NOW, (parse_run(a_run("gpt", phase="Running", progress=progress)),)))
+    )
+    assert "    100k/1M 12345.…    1.23M" in row
+    exact = a_progress(99_999, 400_000)
+    view = parse_run(a_run("gpt", phase="Running", progress=exact | {"tokensPerSecond": 999_600.0}))
+    assert "   100k/400k   4.210  999,600" in shown(State(Snapshot(NOW, (view,))))
+
+
+def test_a_run_that_makes_no_steps_says_so_on_both_screens() -> None:
+    stuck = a_progress(activity="train", updatedAt="2026-01-02T02:48:00Z")
+    view = parse_run(a_run("gpt", phase="Running", progress=stuck))
+    line = shown(State(Snapshot(NOW, (view,)), opened=key_of(view))).splitlines()[2]
+    assert line.rstrip().endswith("30 %  step 120/400  no step for 12m  train")
+    table = shown(State(Snapshot(NOW, (view,))))
+    assert "123,456 no step" in table
+    assert "3m20s" not in table + line
 
 
 def test_pages_scroll_to_their_end_and_no_further() -> None:

@@ -55,6 +55,29 @@ def test_a_plot_falls_from_left_to_right_with_the_range_on_its_axes() -> None:
     ]
 
 
+def test_a_plot_names_its_steps_in_whole_numbers() -> None:
+    lines = draw_plot([(1.0, 4.0), (1_234_567.0, 2.0)], 40, 3, ASCII)
+    assert lines[-1].split() == ["step", "1", "1234567"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (2.0, 4.0, ["4", "2"]),
+        (2.3021, 2.3024, ["2.3024", "2.3021"]),
+        (2.302581, 2.302589, ["2.30259", "2.30258"]),
+        (0.0001234, 0.5, ["0.5", "1.2e-04"]),
+        (-0.0001234, 123456.7, ["1.2e+05", "-1e-04"]),
+    ],
+)
+def test_the_labels_of_a_plot_differ_and_leave_it_its_width(
+    low: float, high: float, expected: list[str]
+) -> None:
+    lines = draw_plot([(0.0, low), (1.0, high)], 40, 5, ASCII)
+    assert [lines[0].split()[0], lines[3].split()[0]] == expected
+    assert {len(line) for line in lines[:4]} == {40}
+
+
 def test_a_plot_leaves_out_what_is_not_finite() -> None:
     nothing = draw_plot([(1.0, float("nan")), (2.0, float("inf"))], 30, 3, ASCII)
     assert nothing == ["no loss has been measured yet", "", ""]

@@ -1,10 +1,12 @@
-"""The demo's start on the cluster that kubectl points at: what it would replace there, and whether it may.
+"""The demo's start on the cluster that kubectl points at: what it would change there, and whether it may.
 
 That cluster is somebody's. So before anything is touched, the question names the context, the Helm
-release, the Secret, the runs and the checkpoints that are there already; then `demo.story` goes on.
+release, the Secret, the runs and the checkpoints that are there already, and what goes into the store;
+then `demo.story` goes on.
 """
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,12 +15,14 @@ from trainwright_api.names import FINE_TUNE_JOB, GROUP, PLURALS, TRAINING_RUN
 
 from demo import manifests
 from demo.console import Console
+from demo.data import CHAT, MODEL, STDLIB
 from demo.errors import DemoError
 from demo.install import (
     RELEASE,
     SECRET,
     SYSTEM_NAMESPACE,
     Images,
+    ensure_namespace,
     find_checkpoints,
     has_checkpoints,
 )
@@ -28,6 +32,7 @@ from demo.settings import Settings
 from demo.story import run_story
 from tests.cluster.start import find_kubectl
 from tools.images.build import build_image
+from tools.images.specs import IMAGES
 
 RUNS = ((TRAINING_RUN, manifests.PRETRAINING), (FINE_TUNE_JOB, manifests.FINE_TUNING))
 
@@ -44,22 +49,24 @@ def run_on_current_cluster(settings: Settings, console: Console) -> int:
         settings.region,
         settings.bucket,
     )
-    place = Place(f"context {context!r}", settings.namespace, store)
+    place = Place(f"context {context!r}", settings.namespace, store, context=context)
     console.say(f"cluster: kubectl's context {context!r}, namespace {settings.namespace!r}")
     console.say(f"store: {store.endpoint or 'AWS'}, images: {settings.registry}")
-    plan = describe_plan(context, settings.namespace, list(find_replaced(place, settings)))
+    plan = describe_plan(context, settings.namespace, list(find_changes(place, settings)))
     if settings.is_agreed:
         console.show(plan)
     elif not ask(plan):
         raise DemoError("nothing was touched")
+    ensure_namespace(place)
     with console.stage("Build and push the images"):
         images = push_images(settings, console)
+    kubectl = f"kubectl --context {shlex.quote(context)} -n {settings.namespace}"
     next_steps = (
         "Your cluster keeps the chart and both runs:\n"
-        f"  kubectl -n {settings.namespace} get trainwright\n"
-        f"  kubectl -n {settings.namespace} delete trainingrun/{manifests.PRETRAINING} "
+        f"  {kubectl} get trainwright\n"
+        f"  {kubectl} delete trainingrun/{manifests.PRETRAINING} "
         f"finetunejob/{manifests.FINE_TUNING}\n"
-        f"  helm -n {SYSTEM_NAMESPACE} uninstall {RELEASE}"
+        f"  helm --kube-context {shlex.quote(context)} -n {SYSTEM_NAMESPACE} uninstall {RELEASE}"
     )
     monitoring = use_prometheus(settings.prometheus_url)
     return run_story(place, images, settings, console, next_steps, monitoring)
@@ -86,8 +93,10 @@ def check_current_settings(settings: Settings) -> None:
         )
 
 
-def find_replaced(place: Place, settings: Settings) -> Iterator[str]:
-    """What is there already and would not be afterwards, as the demo would act on it."""
+def find_changes(place: Place, settings: Settings) -> Iterator[str]:
+    """What the demo would create for itself, and what is there already that it would replace."""
+    if not _find(place, place.namespace, "namespace", place.namespace):
+        yield f"create namespace {place.namespace}"
     yield from _find_release(place)
     if _find(place, place.namespace, "secret", SECRET):
         yield f"overwrite Secret {place.namespace}/{SECRET}"
@@ -101,6 +110,9 @@ def find_replaced(place: Place, settings: Settings) -> Iterator[str]:
         if has_checkpoints(place.store, place.namespace, name):
             bucket, prefix = find_checkpoints(place.store, place.namespace, name)
             yield f"delete the checkpoints below s3://{bucket}/{prefix}"
+    root = f"s3://{place.store.bucket}/" if place.store.bucket else "s3://"
+    for folder in (STDLIB, CHAT, MODEL):
+        yield f"upload example files below {root}{folder}/, replacing objects of the same names"
 
 
 def _find_release(place: Place) -> Iterator[str]:
@@ -112,7 +124,10 @@ def _find_release(place: Place) -> Iterator[str]:
         for item in json.loads(place.kubectl("get", *what))["items"]
     ]
     if revisions:
-        yield f"upgrade Helm release {SYSTEM_NAMESPACE}/{RELEASE} (revision {max(revisions)})"
+        yield (
+            f"upgrade Helm release {SYSTEM_NAMESPACE}/{RELEASE} (revision {max(revisions)}), "
+            "keeping its values but for the images"
+        )
 
 
 def _find(place: Place, namespace: str, resource: str, name: str) -> JSON:
@@ -122,15 +137,13 @@ def _find(place: Place, namespace: str, resource: str, name: str) -> JSON:
     return found
 
 
-def describe_plan(context: str, namespace: str, replaced: Sequence[str]) -> str:
+def describe_plan(context: str, namespace: str, changes: Sequence[str]) -> str:
     """What the demo is about to do, and to which cluster; the same text for the same cluster."""
     title = (
         f"On the cluster of kubectl's context {context!r} the demo installs Trainwright and trains two "
         f"models in namespace {namespace!r}."
     )
-    if not replaced:
-        return f"{title} Nothing that is there is replaced."
-    return "\n  - ".join([f"{title} It will", *replaced])
+    return "\n  - ".join([f"{title} It will", *changes])
 
 
 def ask(plan: str) -> bool:
@@ -148,7 +161,8 @@ def push_images(settings: Settings, console: Console) -> Images:
         ("trainer", settings.trainer_image),
     ):
         if not given:
-            given = f"trainwright-{image}:demo"
+            # A tag of its content: nodes keep an image of a name that they have pulled once.
+            given = f"trainwright-{image}:demo-{IMAGES[image].version('')}"
             build_image(image, None, f"{settings.registry}/{given}", push=True)
         console.say(f"{image}: {settings.registry}/{given}")
         names.append(given)

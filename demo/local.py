@@ -81,7 +81,7 @@ def delete_earlier_run(folders: Folders) -> None:
                 elif path != folders.lock_file:
                     path.unlink(missing_ok=True)
     except CliError as problem:
-        raise DemoError(str(problem)) from problem
+        raise DemoError(f"an earlier `make demo` still trains here: {problem}") from problem
 
 
 def run_command_line(arguments: Sequence[str]) -> int:

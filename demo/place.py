@@ -32,17 +32,23 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A cluster to run on; `environment` is what kubectl and Helm get on top of ours."""
+    """A cluster to run on; `environment` is what kubectl and Helm get on top of ours.
+
+    `context` holds kubectl and Helm to the cluster that was agreed to, whatever a `kubectl config
+    use-context` elsewhere says meanwhile; None: the one that the environment's kubeconfig names.
+    """
 
     name: str
     namespace: str
     store: Store
     environment: Mapping[str, str] = field(default_factory=dict)
+    context: str | None = None
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """kubectl's output; raises DemoError with its words."""
+        options = ["--context", self.context] if self.context else []
         done = subprocess.run(
-            [find_kubectl(), *arguments],
+            [find_kubectl(), *options, *arguments],
             env={**os.environ, **self.environment},
             input=stdin,
             capture_output=True,

@@ -25,7 +25,7 @@ class Settings:
     trainer_image: str = ""
     """TRAINER_IMAGE, likewise."""
     namespace: str = "default"
-    """NAMESPACE of the two runs."""
+    """NAMESPACE of the two runs; created if it is not there."""
     s3_endpoint: str = ""
     """AWS_ENDPOINT_URL: the S3 store as this machine reaches it; empty: AWS."""
     s3_endpoint_of_pods: str = ""

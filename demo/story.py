@@ -5,7 +5,7 @@ The current cluster, which is not ours, differs only at the start: `demo.current
 
 from collections.abc import Callable, Sequence
 
-from trainwright_api.names import FINE_TUNE_JOB, TRAINING_RUN, Phase
+from trainwright_api.names import FINE_TUNE_JOB, LABEL_RUN, TRAINING_RUN, Phase
 
 from demo import manifests
 from demo.console import Console
@@ -16,6 +16,7 @@ from demo.install import (
     Images,
     apply_secret,
     delete_checkpoints,
+    ensure_namespace,
     install_chart,
     upload_folder,
 )
@@ -29,6 +30,7 @@ from tests.cluster.s3 import REGION
 from tools.images import build_archive, ensure_trainer_venv
 
 DEADLINE_SECONDS = {TRAINING_RUN: 1500.0, FINE_TUNE_JOB: 1200.0}
+PODS_GONE_SECONDS = 90  # a trainer's pod has 60 to save when it is told to end
 NODES = 2
 
 
@@ -60,6 +62,7 @@ def run_on_embedded_cluster(
         f"  make demo-down{'' if cluster.name == 'demo' else f' DEMO_CLUSTER={cluster.name}'}"
     )
     place = embedded_place(cluster, settings.namespace)
+    ensure_namespace(place)
     return run_story(place, images, settings, console, next_steps, monitoring, PRICES)
 
 
@@ -129,7 +132,7 @@ def run_example(
 ) -> JSON:
     """Apply an example afresh and follow it to its success; raises DemoError otherwise."""
     kind, name = manifest["kind"], manifest["metadata"]["name"]
-    place.kubectl("delete", kind, name, "-n", place.namespace, "--ignore-not-found", "--wait")
+    delete_earlier_run(place, kind, name)
     delete_checkpoints(place.store, place.namespace, name)
     place.apply(manifest)
     console.say(f"applied crds/examples/{name}.yaml")
@@ -140,3 +143,13 @@ def run_example(
     if status["phase"] != Phase.SUCCEEDED:
         raise DemoError(f"{kind}/{name} failed: {status.get('reason')}: {status.get('message')}")
     return run
+
+
+def delete_earlier_run(place: Place, kind: str, name: str) -> None:
+    """Delete a run, if there is one, and wait until none of its pods can save any more."""
+    place.kubectl("delete", kind, name, "-n", place.namespace, "--ignore-not-found", "--wait")
+    # The run is gone before its pods are. Without pods this succeeds at once.
+    place.kubectl(
+        "wait", "-n", place.namespace, "--for=delete", "pods", "-l", f"{LABEL_RUN}={name}",
+        f"--timeout={PODS_GONE_SECONDS}s",
+    )  # fmt: skip

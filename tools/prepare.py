@@ -170,6 +170,8 @@ def ensure_environment(uv: str) -> None:
             run([uv, "venv", "--quiet", "--clear", "--python", base, str(ENVIRONMENT)], settings)
         else:
             say("bringing .venv up to date with its lock (usually 20 s)")
+        # Should this be interrupted, the next call does it again, whichever lock it is for then.
+        stamp.write_text(f"unfinished {python}\n")
         options = ["--quiet", "--require-hashes", "--python", sys_python()]
         run([uv, "pip", "sync", *options, str(lock)], settings)
         stamp.write_text(f"{wanted}\n")

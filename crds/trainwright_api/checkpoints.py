@@ -132,6 +132,6 @@ class Checkpoints(Model):
     )
     resume_from: ResumeFrom | None = Field(
         None,
-        description="Start from a checkpoint of another run instead of from step 0; a run goes on from its own "
-        "checkpoints by itself. No default.",
+        description="Start from a checkpoint of another run instead of from step 0: the count of steps and samples, so "
+        "also the schedule and the place in the data, goes on. A run goes on from its own checkpoints by itself. No default.",
     )

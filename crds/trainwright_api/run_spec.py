@@ -65,8 +65,8 @@ class Output(Model):
     sample_prompts: list[Annotated[str, Field(min_length=1, max_length=1024)]] = Field(
         default_factory=list,
         max_length=4,
-        description="Prompts that the model completes before and after training; the texts go to status.model. "
-        "Default: none.",
+        description="Prompts that the model completes before and after training, before it only with up to 3e9 "
+        "parameters, as that is done on a CPU; the texts go to status.model. Default: none.",
     )
     sample_tokens: int = Field(
         48,

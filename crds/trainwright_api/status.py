@@ -239,7 +239,11 @@ class Cost(Model):
         description="Time in which attempts held pods, restarts and failed attempts included; while they held a "
         "part of their pods, that part of the time (unit: seconds).",
     )
-    held_pods: int = Field(0, description="Pods that the run held when that was last counted.")
+    held_pods: int | None = Field(
+        None,
+        description="Pods that have a node while others of the run find none (unit: pods); left out "
+        "otherwise.",
+    )
     accelerator_hours: float = Field(
         0, description="Accelerators times that time (unit: hours); 0 without accelerators."
     )

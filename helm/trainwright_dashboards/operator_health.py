@@ -102,7 +102,6 @@ def _state_panels() -> list[timeseries.Panel]:
             ),
             Query(f"max by (run_namespace) ({series(m.SILENT_RUNS)})", "{{run_namespace}}"),
             minimum=0,
-            stacked=True,
         ),
         line_panel(
             Text(

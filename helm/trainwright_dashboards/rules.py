@@ -64,7 +64,9 @@ def build_recording_rules() -> list[dict[str, Any]]:
     # The driver tells no use of a part of a GPU (MIG): its run has no figure then, not that of its CPUs.
     gpus = f"avg by ({OF_RUN}) ({recent_mean(series(m.GPU_UTILIZATION))})"
     cpus = f"avg by ({OF_RUN}) ({recent_mean(series(m.CPU_UTILIZATION))} {without_gpu})"
-    held = f"{info} or ({had_devices(info)} and on (namespace, pod) {started})"
+    # Of a pod that tells nothing of its devices now. Another one of its name may have had others before.
+    silent = f"{started} unless on (namespace, pod) {info}"
+    held = f"{info} or ({had_devices(info)} and on (namespace, pod) ({silent}))"
     return [
         {"record": GOODPUT, "expr": _goodput(started)},
         {"record": UTILIZATION, "expr": f"{gpus} or {cpus}"},

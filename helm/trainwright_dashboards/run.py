@@ -288,7 +288,7 @@ def _step_panels() -> tuple[timeseries.Panel, ...]:
 
 
 def _rate(metric: m.Metric) -> Query:
-    return Query(f"max by (namespace, run) (rate({of_run(metric)}[5m]))", LEGEND)
+    return Query(f"max by (namespace, run) (rate({of_run(metric)}[$__rate_interval]))", LEGEND)
 
 
 def _add_devices(board: dashboard.Dashboard) -> None:

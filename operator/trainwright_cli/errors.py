@@ -3,7 +3,7 @@
 CliError                 1  something failed
   InvalidManifestError   2  a manifest is invalid (wrong usage also ends with 2)
   NotFoundError          3  the cluster or folder has no such thing
-  UnreachableError       4  no answer from the cluster, or no right to ask
+  UnreachableError       4  no answer from the cluster, one that says to ask later, or no right to ask
     NotAllowedError      4  no right to ask; to ask again is no use
   RunFailedError         5  the command worked, the run it watched or started failed
   InterruptedRunError  130  Ctrl+C
@@ -56,7 +56,7 @@ class NotFoundError(CliError):
 
 
 class UnreachableError(CliError):
-    """No answer from the cluster, or no right to ask."""
+    """No answer from the cluster, one that says to ask later (429, 5xx), or no right to ask."""
 
     exit_code: ClassVar[int] = ExitCode.UNREACHABLE
 

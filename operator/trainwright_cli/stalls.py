@@ -12,7 +12,7 @@ from trainwright_api.status import Progress
 
 from trainwright_cli.runs import RunView, parse_time
 
-# The operator writes figures up to a minute late, and this machine's clock need not be the pod's.
+# The operator writes figures some seconds late, and this machine's clock need not be the pod's.
 LEAST_SECONDS = 120.0
 MISSED_STEPS = 5
 TRAINING = "train"

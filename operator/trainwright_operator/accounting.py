@@ -7,7 +7,7 @@ the operator nor an attempt that drops out of the status' list loses any of it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from trainwright_api import names
@@ -154,27 +154,33 @@ def count_cost(
     is counted once a minute.
     """
     nodes, known = workers.nodes, old.cost or Cost()
-    was_held = _count_held(old.phase, nodes, known.held_pods)
+    was_held = _count_held(old.phase, nodes, known.held_pods or 0)
     held = _count_held(new.phase, nodes, num_bound)
     if not was_held and not held:
         return _settle(old.cost) if new.phase.has_ended else old.cost
     now = parse_time(format_time(now)) or now  # the status holds whole seconds
     since = parse_time(known.counted_until) or parse_time(old.started_at) or now
     passed = max(0, round((now - since).total_seconds())) if was_held else 0
-    has_news = old.phase != new.phase or old.progress != new.progress or held != known.held_pods
+    held_pods = held or None if new.phase is Phase.PENDING else None
+    has_news = (
+        old.phase != new.phase or old.progress != new.progress or held_pods != known.held_pods
+    )
     if not has_news and passed < QUIET_SECONDS and old.cost is not None:
         return old.cost
-    held_seconds = known.held_seconds + round(passed * was_held / nodes)
+    counted = passed * was_held // nodes
+    # What is less than a second of all pods is counted the next time.
+    rest = passed - counted * nodes // was_held if was_held else 0
+    held_seconds = known.held_seconds + counted
     accelerators, price = _measure_workers(workers.to_manifest(), prices)
     hours = held_seconds / SECONDS_PER_HOUR
     cost = known.model_copy(
         update={
             "held_seconds": held_seconds,
-            "held_pods": held,
+            "held_pods": held_pods,
             "accelerator_hours": round(accelerators * hours, 3),
             "usd_per_hour": None if price is None else round(price, 4),
             "so_far_usd": None if price is None else round(price * hours, 4),
-            "counted_until": format_time(now),
+            "counted_until": format_time(now - timedelta(seconds=rest)),
         }
     )
     return printable_cost(cost.model_copy(update={"projected_usd": _project(known, cost, new)}))

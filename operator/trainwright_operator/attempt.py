@@ -149,7 +149,7 @@ def _report(state: RunState, current: Attempt, pods: tuple[PodFacts, ...]) -> De
     if num_running < num_pods:
         return _report_start(state, current, num_running)
     report, progress = state.observed.report, state.status.progress
-    activity = progress.activity if progress and report is not None else "starting up"
+    activity = (report is not None and progress and progress.activity) or "starting up"
     if state.observed.is_silent:
         activity = f"its trainer has not answered for over {SILENT_SECONDS:.0f} s"
     state.set_phase(Phase.RUNNING, "PodsRunning", f"attempt {current.number}: {activity}")

@@ -12,6 +12,11 @@ from trainwright_operator.untrusted import parse_time
 
 MAXIMUM_CHECKPOINTS_KEPT = 10
 MAXIMUM_WARNINGS_KEPT = 10
+CHECKPOINT_SAVED, TRAINER_WARNING = "CheckpointSaved", "TrainerWarning"
+TOLD_BY_TRAINERS = (
+    CHECKPOINT_SAVED,
+    TRAINER_WARNING,
+)  # events that a trainer may cause as it likes
 NO_SPEED: dict[str, None] = dict.fromkeys(("tokens_per_second", "mfu", "eta", "eta_seconds"))
 CHECKPOINT_NOTICE_EVERY = timedelta(minutes=5)
 
@@ -96,13 +101,13 @@ def tell_of_checkpoint(old: RunStatus, new: RunStatus) -> Notice | None:
     latest = new.checkpoints.latest if new.checkpoints else None
     if latest is None or (before is not None and _slot(before) >= _slot(latest)):
         return None
-    return Notice("Normal", "CheckpointSaved", f"step {latest.step} at {latest.uri}")
+    return Notice("Normal", CHECKPOINT_SAVED, f"step {latest.step} at {latest.uri}")
 
 
 def tell_of_warnings(old: RunStatus, new: RunStatus) -> list[Notice]:
     """Return an event for each warning of the trainer that the status did not have."""
     fresh = [text for text in new.warnings if text not in old.warnings]
-    return [Notice("Warning", "TrainerWarning", text) for text in fresh]
+    return [Notice("Warning", TRAINER_WARNING, text) for text in fresh]
 
 
 def _slot(checkpoint: CheckpointRecord) -> int:

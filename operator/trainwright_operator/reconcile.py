@@ -28,6 +28,7 @@ from trainwright_operator.decision import Decision, Policy, Timing
 from trainwright_operator.event_budget import EventBudget
 from trainwright_operator.facts import Problem, format_time
 from trainwright_operator.links import build_dashboard_url
+from trainwright_operator.merging import TOLD_BY_TRAINERS
 from trainwright_operator.observing import Observer
 from trainwright_operator.operator_metrics import OperatorMetrics
 from trainwright_operator.refusals import build_invalid_status, describe_refusal
@@ -298,7 +299,7 @@ class Reconciler:
         """Post the events; one that cannot be posted, or is one too many, stops nothing."""
         meta = raw["metadata"]
         for notice in decision.notices:
-            if not self._event_budgets[key].take():
+            if notice.reason in TOLD_BY_TRAINERS and not self._event_budgets[key].take():
                 logger.warning("run %s: too many events; left out: %s", meta["name"], notice.reason)
                 continue
             text = f"{meta['uid']}/{decision.status.attempt}/{notice.reason}/{notice.message}"

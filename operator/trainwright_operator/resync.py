@@ -147,15 +147,18 @@ class Resync:
 
     def _take_in(self, found: Found) -> int:
         """Take in what is still not known and what is gone; return how many objects the watch had missed."""
-        missed = [raw for raw in found.unknown if not found.kind.is_known(raw)]
-        for raw in missed:
+        missed = 0
+        for raw in found.unknown:
+            if found.kind.is_known(raw):
+                continue
             try:
                 self._mark(found.kind.see(raw))
+                missed += 1
             except Exception:  # a defect in reading one object must not hide all others
                 logger.exception("%s %s is left aside", found.kind.plural, _full_name(raw))
         for key in found.kind.lose_others(found.uids, found.version):
             self._mark(key)
-        return len(missed)
+        return missed
 
 
 def _full_name(raw: Raw) -> str:

@@ -35,6 +35,12 @@ def decide_utilization(state: RunState) -> tuple[bool, float | None]:
     """
     report, wanted = state.observed.report, state.spec.utilization
     known = find_condition(state.status.conditions, Condition.UNDERUTILIZED)
+    if state.observed.is_silent:  # what it last said says nothing of now, and no clock runs on it
+        if known is not None and known.status != "False":
+            state.set(
+                Condition.UNDERUTILIZED, False, "TrainerSilent", "the trainer does not answer"
+            )
+        return False, None
     minimum = _first(wanted.minimum_percent, state.policy.minimum_utilization_percent)
     minutes = _first(wanted.minutes, state.policy.underutilized_minutes)
     used = _measure(state, report)
@@ -67,9 +73,7 @@ def _first(own: float | None, default: float) -> float:
 
 
 def _measure(state: RunState, report: RunReport | None) -> float | None:
-    """Return the utilisation of this attempt's devices (percent); None while it does not train, or is silent."""
-    if state.observed.is_silent:
-        return None
+    """Return the utilisation of this attempt's devices (percent); None while it does not train."""
     if report is None or report.attempt != state.status.attempt or report.hardware is None:
         return None
     return report.hardware.utilization_percent if report.progress.activity == "train" else None

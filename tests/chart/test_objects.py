@@ -56,6 +56,30 @@ def test_names_that_yaml_reads_as_something_else_stay_text() -> None:
         assert all(isinstance(value, str) for value in found["metadata"]["labels"].values())
 
 
+def test_numeric_names_of_ones_own_stay_text() -> None:
+    account = {"create": False, "name": "123"}
+    values = {"nameOverride": "1", "fullnameOverride": "2", "serviceAccount": account}
+    for namespaces in ([], ["team-a"]):
+        rendering = render({**values, "watchNamespaces": namespaces, "priorityClassName": "7"})
+        for found in rendering.objects:
+            names = [found["metadata"]["name"], *found["metadata"]["labels"].values()]
+            assert all(isinstance(name, str) for name in names)
+        pod = rendering.only("Deployment")["spec"]["template"]["spec"]
+        assert (pod["serviceAccountName"], pod["priorityClassName"]) == ("123", "7")
+        for kind in ("RoleBinding", "ClusterRoleBinding"):
+            for binding in rendering.all(kind):
+                assert isinstance(binding["roleRef"]["name"], str)
+
+
+def test_a_namespace_named_twice_is_served_once() -> None:
+    twice = {"watchNamespaces": ["a", "b", "a"], "networkPolicies": {"trainer": True}}
+    monitored = {"monitoring": {"podMonitor": {"enabled": True}}}
+    once = {**twice, "watchNamespaces": ["a", "b"]}
+    assert render({**twice, **monitored}) == render({**once, **monitored})
+    policies = {"trainer": True, "trainerNamespaces": ["a", "a"]}
+    assert len(render({"networkPolicies": policies}).all("NetworkPolicy")) == 1
+
+
 def test_custom_resources_are_kept_at_uninstall_and_otherwise_as_generated() -> None:
     files = sorted((CHART / "files" / "crds").glob("*.yaml"))
     generated = {o["metadata"]["name"]: o for f in files for o in parse_objects(f.read_text())}

@@ -243,6 +243,10 @@ def test_notes_say_how_grafana_gets_the_dashboards(values: Values, expected: str
     assert expected in render_notes(values)
 
 
+def test_notes_watch_one_kind_as_kubectl_refuses_to_watch_a_category() -> None:
+    assert "kubectl get trainingruns -A --watch\n" in render_notes()
+
+
 @pytest.mark.parametrize("is_on", [True, False])
 def test_scrape_annotations_of_operator_and_trainers(is_on: bool) -> None:
     rendering = render({"monitoring": {"scrapeAnnotations": is_on}})

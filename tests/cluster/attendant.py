@@ -7,6 +7,7 @@ EndpointSlices to answer the pods' DNS queries, and Nodes to keep their pretende
 from __future__ import annotations
 
 import asyncio
+import http.client
 import logging
 import struct
 import sys
@@ -85,7 +86,8 @@ def follow(client: ApiClient, path: str, apply: Callable[[str, Object], None]) -
     while True:
         try:
             known = follow_once(client.watch(path), known, apply)
-        except (OSError, ApiError) as error:
+        except (OSError, http.client.HTTPException, ValueError, ApiError) as error:
+            # An answer that is cut off half-way is no HTTP or no JSON.
             _log.info("watch of %s: %s; again", path, error)
         time.sleep(_RETRY_SECONDS)
 

@@ -7,6 +7,7 @@ CAP_SYS_RESOURCE, and several nodes on one kernel.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,8 @@ def build_boot_script(folder: Path, root: Path, init: Path) -> str:
     for setting in KERNEL_SETTINGS:
         target = Path("/proc/sys") / setting
         lines.append(f"mount --bind {folder}/kernel/{setting.replace('/', '-')} {target}")
-    lines.append(f"exec {init} pause")
+    # It lies in the cache, whose path is the person's choice.
+    lines.append(f"exec {shlex.quote(str(init))} pause")
     return "\n".join(lines) + "\n"
 
 

@@ -13,9 +13,11 @@ import shutil
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.cluster.cache import Report, build_key, cache_folder, make_once
+from tests.cluster.errors import NotReadyError
 from tests.cluster.processes import (
     Process,
     find_marked,
@@ -30,7 +32,7 @@ _FORGET_AFTER_SECONDS = 7 * 24 * 3600
 _KEPT_DISKS, _MAY_BE_COPIED_SECONDS = 8, 3600
 _START_SECONDS = 20
 # In a mount namespace of its own: the machine's /run is not touched.
-_BOOT = "mount -t tmpfs run /run; exec containerd --config=$1"
+_BOOT = 'mount -t tmpfs run /run; exec containerd --config="$1"'
 
 
 def ensure_disk(archives: Sequence[Path], report: Report = print) -> Path:
@@ -53,7 +55,12 @@ def copy_disk(disk: Path, target: Path) -> None:
     """Make a node's own copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if disk.stat().st_dev == target.parent.stat().st_dev:
-        run_tool(["cp", "--archive", "--link", disk, target])
+        try:
+            run_tool(["cp", "--archive", "--link", disk, target])
+        except NotReadyError:
+            # Two mounts of one file system look the same, but no link leads from one to the other.
+            run_tool(["rm", "-rf", target])
+            run_tool(["cp", "--archive", disk, target])
     else:
         run_tool(["cp", "--archive", disk, target])
     # Databases are written in place: each node needs its own.
@@ -103,7 +110,11 @@ def _build_config(folder: Path) -> str:
 
 
 def _forget_unused(folder: Path) -> None:
-    ages = {path: time.time() - path.stat().st_mtime for path in folder.iterdir()}
+    ages: dict[Path, float] = {}
+    for path in folder.iterdir():
+        # Another `up` may finish or forget it at this very moment.
+        with suppress(FileNotFoundError):
+            ages[path] = time.time() - path.stat().st_mtime
     disks = sorted((p for p in ages if not p.name.startswith(".")), key=ages.__getitem__)
     surplus = [disk for disk in disks[_KEPT_DISKS:] if ages[disk] > _MAY_BE_COPIED_SECONDS]
     for path in {*surplus, *(p for p, age in ages.items() if age > _FORGET_AFTER_SECONDS)}:

@@ -66,11 +66,12 @@ class State:
 def load_state(name: str) -> State | None:
     """The state of a cluster, or None if there is no cluster of this name.
 
-    One that another version of this program has left counts as none: `up` replaces it.
+    One that another version of this program or a power cut has left counts as none: `up` replaces
+    it.
     """
     try:
         return State.from_json(json.loads(Layout(name).state_file.read_text()))
-    except (FileNotFoundError, KeyError, TypeError):
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
         return None
 
 
@@ -84,10 +85,13 @@ def list_clusters() -> list[str]:
 @contextmanager
 def cluster_lock(name: str) -> Iterator[None]:
     """Let only one `up` or `down` of a name act at a time; the lock file goes with the last."""
-    CLUSTERS.mkdir(parents=True, exist_ok=True)
     path = CLUSTERS / f".{name}.lock"
     while True:
-        lock = path.open("w")
+        try:
+            CLUSTERS.mkdir(parents=True, exist_ok=True)
+            lock = path.open("w")
+        except FileNotFoundError:
+            continue  # the last to leave has just removed the folder
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _is_same_file(lock.fileno(), path):
             break

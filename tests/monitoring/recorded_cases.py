@@ -148,6 +148,11 @@ RECORDED = (
         {**started(0, "0x30"), **started(1, "0x18 stale"), **SILENT, **device(1, 0, "1x18 stale")},
         {recorded(DEVICES): 2.0},
     ),
+    RecordedCase(  # deleted and made anew under its name: the same pods, other devices
+        DEVICES,
+        {**started(0, "0x30"), **device(0, 0, "1x10 stale"), **device(0, 5, "_x15 1x15")},
+        {recorded(DEVICES): 1.0},
+    ),
     RecordedCase(WASTED_ACCELERATORS, {**PODS, **CPUS, **MIG}, {}),
     RecordedCase(WASTED_ACCELERATORS, {**PODS, **CPUS, **SILENT}, {}),
     RecordedCase(WASTED_ACCELERATORS, GPUS, {recorded(WASTED_ACCELERATORS): 1.0}),

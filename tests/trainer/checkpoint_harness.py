@@ -22,7 +22,9 @@ from tests.trainer.s3_server import S3Server
 
 SHARD = "engine/rank_0_optim_states.pt"
 FIELD = "spec.checkpoints.store"
-FACTS = RunFacts(zero_stage=2, template_sha256="t", data_sha256="d", versions={"torch": "x"})
+FACTS = RunFacts(
+    zero_stage=2, template_sha256="t", data_sha256="d", base_sha256="b", versions={"torch": "x"}
+)
 
 
 def state_of(step: int, validation_loss: float | None = None) -> StepState:

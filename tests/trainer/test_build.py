@@ -11,8 +11,8 @@ from trainwright_api.report import Manifest
 from trainwright_api.resources import SFTLoss
 from trainwright_api.run import Run, RunModel
 from trainwright_trainer import build
-from trainwright_trainer.build import BuiltRun, check_same_base, identify_frozen
-from trainwright_trainer.checkpoint import ResumePoint, RunFacts
+from trainwright_trainer.build import BuiltRun, identify_frozen
+from trainwright_trainer.checkpoint import FetchedCheckpoint, ResumePoint, RunFacts
 from trainwright_trainer.errors import UserError
 from trainwright_trainer.groups import SingleGroup
 from trainwright_trainer.settings import Settings
@@ -116,15 +116,32 @@ def test_frozen_weights_are_known_again_by_their_values() -> None:
 
 @pytest.mark.parametrize("is_own", [True, False])
 def test_an_adapter_does_not_go_on_upon_another_base_model(is_own: bool) -> None:
-    def check(now: str | None, before: str | None) -> None:
-        manifest = Manifest.model_construct(base_sha256=before)
+    def check(now: str | None, before: str | None, loader: str = "5") -> None:
+        versions = {build.LOADER: loader}
+        manifest = Manifest.model_construct(
+            base_sha256=before, versions={build.LOADER: "5"}, world_size=1, precision="FP32"
+        )
         point = ResumePoint("s3://b/run/step-000004/", manifest, is_own)
-        check_same_base(run, RunFacts(zero_stage=1, base_sha256=now), point)
+        facts = RunFacts(zero_stage=1, base_sha256=now, versions=versions)
+        prepared = SimpleNamespace(run=run, settings=Settings())
+        built = BuiltRun(prepared, Loading(), None, facts)  # type: ignore[arg-type]
+        built.restore(FetchedCheckpoint(point, Path("/nowhere")))
+
+    class Loading:
+        """An engine that loads, and ends the test there."""
+
+        def load(self, *_: Any) -> None:
+            raise LookupError
+
+    def loads(*known: Any) -> None:
+        with pytest.raises(LookupError):
+            check(*known)
 
     weights = Location(uri="hf://organization/base@main")
     run = build_run().model_copy(update={"model": RunModel(weights=weights)})
     for known in [("a", "a"), ("a", None), (None, "a"), (None, None)]:
-        check(*known)
+        loads(*known)
+    loads("a", "b", "6")  # another transformers may have the same weights in another order
     remedy = "restore the one" if is_own else "name the base model of the run in"
     with pytest.raises(
         UserError,

@@ -79,7 +79,7 @@ def test_the_manifest_says_what_resuming_needs(place: Place, settings: Settings)
     assert manifest.model_dump(exclude={"saved_at", "files", "plan"}) == {
         "format": 1, "run": "run", "namespace": "team", "uid": "uid-1", "attempt": 1, "step": 7,
         "samples": 28, "tokens": 896, "epoch": 0.7, "world_size": 1, "zero_stage": 2, "precision": "FP32",
-        "loss": 1.0, "validation_loss": None, "template_sha256": "t", "data_sha256": "d",
+        "loss": 1.0, "validation_loss": None, "template_sha256": "t", "data_sha256": "d", "base_sha256": "b",
         "versions": {"torch": "x"},
     }  # fmt: skip
     assert [(file.path, file.size_bytes) for file in manifest.files] == [

@@ -176,7 +176,15 @@ FORBIDDEN: dict[str, tuple[Precision, dict[str, Any], int, str]] = {
         0,
         "spec.precision: got BF16 for the checkpoint file:///s/step-000004/ of ZeRO stage 0, expected "
         "FP32, as BF16 needs at least 1 (master weights are in ZeRO's optimizer), and a checkpoint "
-        "keeps its stage; use FP32, or ",
+        "keeps its stage; use spec.precision FP32, or ",
+    ),
+    "precision and offload": (
+        Precision.BF16,
+        {"offload_parameters": OffloadDevice.CPU},
+        0,
+        "spec.parallelism.offloadParameters: got CPU for the checkpoint file:///s/step-000004/ of ZeRO "
+        "stage 0, expected None, as offloadParameters needs 3, and a checkpoint keeps its stage; use "
+        "spec.precision FP32 and spec.parallelism.offloadParameters None, or ",
     ),
     "offload": (
         Precision.FP32,
@@ -184,7 +192,7 @@ FORBIDDEN: dict[str, tuple[Precision, dict[str, Any], int, str]] = {
         1,
         "spec.parallelism.offloadParameters: got CPU for the checkpoint file:///s/step-000004/ of ZeRO "
         "stage 1, expected None, as offloadParameters needs 3, and a checkpoint keeps its stage; use "
-        "None, or ",
+        "spec.parallelism.offloadParameters None, or ",
     ),
 }
 

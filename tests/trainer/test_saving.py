@@ -4,6 +4,7 @@ Store, manager and reporter are real; only the engine is not, of which a checkpo
 """
 
 import re
+import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -247,6 +248,16 @@ def test_a_start_from_another_runs_checkpoint_is_not_one_from_step_0(tmp_path: P
         match=r"spec\.checkpoints\.resumeFrom: got .*/other/store/step-000001/ with no checkpoint that verifies "
         r"\(step 1: the SHA-256 of engine/model_states\.pt is not .*\), expected one; name a run or step",
     ):
+        saving.resume()
+
+
+def test_a_run_that_trains_on_may_delete_the_checkpoint_that_was_chosen(tmp_path: Path) -> None:
+    theirs, _ = open_saving(tmp_path / "other")
+    start = Location(uri=f"file://{tmp_path}/other/store/")
+    saving, _ = reopen_saving(tmp_path, resume_from=start)
+    theirs.save_last(TrainingState(step=2))
+    shutil.rmtree(tmp_path / "other" / "store" / "step-000001")
+    with pytest.raises(StoreError, match=r"changed while they were read; .*step-000002/ came"):
         saving.resume()
 
 

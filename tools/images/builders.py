@@ -76,10 +76,18 @@ class Builder:
             self.run("rmi", "--prune")
 
 
-def run(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Standard output of `command`; BuildError with the last lines of its log if it fails."""
+def run(command: Sequence[str], environment: Mapping[str, str], umask: int = -1) -> str:
+    """Standard output of `command`; BuildError with the last lines of its log if it fails.
+
+    The umask is this process's unless one is given.
+    """
     ended = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+        command,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        umask=umask,
     )
     if ended.returncode:
         tail = "\n".join((ended.stdout + ended.stderr).strip().splitlines()[-25:])

@@ -68,10 +68,18 @@ def forget_old_versions(path: Path) -> None:
     visible = (p for p in path.parent.iterdir() if not p.name.startswith("."))
     versions = [p for p in visible if p.is_dir() == path.is_dir()]
     versions = [p for p in versions if p.name.rpartition("-")[0] == name]
-    by_age = sorted(versions, key=lambda p: p.stat().st_mtime, reverse=True)
+    by_age = sorted(versions, key=_last_used, reverse=True)
     for old in by_age[_KEPT_VERSIONS:]:
         say(f"deleting {old.name}, not used lately")
-        shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+        # Another build may be deleting the same: what one of them misses, the other has deleted.
+        shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
+
+
+def _last_used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another build has just deleted it
+        return 0
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from tools.images.specs import TRAINER_LOCK
 from tools.images.stand_in import PYTHON
 
 INSIDE = Path("/opt/venv")
+_READABLE_BY_ALL = 0o022  # the trainer's user is another than the one who makes the folder
 
 
 def trainer_venv_path() -> Path:
@@ -48,7 +49,8 @@ def _write_environment(folder: Path) -> None:
         )
     uv = find_uv()
     settings = {"UV_SYSTEM_CERTS": os.environ.get("UV_SYSTEM_CERTS", "1")}
-    run([uv, "venv", "--quiet", "--relocatable", "--python", PYTHON, str(folder)], settings)
+    create = [uv, "venv", "--quiet", "--relocatable", "--python", PYTHON, str(folder)]
+    run(create, settings, _READABLE_BY_ALL)
     run(
         [
             uv,
@@ -64,4 +66,8 @@ def _write_environment(folder: Path) -> None:
             str(TRAINER_LOCK),
         ],
         settings,
+        _READABLE_BY_ALL,
     )
+    # Files that are links into uv's cache have the modes of whenever they were unpacked there.
+    closed = ["find", str(folder), "!", "-type", "l", "!", "-perm", "-004"]
+    run([*closed, "-exec", "chmod", "a+rX", "{}", "+"], {})

@@ -31,6 +31,7 @@ from trainwright_trainer.resharding import UNIVERSAL_TAG, is_needed_by, reshard
 from trainwright_trainer.sampling import complete_before
 
 VERSIONED = ("torch", "deepspeed", "transformers", "peft")
+LOADER = "transformers"  # decides on the order of the weights
 SAMPLED_WEIGHTS = 64  # of each frozen parameter; another model differs in nearly all of them
 
 logger = logging.getLogger(__name__)
@@ -160,18 +161,23 @@ def identify_frozen(model: torch.nn.Module) -> str | None:
 
 
 def check_same_base(run: Run, facts: RunFacts, point: ResumePoint) -> None:
-    """Refuse a checkpoint of an adapter that was trained on other weights; raises UserError."""
+    """Refuse a checkpoint of an adapter that was trained on other weights; raises UserError.
+
+    Another version of transformers may have the same weights in another order, so it tells nothing.
+    """
     now, before = facts.base_sha256, point.manifest.base_sha256
-    if now is None or before is None or now == before:
+    is_comparable = facts.versions.get(LOADER) == point.manifest.versions.get(LOADER)
+    if now is None or before is None or now == before or not is_comparable:
         return
     remedy = (
-        "restore the one that this run began with (of hf:// name a commit after @), or begin anew under another name"
+        "restore the one that this run began with, or begin anew under another name (of hf:// name a commit after @)"
         if point.is_own
         else "name the base model of the run in checkpoints.resumeFrom"
     )
-    field = weights_field(run) if run.model.weights else "spec.model"
-    got = run.model.weights.uri if run.model.weights else "new weights"
+    got = (
+        run.model.weights.uri if run.model.weights else ""
+    )  # who has an adapter has weights under it
     raise UserError(
-        f"{field}: got {got} with other weights than the adapter in the checkpoint {point.uri} was trained on, "
+        f"{weights_field(run)}: got {got} with other weights than the adapter in the checkpoint {point.uri} was trained on, "
         f"expected the same base model; {remedy}"
     )

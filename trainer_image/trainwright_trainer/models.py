@@ -91,11 +91,12 @@ def load_config(
 def _check_not_quantized(run: Run, config: PretrainedConfig) -> None:
     """Refuse weights in a quantized format (GPTQ, AWQ, FP8 ...): the engine trains plain ones only.
 
-    They also need libraries that the image does not have. Those of a GGUF file are made plain while they
-    are read, and their config says nothing of it. Raises UserError.
+    Those of a GGUF file are made plain while they are read, and their config says nothing of it. Raises
+    UserError.
     """
-    quantized = config.to_dict().get("quantization_config")
-    if not quantized:
+    configs = (config.to_dict(), config.get_text_config().to_dict())
+    quantized = next(filter(None, (each.get("quantization_config") for each in configs)), None)
+    if quantized is None:
         return
     uri = run.model.weights.uri if run.model.weights else ""
     method = quantized.get("quant_method", "unknown")

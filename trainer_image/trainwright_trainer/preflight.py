@@ -143,17 +143,18 @@ def decide_plan(
 def check_stage(run: Run, point: ResumePoint) -> None:
     """Refuse settings that the ZeRO stage of the checkpoint does not train rightly; raises UserError."""
     stage = point.manifest.zero_stage
-    need = next((need for need in stage_needs(run) if need.stage > stage), None)
-    if need is None:
+    needs = [need for need in stage_needs(run) if need.stage > stage]
+    if not needs:
         return
+    most, instead = needs[-1], " and ".join(f"{need.field} {need.instead}" for need in needs)
     remedy = (
         "another name"
         if point.is_own
         else "train on from the finished model of its run (spec.model.run, or spec.baseModel.run of a FineTuneJob)"
     )
     raise UserError(
-        f"{need.field}: got {need.value} for the checkpoint {point.uri} of ZeRO stage {stage}, expected "
-        f"{need.instead}, as {need.why}, and a checkpoint keeps its stage; use {need.instead}, or {remedy}"
+        f"{most.field}: got {most.value} for the checkpoint {point.uri} of ZeRO stage {stage}, expected "
+        f"{most.instead}, as {most.why}, and a checkpoint keeps its stage; use {instead}, or {remedy}"
     )
 
 

@@ -272,7 +272,8 @@ class Reporter:
         self._update(progress=self.progress.model_copy(update={"validation_loss": loss}))
         self.metrics.of(m.VALIDATION_LOSS).set(loss)
         with self._lock:
-            if self._history:
+            # A run killed after its last save may have kept a history that ends before that step.
+            if self._history and self._history[-1].step == self._report.progress.step:
                 self._history[-1] = self._history[-1].model_copy(update={"validation_loss": loss})
 
     def set_checkpoints(

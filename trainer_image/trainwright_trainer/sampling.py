@@ -13,8 +13,11 @@ def complete_before(
 ) -> list[str | None]:
     """Return completions of the model before training; None where they would take too long.
 
-    The model is in float32 here, and still on the CPU.
+    The model is in float32 here, and still on the CPU. Raises what the chat template does if it refuses a
+    prompt, also of a model that is too large: after training would be late.
     """
+    for prompt in run.output.sample_prompts:
+        _encode(run, tokenizer, prompt)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     if num_parameters > MAXIMUM_CPU_PARAMETERS:
         return [None] * len(run.output.sample_prompts)

@@ -123,9 +123,9 @@ class Saving:
 
         Raises StoreError if it could not be saved.
         """
-        self._save(state)
-        # No step follows: an upload that takes long is no rank that hangs.
+        # No step follows: an upload that takes long, also that of an earlier save, is no rank that hangs.
         self._reporter.heartbeats.rest()
+        self._save(state)
         try:
             self._checkpoints.wait(FINAL_SAVE_SECONDS)
         finally:

@@ -44,6 +44,6 @@
 {{- end }}
 {{- with .Values.watchNamespaces }}
 - name: TRAINWRIGHT_NAMESPACES
-  value: {{ join "," . | quote }}
+  value: {{ uniq . | join "," | quote }}
 {{- end }}
 {{- end }}

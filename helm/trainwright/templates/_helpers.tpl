@@ -14,14 +14,14 @@
 {{- end }}
 
 {{- define "trainwright.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "trainwright.name" . }}
+app.kubernetes.io/name: {{ include "trainwright.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: operator
 {{- end }}
 
 {{- define "trainwright.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/name: {{ include "trainwright.name" . }}
+app.kubernetes.io/name: {{ include "trainwright.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: trainwright

@@ -122,7 +122,9 @@ def _train(
 
 def _as_data(resource: Resource, ending: Ending) -> dict[str, Any]:
     """Return whose end it was, and the trainer's last words or what is known if it left none."""
-    data: dict[str, Any] = {"kind": resource.kind, "name": resource.metadata.name}
+    meta = resource.metadata
+    data: dict[str, Any] = {"kind": resource.kind, "name": meta.name}
+    data["namespace"] = meta.namespace or "default"
     if ending.termination is not None:
         return data | ending.termination.to_manifest()
     return data | {"outcome": ending.outcome.value, "message": ending.message}

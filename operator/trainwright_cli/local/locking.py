@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+import click
+
 from trainwright_cli.errors import CliError
 from trainwright_cli.local.folders import Folders
 
@@ -17,7 +19,7 @@ from trainwright_cli.local.folders import Folders
 def hold_lock(folders: Folders) -> Iterator[BinaryIO]:
     """Keep the run's folders for this process, and for those that inherit the open file.
 
-    Raises CliError if another process has them.
+    Raises CliError if another process has them. Where the file system has no locks, it warns and goes on.
     """
     folders.own.mkdir(parents=True, exist_ok=True)
     with folders.lock_file.open("a+b") as file:
@@ -25,6 +27,12 @@ def hold_lock(folders: Folders) -> Iterator[BinaryIO]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise CliError(_describe_holder(folders, file)) from error
+        except OSError as error:
+            click.echo(
+                f"warning: {folders.lock_file} cannot be locked ({error.strerror}): see yourself that the run is "
+                "not trained twice at a time",
+                err=True,
+            )
         file.truncate(0)
         yield file
 

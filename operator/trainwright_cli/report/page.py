@@ -44,8 +44,19 @@ class RunRecord:
 
     @property
     def status(self) -> RunStatus:
-        """The run's status; an empty one before the operator has seen it."""
-        return self.resource.status or RunStatus()
+        """The run's status; an empty one before the operator has seen it.
+
+        A run that does not train has no speed in it: here it is the one that was measured last.
+        """
+        status = self.resource.status or RunStatus()
+        progress = status.progress
+        if progress is None or progress.tokens_per_second is not None:
+            return status
+        last = next((row for row in reversed(self.history) if row.tokens_per_second), None)
+        if last is None:
+            return status
+        speed = {"tokens_per_second": last.tokens_per_second, "mfu": last.mfu}
+        return status.model_copy(update={"progress": progress.model_copy(update=speed)})
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,3 +46,5 @@ def test_devices_and_cost_have_a_line_each_and_say_nothing_twice() -> None:
         "hardware: 2x H100 61% worst rank 1 31%",
         "cost: $12.00 of $36.00",
     ]
+    hardware.pop("summary")  # of a run that does not train any more
+    assert summary_of(phase="Failed", hardware=hardware)[1] == "hardware: 2x H100, worst rank 1"

@@ -6,13 +6,14 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pexpect
 import pytest
 from ruamel.yaml import YAML
-from trainwright_cli.errors import ExitCode
+from trainwright_cli.errors import CliError, ExitCode
 from trainwright_cli.local.folders import Folders
 from trainwright_cli.local.locking import hold_lock
 
@@ -180,9 +181,13 @@ def test_a_run_that_trains_here_is_not_started_a_second_time(tmp_path: Path) -> 
         assert refused.returncode == ExitCode.FAILED
         assert f"{folders.lock_file}: got a lock of {holder}, expected none" in refused.stderr
         assert f"let it save and end with `kill {orphan}`" in refused.stderr
-    wait_until(lambda: not trainers_below(tmp_path))
-    with hold_lock(folders):
-        pass
+
+    def is_free() -> bool:
+        with suppress(CliError), hold_lock(folders):
+            return True
+        return False
+
+    wait_until(is_free)  # the kernel closes the files of a killed process a moment after its end
 
 
 def test_in_a_terminal_a_bar_moves_and_ctrl_c_saves(

@@ -9,10 +9,10 @@ import pytest
 from tests.cluster.cluster import describe_difference
 from tests.cluster.errors import ClusterError
 from tests.cluster.gpus import build_gpu_patch
-from tests.cluster.node_config import build_runtime_spec
+from tests.cluster.node_config import build_boot_script, build_runtime_spec
 from tests.cluster.processes import Process
 from tests.cluster.spec import MAX_NODES, ClusterSpec, Layout, Mount, node_address, pod_range
-from tests.cluster.state import State, load_state
+from tests.cluster.state import State, cluster_lock, load_state
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,40 @@ def test_state_of_another_version_counts_as_none(
     (tmp_path / "a").mkdir()
     Layout("a").state_file.write_text('{"spec": {"name": "a"}, "processes": {}}')
     assert load_state("a") is None
+
+
+@pytest.mark.parametrize("text", ["", '{"spec": {"na', "null"])
+def test_state_that_a_power_cut_left_counts_as_none(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.cluster.spec.CLUSTERS", tmp_path)
+    (tmp_path / "a").mkdir()
+    Layout("a").state_file.write_text(text)
+    assert load_state("a") is None
+
+
+def test_lock_is_had_though_the_last_holder_removes_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clusters = tmp_path / "trainwright" / "clusters"
+    removals = iter([clusters])
+    original = Path.open
+
+    def open_after_removal(path: Path, mode: str) -> object:
+        for folder in removals:
+            folder.rmdir()
+        return original(path, mode)
+
+    monkeypatch.setattr("tests.cluster.state.CLUSTERS", clusters)
+    monkeypatch.setattr(Path, "open", open_after_removal)
+    with cluster_lock("a"):
+        assert [path.name for path in clusters.iterdir()] == [".a.lock"]
+    assert not clusters.parent.exists()
+
+
+def test_a_node_boots_from_a_cache_whose_path_has_spaces() -> None:
+    script = build_boot_script(Path("/node"), Path("/root"), Path("/my cache/toolbox"))
+    assert script.splitlines()[-1] == "exec '/my cache/toolbox' pause"
 
 
 def test_difference_names_what_differs_and_the_way_out() -> None:

@@ -1,7 +1,8 @@
-"""Nothing on somebody's cluster is replaced before it has been named and agreed to."""
+"""Nothing on somebody's cluster is changed before it has been named and agreed to."""
 
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,12 +23,18 @@ SETTINGS = {
     "AWS_ACCESS_KEY_ID": "key",
     "AWS_SECRET_ACCESS_KEY": "secret",
 }
+UPLOADS = [
+    f"upload example files below s3://{folder}/, replacing objects of the same names"
+    for folder in ("datasets/stdlib", "datasets/chat", "models/smollm2-135m-instruct")
+]
 FULL = [
-    "upgrade Helm release trainwright-system/trainwright (revision 12)",
+    "upgrade Helm release trainwright-system/trainwright (revision 12), keeping its values but for the "
+    "images",
     "overwrite Secret team/s3",
     f"delete TrainingRun team/{PRETRAINING} (Running) and train it afresh",
     f"delete the checkpoints below s3://checkpoints/team/{PRETRAINING}/",
     f"delete FineTuneJob team/{FINE_TUNING} (not seen by an operator yet) and train it afresh",
+    *UPLOADS,
 ]
 
 
@@ -60,6 +67,7 @@ def full_place(monkeypatch: pytest.MonkeyPatch) -> PlayedPlace:
     return a_place(
         {
             "releases": {"items": revisions},
+            "namespace/team": {"kind": "Namespace"},
             "secret/s3": {"kind": "Secret"},
             f"trainingruns.trainwright.dev/{PRETRAINING}": {"status": {"phase": "Running"}},
             f"finetunejobs.trainwright.dev/{FINE_TUNING}": {"kind": "FineTuneJob"},
@@ -67,18 +75,36 @@ def full_place(monkeypatch: pytest.MonkeyPatch) -> PlayedPlace:
     )
 
 
-def test_all_that_would_be_replaced_is_found(full_place: PlayedPlace) -> None:
-    assert list(current.find_replaced(full_place, Settings())) == FULL
+def test_all_that_would_be_changed_is_found(full_place: PlayedPlace) -> None:
+    assert list(current.find_changes(full_place, Settings())) == FULL
     one = read_settings({"DEMO_FINE_TUNE": "0"})
-    assert list(current.find_replaced(full_place, one)) == FULL[:-1]
+    assert list(current.find_changes(full_place, one)) == [*FULL[:4], *UPLOADS]
 
 
-def test_on_a_cluster_that_never_saw_the_product_nothing_is_replaced(
+def test_on_a_cluster_that_never_saw_the_product_a_missing_namespace_and_the_uploads_are_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(current, "has_checkpoints", lambda *_: False)
-    assert list(current.find_replaced(a_place(), Settings())) == []
-    assert "Nothing that is there is replaced" in current.describe_plan("mine", "team", [])
+    named = ["create namespace team", *UPLOADS]
+    assert list(current.find_changes(a_place(), Settings())) == named
+    place = PlayedPlace("played", "team", Store("", "", "", "", "", bucket="ours"))
+    below = [line.replace("s3://", "s3://ours/") for line in named]
+    assert list(current.find_changes(place, Settings())) == below
+
+
+def test_an_image_is_pushed_under_a_tag_of_its_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    pushed: list[str] = []
+
+    def build_image(_name: str, _base: str | None, reference: str, *, push: bool) -> None:
+        assert push
+        pushed.append(reference)
+
+    monkeypatch.setattr(current, "build_image", build_image)
+    given = {"TRAINER_IMAGE": "trainer:1"}
+    images = current.push_images(read_settings(SETTINGS | given), Console())
+    assert pushed == [f"registry.example/team/{images.operator}"]
+    assert re.fullmatch(r"trainwright-operator:demo-[0-9a-f]{12}", images.operator)
+    assert images.trainer == "trainer:1"
 
 
 @pytest.fixture
@@ -90,7 +116,8 @@ def start(
     def start(**environment: str) -> tuple[int | str, list[str]]:
         went_on: list[str] = []
         monkeypatch.setattr(current, "current_context", lambda: "prod-eu")
-        monkeypatch.setattr(current, "Place", lambda *_: full_place)
+        monkeypatch.setattr(current, "Place", lambda *_, context: full_place)
+        monkeypatch.setattr(current, "ensure_namespace", lambda _: went_on.append("namespace"))
         monkeypatch.setattr(current, "push_images", lambda *_: went_on.append("push"))
         monkeypatch.setattr(current, "run_story", lambda *_: went_on.append("story") or 0)
         try:
@@ -116,7 +143,8 @@ def test_without_a_terminal_it_refuses_and_names_the_context_and_all(
 
 
 @pytest.mark.parametrize(
-    ("answer", "expected"), [("n", ("nothing was touched", [])), ("y", (0, ["push", "story"]))]
+    ("answer", "expected"),
+    [("n", ("nothing was touched", [])), ("y", (0, ["namespace", "push", "story"]))],
 )
 def test_the_question_names_the_context_and_all(
     start: Callable[..., tuple[int | str, list[str]]],
@@ -134,6 +162,6 @@ def test_the_question_names_the_context_and_all(
 def test_agreed_beforehand_it_still_says_what_it_replaces(
     start: Callable[..., tuple[int | str, list[str]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert start(YES="1") == (0, ["push", "story"])
+    assert start(YES="1") == (0, ["namespace", "push", "story"])
     printed = capsys.readouterr().out
     assert all(line in printed for line in ("'prod-eu'", *FULL))

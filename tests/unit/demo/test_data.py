@@ -1,6 +1,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from demo import data
 from demo.data import read_dialogues, write_dialogues, write_standard_library
 
 CORPUS = """\
@@ -50,3 +53,15 @@ def test_library_is_copied_without_tests_under_flat_names(tmp_path: Path) -> Non
     assert write_standard_library(source, target) == 2
     assert {path.name for path in target.iterdir()} == {"os.txt", "json-decoder.txt"}
     assert (target / "json-decoder.txt").read_text() == "# json/decoder.py\n"
+
+
+def test_uv_trusts_the_machines_certificates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text(f'#!/bin/sh\necho "$UV_SYSTEM_CERTS" > {tmp_path}/seen\n')
+    uv.chmod(0o755)
+    monkeypatch.setattr(data, "find_uv", lambda: str(uv))
+    monkeypatch.delenv("UV_SYSTEM_CERTS", raising=False)
+    data._install_packages(tmp_path / "packages")
+    assert (tmp_path / "seen").read_text() == "1\n"

@@ -14,6 +14,7 @@ from demo.errors import DemoError
 from demo.follow import follow_run
 from demo.manifests import PRETRAINING, read_example
 from demo.place import JSON, Place
+from demo.settings import read_settings
 
 RUNNING = {"phase": "Running", "progress": {"step": 3, "totalSteps": 9, "loss": 5.25}}
 FAILED = {"phase": "Failed", "reason": "UserError", "message": "spec.data.sources[0]: got x"}
@@ -26,8 +27,10 @@ class Cluster:
 
     def __init__(self, *statuses: JSON) -> None:
         self.statuses = list(statuses)
+        self.asked: list[str] = []
 
-    def kubectl(self, *_arguments: str) -> str:
+    def kubectl(self, *arguments: str) -> str:
+        self.asked.append(" ".join(arguments))
         return ""
 
     def apply(self, *_objects: JSON) -> None:
@@ -55,6 +58,48 @@ def test_a_failed_example_ends_the_demo_with_its_reason(
     assert command.main([]) == 1
     told = "demo: TrainingRun/stdlib-gpt failed: UserError: spec.data.sources[0]: got x"
     assert told in capsys.readouterr().out
+
+
+def test_checkpoints_are_deleted_when_no_pod_can_save_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Cluster({"phase": "Succeeded"})
+    monkeypatch.setattr(story, "delete_checkpoints", lambda *_: place.asked.append("checkpoints"))
+    manifest = read_example(PRETRAINING)
+    story.run_example(cast(Place, place), Console(), manifest, story.ignore)
+    run, pods, checkpoints = place.asked
+    assert run.startswith(f"delete TrainingRun {PRETRAINING} ")
+    assert pods.startswith("wait -n default --for=delete pods -l trainwright.dev/run=stdlib-gpt ")
+    assert checkpoints == "checkpoints"
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "(`make demo-down` ends it)"),
+        ({"DEMO_CLUSTER": "mine"}, "(`make demo-down DEMO_CLUSTER=mine` ends it)"),
+        (
+            {"CLUSTER": "current", "NAMESPACE": "team"},
+            "(`kubectl -n team delete --ignore-not-found trainingrun/stdlib-gpt "
+            "finetunejob/smollm2-chat` ends it)",
+        ),
+    ],
+)
+def test_after_ctrl_c_it_says_what_ends_what_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    environment: dict[str, str],
+    expected: str,
+) -> None:
+    def stop(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "read_settings", lambda: read_settings(environment))
+    monkeypatch.setattr(command, "find_cluster_obstacle", lambda: None)
+    monkeypatch.setattr("demo.current.run_on_current_cluster", stop)
+    monkeypatch.setattr(story, "run_on_embedded_cluster", stop)
+    assert command.main([]) == 130
+    assert expected in capsys.readouterr().out
 
 
 def test_an_example_that_takes_too_long_ends_the_demo_with_where_it_is() -> None:

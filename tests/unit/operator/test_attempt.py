@@ -293,12 +293,7 @@ def test_what_the_others_saved_counts_when_the_pod_that_fell_was_killed() -> Non
 
 
 def test_a_message_is_never_longer_than_a_status_may_hold() -> None:
-    words = json.dumps({"outcome": "Failed", "cause": "Unknown", "message": "x" * 3000})
-    ended = observed(pod(0, exit_code=1, said=words), pod(1, exit_code=1, said=words))
-    warning = "y" * 3000
-    state = decide(run(status=running_status()), ended, at(70)).status
-    assert len(state.message or "") <= 2048
-    problem = Problem("Forbidden", warning)
+    problem = Problem("Forbidden", "y" * 3000)
     waiting = decide(run(status={}), observed(jobs=(), problem=problem), at(70)).status
     assert len(waiting.message or "") == 2048
     assert max(len(c.message) for c in waiting.conditions) <= 2048

@@ -190,12 +190,24 @@ def test_pods_that_wait_in_vain_for_the_others_are_paid_for() -> None:
     assert play.cost.held_seconds == 300, "one of two pods held its node"
     none = [replace(each, phase="Pending", node=None) for each in lone]
     play.step(1200, *none)
-    assert (play.cost.held_seconds, play.cost.held_pods) == (600, 0)
+    assert (play.cost.held_seconds, play.cost.held_pods) == (600, None)
     play.step(6000, *none)
     assert play.cost.held_seconds == 600
     play.step(6000, pod(0), pod(1))
     play.step(6060, pod(0), pod(1))
     assert play.cost.held_seconds == 660
+
+
+@pytest.mark.parametrize("pause", [3, 60, 200])
+def test_a_small_share_of_the_pods_adds_up(pause: int) -> None:
+    workers = {"workers": WORKERS | {"nodes": 121}, "batch": {"globalSequences": 484}}
+    play = Play()
+    play.step(0, jobs=(), spec=workers)
+    waits = [replace(pod(n, phase="Pending"), node=None, unschedulable="no node") for n in (1, 2)]
+    for seconds in range(0, 12_100, pause):
+        play.step(seconds, pod(0), *waits, spec=workers)
+    assert play.cost.held_pods == 1
+    assert play.cost.held_seconds in (98, 99, 100)
 
 
 @pytest.mark.parametrize(

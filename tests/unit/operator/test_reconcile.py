@@ -4,7 +4,11 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from trainwright_api import names
+from trainwright_api.status import RunStatus
+from trainwright_operator.decision import Decision, Notice
+from trainwright_operator.event_budget import BURST
 from trainwright_operator.facts import format_time
+from trainwright_operator.merging import TRAINER_WARNING
 from trainwright_operator.operator_metrics import OperatorMetrics
 from trainwright_operator.reconcile import Reconciler
 from trainwright_operator.settings import Settings
@@ -68,3 +72,18 @@ def test_stuck_pods_of_a_deleted_run_go_by_force_and_others_get_their_time() -> 
     assert asyncio.run(removals(20)) == []
     in_foreground = removals(60, deletionTimestamp=format_time(datetime.now(UTC)))
     assert asyncio.run(in_foreground) == ["delete pod p 0"]
+
+
+def test_a_trainer_that_warns_without_end_leaves_room_for_the_operators_own_events() -> None:
+    warnings = [Notice("Warning", TRAINER_WARNING, f"warning {number}") for number in range(100)]
+    failed = Notice("Warning", "AttemptFailed", "attempt 1 failed")
+    posted: list[str] = []
+
+    class Events(SmallCluster):
+        async def post_event(self, raw: Raw, notice: Notice, name: str, at: str) -> None:
+            posted.append(notice.reason)
+
+    _, reconciler = make(Events(lambda *_: None))
+    decision = Decision(reason="x", status=RunStatus(), notices=(*warnings, failed))
+    asyncio.run(reconciler._tell(KEY, raw_run(), decision, datetime.now(UTC)))
+    assert posted == [TRAINER_WARNING] * BURST + ["AttemptFailed"]

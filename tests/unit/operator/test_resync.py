@@ -68,6 +68,9 @@ def test_an_object_that_cannot_be_read_hides_no_other(caplog: pytest.LogCaptureF
     assert entry is not None
     assert list(entry.pods) == [good["metadata"]["uid"]]
     assert "pods team/odd is left aside" in caplog.text
+    for _ in range(resync_module.DEAF_ROUNDS + 1):
+        asyncio.run(resync.list_all())
+    assert not resync.is_deaf, "no watch has missed it"
 
 
 def test_namespaces_are_listed_one_by_one() -> None:

@@ -180,6 +180,7 @@ def test_a_trainer_that_does_not_answer_for_a_minute_is_silent_until_it_does(
     assert not ask(90, GOOD)
     assert marked == [KEY] * 3
     ask(100, None)
+    assert ask(170, None)
     ended = master(phase="Succeeded")
     ended["metadata"]["resourceVersion"] = "99"
     world.see_pod(ended, now=at(0))

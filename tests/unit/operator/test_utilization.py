@@ -65,7 +65,10 @@ def test_a_trainer_that_fell_silent_is_not_judged_by_what_it_last_said() -> None
     silent = observed(pod(0), pod(1), report=LOW, is_silent=True)
     decision = decide(resource, silent, at(3600), Timing(), POLICY)
     assert not decision.suspend_run
-    assert verdict(decision.status) == ("Unknown", "UtilizationLow")
+    assert verdict(decision.status) == ("False", "TrainerSilent")
+    again = step(decision.status.to_manifest(), 3700, LOW, utilization={"action": "Suspend"})
+    assert not again.suspend_run
+    assert verdict(again.status) == ("Unknown", "UtilizationLow"), "its clock starts anew"
     assert decision.status.message == "attempt 1: its trainer has not answered for over 60 s"
 
 

@@ -48,6 +48,18 @@ def test_comparison_overlays_curves_and_lists_both_runs() -> None:
     assert page.count("<th>team/") == 2
 
 
+def test_a_run_that_does_not_train_any_more_shows_the_speed_that_it_had() -> None:
+    progress = {"step": 100, "totalSteps": 200}
+    failed = record("a", phase="Failed", progress=progress)
+    assert failed.status.progress is not None
+    assert failed.status.progress.tokens_per_second == 900
+    runs = record("b", progress=progress | {"tokensPerSecond": 5})
+    assert runs.status.progress is not None
+    assert runs.status.progress.tokens_per_second == 5
+    rows = dict(build_comparison([failed, runs]))
+    assert rows["Tokens per second"] == ["900", "5"]
+
+
 def test_a_run_that_has_not_started_still_gets_a_page() -> None:
     empty = record("a")
     page = build_page([RunRecord(empty.resource, [], "")], now=NOW, version="1")

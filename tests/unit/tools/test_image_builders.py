@@ -1,9 +1,10 @@
-"""The images' private store on a machine that has built nothing yet."""
+"""The images' private store on a machine that has built nothing yet, and what is read by whom."""
 
+import os
 import subprocess
 from pathlib import Path
 
-from tools.images.builders import Builder, empty_private_store_if_large
+from tools.images.builders import Builder, empty_private_store_if_large, run
 from tools.images.stand_in import _HOOKS
 
 
@@ -28,3 +29,12 @@ def test_the_stand_in_keeps_every_licence(tmp_path: Path) -> None:
         subprocess.run(["sh", "-ec", hook, "sh", str(tmp_path)], check=True)
     assert [path.name for path in package.iterdir()] == ["copyright"]
     assert [path.name for path in (tmp_path / "usr" / "share").iterdir()] == ["doc"]
+
+
+def test_a_command_gets_the_umask_that_is_asked_for() -> None:
+    before = os.umask(0o077)
+    try:
+        assert run(["sh", "-c", "umask"], {}, 0o022).strip() == "0022"
+        assert run(["sh", "-c", "umask"], {}).strip() == "0077"
+    finally:
+        os.umask(before)

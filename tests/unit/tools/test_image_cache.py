@@ -31,3 +31,13 @@ def test_what_a_killed_build_left_is_gone_after_the_next(folder: Path) -> None:
     (folder / "kept").rename(folder / ".draft-x-1.tar")
     publish(folder / "x-1.tar", 1, Path.touch)
     assert [path.name for path in folder.iterdir()] == ["x-1.tar"]
+
+
+def test_a_version_that_another_build_deletes_meanwhile_is_passed_over(folder: Path) -> None:
+    folder.mkdir()
+    for number in range(4):
+        (folder / f"x-{number}.tar").touch()
+    (folder / "x-old.tar").symlink_to("gone")  # listed, but not to be found
+    publish(folder / "x-4.tar", 1, Path.touch)
+    assert len(list(folder.iterdir())) == 4
+    assert (folder / "x-4.tar").exists()

@@ -1,12 +1,15 @@
+import os
 import re
 import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tools import prepare
 from tools.machine import PROJECT
-from tools.prepare import describe_machine, fingerprint, move_into_place
+from tools.prepare import PreparationError, describe_machine, fingerprint, move_into_place
 
 
 @pytest.mark.parametrize("target", ["demo", "test"])
@@ -92,6 +95,26 @@ def test_who_comes_second_keeps_the_first_ones_folder(tmp_path: Path) -> None:
         move_into_place(draft, folder)
     assert (folder / "uv").read_text() == "first"
     assert not (tmp_path / "draft-second").exists()
+
+
+def test_an_interrupted_installation_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(command: Sequence[str], *_: object) -> None:
+        commands.append(command[1])
+        raise PreparationError("interrupted")
+
+    commands: list[str] = []
+    stamp = tmp_path / "trainwright.stamp"
+    python = f"{sys.version.split()[0]} {os.path.realpath(sys.executable)}"
+    stamp.write_text(f"0123456789ab {python}\n")
+    monkeypatch.setattr(prepare, "ENVIRONMENT", tmp_path)
+    monkeypatch.setattr(prepare, "run", interrupt)
+    for _ in range(2):
+        with pytest.raises(PreparationError):
+            prepare.ensure_environment("uv")
+        assert stamp.read_text() == f"unfinished {python}\n"
+    assert commands == ["pip", "pip"]  # and not a new environment
 
 
 def test_bootstrap_without_a_python_says_what_to_install(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from trainwright_api.run import Run
 from trainwright_trainer.checkpoint.catalog import Catalog, StoredCheckpoint, read_catalog
 from trainwright_trainer.checkpoint.layout import parse_step, step_folder
 from trainwright_trainer.checkpoint.state import ResumePoint
-from trainwright_trainer.errors import UserError
+from trainwright_trainer.errors import TrainerError, UserError
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import Store, open_store
 
@@ -38,8 +38,8 @@ def find_checkpoints(run: Run, store: Store, settings: Settings) -> Findings:
     StoreError if a store cannot be reached.
     """
     catalog = read_catalog(store)
-    _delete_unfinished(store, catalog)
-    warnings = [
+    left = _delete_unfinished(store, catalog)
+    warnings = left + [
         f"checkpoint of step {step} is not used: {why}" for step, why in catalog.broken.items()
     ]
     points = [_point(checkpoint, is_own=True) for checkpoint in catalog.checkpoints]
@@ -49,7 +49,7 @@ def find_checkpoints(run: Run, store: Store, settings: Settings) -> Findings:
             f"({points[0].uri}); to begin anew, use another name or delete its folder"
         )
     if not points and run.checkpoints.resume_from:
-        points = _points_elsewhere(run, settings)
+        points = find_elsewhere(run, settings)
     elif not points and catalog.broken:
         warnings.append(STARTS_ANEW)
     return Findings(points, catalog.checkpoints, sorted(catalog.broken), warnings)
@@ -68,7 +68,8 @@ def open_run_folder(run: Run, uri: str, settings: Settings) -> tuple[Store, int 
     return open_store(location, settings, field=RESUME_FIELD), step
 
 
-def _points_elsewhere(run: Run, settings: Settings) -> list[ResumePoint]:
+def find_elsewhere(run: Run, settings: Settings) -> list[ResumePoint]:
+    """Return the checkpoints that `resumeFrom` names, newest first. Raises UserError if there is none."""
     start = run.checkpoints.resume_from
     uri = start.uri if start else ""
     store, step = open_run_folder(run, uri, settings)
@@ -89,15 +90,19 @@ def not_whole_error(uri: str, step: int | None, broken: Mapping[int, str]) -> Us
     )
 
 
-def _delete_unfinished(store: Store, catalog: Catalog) -> None:
-    """Delete the leftovers of killed saves, before the first save of this attempt.
+def _delete_unfinished(store: Store, catalog: Catalog) -> list[str]:
+    """Delete the leftovers of killed saves, before the first save of this attempt; return warnings.
 
     A file that was killed half-written shows in no listing: its step may look as if it had never been
-    there, or may have been saved whole by a later attempt.
+    there, or may have been saved whole by a later attempt. What cannot be deleted only takes room.
     """
-    store.delete_unfinished()
-    for step in catalog.unfinished:
-        store.delete([file.path for file in store.list_files(f"{step_folder(step)}/")])
+    try:
+        store.delete_unfinished()
+        for step in catalog.unfinished:
+            store.delete([file.path for file in store.list_files(f"{step_folder(step)}/")])
+    except TrainerError as error:
+        return [f"what unfinished saves have left stays: {error}"]
+    return []
 
 
 def _point(checkpoint: StoredCheckpoint, *, is_own: bool) -> ResumePoint:

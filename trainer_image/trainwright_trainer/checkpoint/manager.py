@@ -22,9 +22,11 @@ from trainwright_api.status import CheckpointRecord
 from trainwright_trainer.agreement import on_every_rank, on_rank_0
 from trainwright_trainer.checkpoint.fetching import fetch_files, local_folder, remove_local
 from trainwright_trainer.checkpoint.finding import (
+    RESUME_FIELD,
     STARTS_ANEW,
     Findings,
     find_checkpoints,
+    find_elsewhere,
     not_whole_error,
     open_run_folder,
 )
@@ -112,10 +114,20 @@ class CheckpointManager:
             broken[candidate.manifest.step] = why = next(filter(None, problems))
             self._reject(candidate, why, folder)
         if not point.is_own:
-            start = self._run.checkpoints.resume_from
-            raise not_whole_error(start.uri if start else point.uri, None, broken)
+            on_rank_0(self._group, lambda: self._refuse(candidates, broken))
         self.warnings.append(STARTS_ANEW)
         return None
+
+    def _refuse(self, candidates: list[ResumePoint], broken: dict[int, str]) -> None:
+        """Say why no checkpoint of another run can be used: that run may be training and deleting old ones."""
+        tried = {candidate.uri for candidate in candidates}
+        newer = [p.uri for p in find_elsewhere(self._run, self._settings) if p.uri not in tried]
+        if newer:
+            raise StoreError(
+                f"{RESUME_FIELD}: the checkpoints changed while they were read; {newer[0]} came meanwhile"
+            )
+        start = self._run.checkpoints.resume_from
+        raise not_whole_error(start.uri if start else candidates[0].uri, None, broken)
 
     def release(self, fetched: FetchedCheckpoint) -> None:
         """Delete the local copy of a checkpoint once every rank has loaded it; collective."""

@@ -75,7 +75,10 @@ class S3Store(Store):
         where = {"Bucket": self._bucket, "Key": self._key(path)}
         whole = self._call(path, lambda: self._client.get_object(**where))
         # Else an object that is overwritten meanwhile would be read as a splice of both.
-        same = {"IfMatch": whole["ETag"]} if whole.get("ETag") else {}
+        tag = whole.get("ETag", "")
+        same = (
+            {"IfMatch": tag} if tag and not tag.startswith("W/") else {}
+        )  # a weak one never matches
 
         def fetch(start: int) -> Any:
             arguments = {**where, **same, "Range": f"bytes={start}-"}

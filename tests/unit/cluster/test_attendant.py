@@ -1,0 +1,35 @@
+"""What the attendant does when the API server's answers break off."""
+
+import http.client
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from tests.cluster import attendant
+from tests.cluster.api import ApiClient
+from tests.cluster.attendant import Object, follow
+
+
+class EnoughError(Exception):
+    """Ends what goes on for ever."""
+
+
+class BrokenClient:
+    """Each watch fails in another way."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+
+    def watch(self, _path: str) -> Iterator[tuple[str, Object]]:
+        yield "SYNCED", {}
+        raise self.errors.pop(0)
+
+
+def test_a_watch_begins_again_however_it_was_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attendant, "_RETRY_SECONDS", 0)
+    cut_off = (TimeoutError(), http.client.IncompleteRead(b""), ValueError("half a line"))
+    client = BrokenClient(*cut_off, EnoughError())
+    with pytest.raises(EnoughError):
+        follow(cast(ApiClient, client), "/api/v1/services", lambda *_: None)
+    assert client.errors == []

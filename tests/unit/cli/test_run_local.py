@@ -119,6 +119,7 @@ def test_machines_get_one_list_of_all_ends(
     assert crashed == {
         "kind": "TrainingRun",
         "name": "crashes",
+        "namespace": "default",
         "outcome": "Failed",
         "message": "the trainer ended with signal SIGKILL and left no message",
     }

@@ -163,6 +163,12 @@ class Hardware(Model):
         description="One line for kubectl, such as 16x H100 93%; filled by printable_hardware.",
     )
 
+    @property
+    def untold_worst_rank(self) -> int | None:
+        """The worst rank where the summary does not name it: without its utilisation, and without a summary."""
+        is_told = self.summary is not None and self.worst_utilization_percent is not None
+        return None if is_told else self.worst_rank
+
 
 class CheckpointRecord(Model):
     """One checkpoint in the store."""

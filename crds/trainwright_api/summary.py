@@ -65,9 +65,8 @@ def _hardware_line(hardware: Hardware) -> str:
     parts = [hardware.summary or f"{hardware.accelerators}x {hardware.device}"]
     if hardware.temperature_celsius is not None:
         parts.append(f"hottest {hardware.temperature_celsius:.0f} degrees Celsius")
-    is_in_summary = hardware.summary and hardware.worst_utilization_percent is not None
-    if hardware.worst_rank is not None and not is_in_summary:
-        parts.append(f"worst rank {hardware.worst_rank}")
+    if (worst := hardware.untold_worst_rank) is not None:
+        parts.append(f"worst rank {worst}")
     return f"hardware: {', '.join(parts)}"
 
 

@@ -78,10 +78,8 @@ def _hardware_title(status: RunStatus) -> str:
     hardware = status.hardware
     if hardware is None:
         return "Ranks"
-    # With its utilisation, the worst rank stands in the summary, which runs that do not train have not.
-    is_in_summary = hardware.summary and hardware.worst_utilization_percent is not None
-    is_told = hardware.worst_rank is None or is_in_summary
-    worst = "" if is_told else f"  worst rank {hardware.worst_rank}"
+    untold = hardware.untold_worst_rank
+    worst = "" if untold is None else f"  worst rank {untold}"
     heat = hardware.temperature_celsius
     hottest = f"  hottest {heat:.0f} C" if heat is not None else ""
     return f"{hardware.summary or hardware.device}{hottest}{worst}"

@@ -129,7 +129,7 @@ def _provide_tokenizer(run: Run, store: Store, settings: Settings) -> None:
     if there is not None and _has_checkpoint(store):
         _check_same_kind(there, run, store)
         return
-    complete = _read_complete(store, run)
+    complete = _if_of_spec(there, run)
     earlier = _earlier_tokenizer(run, settings)
     origin = earlier.uri if earlier is not None else _data_key(run, settings)
     if complete is not None and complete.get("origin") == origin:
@@ -283,8 +283,11 @@ def _read_json(store: Store) -> dict[str, Any] | None:
 
 def _read_complete(store: Store, run: Run) -> dict[str, Any] | None:
     """Return what is said of the stored tokenizer; None if there is none, or one of another spec."""
-    complete = _read_json(store)
-    return complete if complete and complete.get("trainedAs") == _trained_as(run) else None
+    return _if_of_spec(_read_json(store), run)
+
+
+def _if_of_spec(there: dict[str, Any] | None, run: Run) -> dict[str, Any] | None:
+    return there if there and there.get("trainedAs") == _trained_as(run) else None
 
 
 def _read_files(store: Store, complete: Mapping[str, Any]) -> dict[str, bytes]:

@@ -126,6 +126,25 @@ def test_if_none_verifies_training_starts_anew_and_says_so(
     assert again.warnings[-1] == "no checkpoint verifies: training starts again from step 0"
 
 
+def test_if_none_of_its_own_verifies_a_run_starts_again_where_it_began_and_says_so(
+    place: Place, settings: Settings
+) -> None:
+    other = folder_of(place.location.uri.replace("/run/", "/other/"), place.location)
+    save_two(build_run(folder=other), settings)
+    run = place.run(resume_from=other)
+    manager = open_manager(run, settings)
+    manager.find_resume()
+    save(manager, 7)
+    truncate(place.store(settings), "step-000007")
+    again = open_manager(run, settings)
+    fetched = resumed(again)
+    assert fetched is not None
+    assert (fetched.point.manifest.step, fetched.point.is_own) == (2, False)
+    assert again.warnings[-1].endswith(
+        "starts again from the one that spec.checkpoints.resumeFrom names"
+    )
+
+
 def test_a_run_made_anew_goes_on_after_its_namesake_and_says_so(
     place: Place, settings: Settings
 ) -> None:

@@ -1,5 +1,6 @@
 """What an attempt starts from: the newest checkpoint that verifies, or that of another run."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -56,6 +57,11 @@ def break_manifest(store: Store, step: str) -> None:
     store.write_bytes(f"{step}/manifest.json", b'{"step": 3')
 
 
+def misdate_manifest(store: Store, step: str) -> None:
+    manifest = json.loads(store.read_bytes(f"{step}/manifest.json")) | {"savedAt": "yesterday"}
+    store.write_bytes(f"{step}/manifest.json", json.dumps(manifest).encode())
+
+
 def move_manifest(store: Store, step: str) -> None:
     store.write_bytes(f"{step}/manifest.json", store.read_bytes("step-000001/manifest.json"))
 
@@ -70,6 +76,7 @@ def move_manifest(store: Store, step: str) -> None:
         ),
         (lose_file, ["checkpoint of step 2 is not used: engine/model_states.pt is missing"]),
         (break_manifest, ["checkpoint of step 2 is not used: its manifest cannot be read"]),
+        (misdate_manifest, ["checkpoint of step 2 is not used: its manifest cannot be read"]),
         (move_manifest, ["checkpoint of step 2 is not used: its manifest is of step 1"]),
         (lose_manifest, []),  # was never a checkpoint
     ],

@@ -60,3 +60,14 @@ class Decision:
     suspend_run: bool = False
     notices: tuple[Notice, ...] = ()
     again_seconds: float | None = None
+
+    @property
+    def acts(self) -> bool:
+        """Whether anything is to be done beside telling: a status that says why has to stand before it."""
+        return bool(
+            self.start_attempt
+            or self.delete_jobs
+            or self.delete_pods
+            or self.delete_run
+            or self.suspend_run
+        )

@@ -136,7 +136,9 @@ def _explain(pod: PodFacts, told: TerminationMessage | None) -> tuple[Cause, str
     if pod.reason in ("Evicted", "Preempting") or pod.disruption:
         why = pod.message or pod.disruption or pod.reason
         return Cause.PREEMPTED, f"pod {pod.name} was evicted: {why}"
-    if told is not None:
+    if (
+        told is not None and told.outcome is not Outcome.SUCCEEDED
+    ):  # that it said before it was ended
         if told.outcome is Outcome.INTERRUPTED:
             return Cause.PREEMPTED, f"pod {pod.name} was asked to stop; {told.message}"
         return told.cause or Cause.UNKNOWN, told.message
@@ -157,8 +159,9 @@ def _explain(pod: PodFacts, told: TerminationMessage | None) -> tuple[Cause, str
         return Cause.INFRASTRUCTURE, f"pod {pod.name} was killed (SIGKILL) from outside"
     if pod.end.reason in ("ContainerCannotRun", "StartError"):
         return _explain_start_error(pod.name, pod.end)
+    words = "left no message" if told is None else "had said that all was well"
     return Cause.UNKNOWN, (
-        f"pod {pod.name} ended with exit code {pod.end.exit_code} ({pod.end.reason}) and left no message; "
+        f"pod {pod.name} ended with exit code {pod.end.exit_code} ({pod.end.reason}) and {words}; "
         "see its log"
     )
 

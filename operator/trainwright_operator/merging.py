@@ -12,6 +12,7 @@ from trainwright_operator.untrusted import parse_time
 
 MAXIMUM_CHECKPOINTS_KEPT = 10
 MAXIMUM_WARNINGS_KEPT = 10
+TRAINS = "train"  # the activity of a trainer that has found, or not, what to go on from
 CHECKPOINT_SAVED, TRAINER_WARNING = "CheckpointSaved", "TrainerWarning"
 TOLD_BY_TRAINERS = (
     CHECKPOINT_SAVED,
@@ -39,6 +40,10 @@ def merge_report(status: RunStatus, report: RunReport | None) -> RunStatus:
             best=report.best_checkpoint,
             items=report.checkpoints[:MAXIMUM_CHECKPOINTS_KEPT],
         )
+    elif (
+        report.progress.activity == TRAINS
+    ):  # it has looked: those of earlier attempts are damaged or gone
+        changes["checkpoints"] = None
     if report.plan is not None:
         changes["plan"] = report.plan
     if report.model is not None:

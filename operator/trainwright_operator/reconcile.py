@@ -21,11 +21,11 @@ from trainwright_api.run import Run
 from trainwright_api.summary import build_summary
 
 from trainwright_operator.accounting import measure_run
+from trainwright_operator.budget import NEWS_BURST, Budget
 from trainwright_operator.build import build_config_map, build_job, object_name
 from trainwright_operator.calls import ClusterCallError, ClusterCalls
 from trainwright_operator.decide import decide
 from trainwright_operator.decision import Decision, Policy, Timing
-from trainwright_operator.event_budget import EventBudget
 from trainwright_operator.facts import Problem, format_time
 from trainwright_operator.links import build_dashboard_url
 from trainwright_operator.merging import TOLD_BY_TRAINERS
@@ -35,7 +35,7 @@ from trainwright_operator.refusals import build_invalid_status, describe_refusal
 from trainwright_operator.resolving import parse_run
 from trainwright_operator.run_queue import RunQueue
 from trainwright_operator.settings import Settings
-from trainwright_operator.status_patch import build_status_patch, is_progress_only
+from trainwright_operator.status_patch import build_status_patch, is_news_only, is_progress_only
 from trainwright_operator.world import Raw, RunEntry, RunKey, World
 
 NUM_WORKERS = 8
@@ -64,7 +64,10 @@ class Reconciler:
         self._job_problems: dict[RunKey, Problem] = {}
         self._progress_written: dict[RunKey, float] = {}
         self._last_reason: dict[RunKey, str] = {}
-        self._event_budgets: defaultdict[RunKey, EventBudget] = defaultdict(EventBudget)
+        self._event_budgets: defaultdict[RunKey, Budget] = defaultdict(Budget)
+        self._news_budgets: defaultdict[RunKey, Budget] = defaultdict(
+            lambda: Budget(NEWS_BURST, settings.status_seconds)
+        )
 
     def mark(self, key: RunKey | None) -> None:
         """Have a run looked at soon."""
@@ -142,6 +145,7 @@ class Reconciler:
             self._progress_written,
             self._last_reason,
             self._event_budgets,
+            self._news_budgets,
         ):
             memory.pop(key, None)
 
@@ -159,11 +163,15 @@ class Reconciler:
         except ValidationError as error:
             await self._write_status(key, raw, build_invalid_status(raw, error, now))
             return None
+        gone = {uid for uid, pod in entry.pods.items() if pod.is_gone}
         decision = await self._decide_and_create(key, entry, resource, now)
         self._log(key, resource, decision)
-        if not await self._report(key, raw, resource, decision):
-            return None
-        await self._tell(key, raw, decision, now)
+        status = self._complete_status(resource, decision)
+        if self._is_due(key, raw, status, decision):
+            if not await self._report(key, raw, resource, decision, status):
+                return None
+            self._forget_pods(key, decision, gone)
+            await self._tell(key, raw, decision, now)
         await self._delete(key, raw, decision, now)
         if decision.suspend_run:
             await self._calls.suspend_run(raw)
@@ -218,19 +226,20 @@ class Reconciler:
         meta = resource.metadata
         logger.info("%s %s/%s: %s", resource.kind, meta.namespace, meta.name, decision.reason)
 
-    async def _report(self, key: RunKey, raw: Raw, resource: Resource, decision: Decision) -> bool:
-        """Write the status if it changed, progress alone not too often; False if that was not to be."""
+    def _complete_status(self, resource: Resource, decision: Decision) -> Raw:
+        """Return the status as it is to be written, with what is derived from it."""
         link = build_dashboard_url(self._settings.grafana_url, resource, decision.status)
         texts = {"dashboard_url": link, "summary": build_summary(decision.status)}
-        status = decision.status.model_copy(update=texts)
-        old, new = raw.get("status", {}), status.to_manifest()
-        if decision.delete_run or not self._is_due(key, old, new):
-            return True
+        return decision.status.model_copy(update=texts).to_manifest()
+
+    async def _report(
+        self, key: RunKey, raw: Raw, resource: Resource, decision: Decision, new: Raw
+    ) -> bool:
+        """Write the status if it changed; False if the run is gone or not as seen any more."""
         if not await self._write_status(key, raw, new):
             return False
         self._count_ends(resource, decision)
-        last = decision.status.attempts[-1] if decision.status.attempts else None
-        self._world.keep_pods_of(key, last.number if last and not last.ended_at else None)
+        old = raw.get("status", {})
         if new["phase"] == Phase.SUCCEEDED != old.get("phase"):
             meta = raw["metadata"]
             for other in self._world.dependants_of(raw["kind"], meta["namespace"], meta["name"]):
@@ -259,14 +268,31 @@ class Reconciler:
             self._world.see_run(found)
         self.mark(key)
 
-    def _is_due(self, key: RunKey, old: Raw, new: Raw) -> bool:
-        """Whether more than progress changed, or the last write of progress is old enough."""
-        if old == new or not is_progress_only(old, new):
+    def _forget_pods(self, key: RunKey, decision: Decision, uids: set[str]) -> None:
+        """Forget vanished pods that no attempt needs any more.
+
+        `uids` are those of which was decided: what went while the status was written may have left last
+        words that nobody has read yet.
+        """
+        last = decision.status.attempts[-1] if decision.status.attempts else None
+        current = last.number if last and not last.ended_at else None
+        self._world.forget_pods(key, uids, but_of=current)
+
+    def _is_due(self, key: RunKey, raw: Raw, new: Raw, decision: Decision) -> bool:
+        """Whether to write the status now: what trainers tell of waits if too much was written for it."""
+        old = raw.get("status", {})
+        if decision.delete_run:
+            return False
+        if is_progress_only(old, new):
+            since = time.monotonic() - self._progress_written.get(key, float("-inf"))
+            left = self._settings.status_seconds - since
+            if old == new or left <= 0:
+                return True
+        elif decision.acts or not is_news_only(old, new) or self._news_budgets[key].take():
             return True
-        since = time.monotonic() - self._progress_written.get(key, float("-inf"))
-        if since >= self._settings.status_seconds:
-            return True
-        self.queue.mark_later(key, self._settings.status_seconds - since)
+        else:
+            left = self._settings.status_seconds
+        self.queue.mark_later(key, left)
         return False
 
     def _count_ends(self, resource: Resource, decision: Decision) -> None:

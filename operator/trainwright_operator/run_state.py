@@ -156,10 +156,11 @@ class RunState:
         self, attempt: Attempt, *, outcome: str, message: str = "", end: AttemptEnd | None = None
     ) -> Attempt:
         """Write the end of an attempt into the status, with what its pods last said."""
-        # A pod that was killed says nothing; what the others saved counts all the same.
-        told = (end.told if end else None) or self.last_words(attempt.number)
-        if told is not None:
-            self.status = merge_termination(self.status, told)
+        # The culprit may say nothing, or not know what was saved: what the others saved counts all the same.
+        saved, told = self.last_words(attempt.number), end.told if end else None
+        for words in (saved, told):
+            self.status = merge_termination(self.status, words) if words else self.status
+        told = told or saved
         resumed = attempt.resumed_from_step
         closed = attempt.model_copy(
             update={

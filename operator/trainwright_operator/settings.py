@@ -52,7 +52,7 @@ class Settings:
     sweep_seconds: float = 2.0
     """Time between two collections of progress (unit: seconds)."""
     status_seconds: float = 10.0
-    """Least time between two status writes of one run that only change its progress (unit: seconds)."""
+    """Least time between two status writes of one run for what its trainer tells; news have a few more (unit: seconds)."""
     collect_seconds: float = 4.0
     """Time to read every pod's end after the first failed, before all are removed (unit: seconds)."""
     failed_grace_seconds: int = 15

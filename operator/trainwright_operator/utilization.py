@@ -14,6 +14,7 @@ from trainwright_api.status import Hardware
 from trainwright_api.utilization import UtilizationAction
 
 from trainwright_operator.conditions import find_condition
+from trainwright_operator.merging import TRAINS
 from trainwright_operator.run_state import RunState
 from trainwright_operator.untrusted import parse_time
 
@@ -76,7 +77,7 @@ def _measure(state: RunState, report: RunReport | None) -> float | None:
     """Return the utilisation of this attempt's devices (percent); None while it does not train."""
     if report is None or report.attempt != state.status.attempt or report.hardware is None:
         return None
-    return report.hardware.utilization_percent if report.progress.activity == "train" else None
+    return report.hardware.utilization_percent if report.progress.activity == TRAINS else None
 
 
 def _suspend(state: RunState) -> bool:

@@ -143,13 +143,13 @@ class World:
         entry.pods[pod.uid] = _remember(replace(pod, is_gone=True), pod, now)
         self._drop_if_empty(key)
 
-    def keep_pods_of(self, key: RunKey, attempt: int | None) -> None:
-        """Forget the vanished pods of all attempts but this one."""
+    def forget_pods(self, key: RunKey, uids: Collection[str], *, but_of: int | None) -> None:
+        """Forget those of these vanished pods that are of another attempt than `but_of`."""
         if (entry := self._entries.get(key)) is not None:
             entry.pods = {
-                pod_uid: pod
-                for pod_uid, pod in entry.pods.items()
-                if not pod.is_gone or pod.attempt == attempt
+                uid: pod
+                for uid, pod in entry.pods.items()
+                if uid not in uids or not pod.is_gone or pod.attempt == but_of
             }
 
     # Complete lists: what is known, and what has vanished. `version` is the list's: newer things stay.

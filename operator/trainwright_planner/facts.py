@@ -19,6 +19,8 @@ from trainwright_planner.layers import Dimensions, Linear
 
 ALL_LINEAR = "AllLinear"
 OUTPUT_HEAD = "lm_head"
+LARGEST_SIZE = 2**31 - 1  # of a tensor in one direction
+MOST_PARAMETERS = 2**53  # beyond it, figures of the plan do not fit into a status
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,11 @@ def model_facts_from_config(
     size = _dimensions(family, config, vocabulary_size)
     linears = family.linears(size)
     parameters = _count_parameters(family, size, linears)
+    if parameters > MOST_PARAMETERS:
+        raise PlanError(
+            "spec.model.config",
+            f"got a model of {parameters:,} parameters, expected at most {MOST_PARAMETERS:,}; correct its sizes",
+        )
     adapted = 0
     if adapter.type is AdapterType.LORA:
         found = _count_adapter(adapter, size, linears)
@@ -117,12 +124,21 @@ def _dimensions(
         value = default if value is None else value
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= LARGEST_SIZE:
             raise PlanError(
                 f"spec.model.config.{family.names.get(name, name)}",
-                f"got {value!r}, expected a positive whole number",
+                f"got {value!r:.100}, expected a positive whole number up to {LARGEST_SIZE:,}",
             )
         return value
+
+    def fraction(name: str) -> float:
+        value = read(name) or 0.0
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise PlanError(
+                f"spec.model.config.{family.names.get(name, name)}",
+                f"got {value!r:.100}, expected a number from 0 to 1",
+            )
+        return float(value)
 
     hidden, heads = number("hidden_size"), number("num_attention_heads")
     kv_heads = number("num_key_value_heads", heads)
@@ -151,8 +167,8 @@ def _dimensions(
         mlp_bias=bool(read("mlp_bias")),
         qk_norm=bool(read("qk_layernorm")),
         tied_embeddings=bool(read("tie_word_embeddings")),
-        attention_dropout=float(read("attention_dropout") or 0),
-        hidden_dropout=float(read("hidden_dropout") or 0),
+        attention_dropout=fraction("attention_dropout"),
+        hidden_dropout=fraction("hidden_dropout"),
     )
 
 

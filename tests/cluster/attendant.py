@@ -85,7 +85,7 @@ def follow(client: ApiClient, path: str, apply: Callable[[str, Object], None]) -
     known: dict[tuple[str, str], Object] = {}
     while True:
         try:
-            known = follow_once(client.watch(path), known, apply)
+            follow_once(client.watch(path), known, apply)
         except (OSError, http.client.HTTPException, ValueError, ApiError) as error:
             # An answer that is cut off half-way is no HTTP or no JSON.
             _log.info("watch of %s: %s; again", path, error)
@@ -96,21 +96,23 @@ def follow_once(
     events: Iterable[tuple[str, Object]],
     known: dict[tuple[str, str], Object],
     apply: Callable[[str, Object], None],
-) -> dict[tuple[str, str], Object]:
-    """Apply one watch's events to its end; returns the objects that were there at the end."""
-    listed: dict[tuple[str, str], Object] = {}
+) -> None:
+    """Apply one watch's events to its end, and keep `known` the objects that are there, however it ends."""
+    listed: set[tuple[str, str]] = set()
     for event, item in events:
         if event == "SYNCED":
-            for key in known.keys() - listed.keys():
+            for key in known.keys() - listed:
                 apply("DELETED", known[key])
+                del known[key]
             continue
         key = (item["metadata"].get("namespace", ""), item["metadata"]["name"])
         if event == "DELETED":
-            listed.pop(key, None)
-        else:
-            listed[key] = item
+            apply(event, item)
+            known.pop(key, None)
+            continue
+        listed.add(key)
+        known[key] = item
         apply(event, item)
-    return listed
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """What an attempt starts from: the newest checkpoint that verifies, or that of another run."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -56,6 +57,11 @@ def break_manifest(store: Store, step: str) -> None:
     store.write_bytes(f"{step}/manifest.json", b'{"step": 3')
 
 
+def misdate_manifest(store: Store, step: str) -> None:
+    manifest = json.loads(store.read_bytes(f"{step}/manifest.json")) | {"savedAt": "yesterday"}
+    store.write_bytes(f"{step}/manifest.json", json.dumps(manifest).encode())
+
+
 def move_manifest(store: Store, step: str) -> None:
     store.write_bytes(f"{step}/manifest.json", store.read_bytes("step-000001/manifest.json"))
 
@@ -70,6 +76,7 @@ def move_manifest(store: Store, step: str) -> None:
         ),
         (lose_file, ["checkpoint of step 2 is not used: engine/model_states.pt is missing"]),
         (break_manifest, ["checkpoint of step 2 is not used: its manifest cannot be read"]),
+        (misdate_manifest, ["checkpoint of step 2 is not used: its manifest cannot be read"]),
         (move_manifest, ["checkpoint of step 2 is not used: its manifest is of step 1"]),
         (lose_manifest, []),  # was never a checkpoint
     ],
@@ -124,6 +131,25 @@ def test_if_none_verifies_training_starts_anew_and_says_so(
     again = open_manager(place.run(), settings)
     assert again.find_resume() is None
     assert again.warnings[-1] == "no checkpoint verifies: training starts again from step 0"
+
+
+def test_if_none_of_its_own_verifies_a_run_starts_again_where_it_began_and_says_so(
+    place: Place, settings: Settings
+) -> None:
+    other = folder_of(place.location.uri.replace("/run/", "/other/"), place.location)
+    save_two(build_run(folder=other), settings)
+    run = place.run(resume_from=other)
+    manager = open_manager(run, settings)
+    manager.find_resume()
+    save(manager, 7)
+    truncate(place.store(settings), "step-000007")
+    again = open_manager(run, settings)
+    fetched = resumed(again)
+    assert fetched is not None
+    assert (fetched.point.manifest.step, fetched.point.is_own) == (2, False)
+    assert again.warnings[-1].endswith(
+        "starts again from the one that spec.checkpoints.resumeFrom names"
+    )
 
 
 def test_a_run_made_anew_goes_on_after_its_namesake_and_says_so(

@@ -98,6 +98,11 @@ FOUND_BY_PREFLIGHT: dict[str, tuple[Maker, str]] = {
         lines({"text": None}),
         rf"{PATH}\.field: got null in field text in .* row 1, expected a text; correct it",
     ),
+    "JSON that is nested too deeply": (
+        raw(b'{"text": ' + b"[" * 100_000 + b"\n"),
+        rf"{PATH}\.uri: got invalid JSON \(.*recursion.*\) in file:///.* row 1, expected one JSON object a line; "
+        r"correct the line, or the format",
+    ),
     "broken JSON": (
         raw(b'{"text": "a"}\n{"text": "b"\n'),
         rf"{PATH}\.uri: got invalid JSON \(Expecting .*\) in file:///.* row 2, expected one JSON object a line; "

@@ -174,16 +174,26 @@ def test_too_little_memory_for_base_weights_is_not_blamed_on_them(
         build_model(run, config, tmp_path, SingleGroup())
 
 
+@pytest.mark.parametrize(
+    ("quantization", "name"),
+    [
+        ({"quant_method": "gptq", "bits": 4}, "gptq"),
+        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8"),
+        ({"quant_method": "mxfp4"}, "mxfp4"),
+        ({"bits": 4}, "unknown"),
+    ],
+)
 def test_quantized_base_weights_are_refused_before_they_are_fetched(
-    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, quantization: object, name: str
 ) -> None:
     run, _ = based_on(tmp_path, tokenizer)
     written = json.loads((tmp_path / "config.json").read_text())
-    written["quantization_config"] = {"quant_method": "gptq", "bits": 4}
+    written["quantization_config"] = quantization
     (tmp_path / "config.json").write_text(json.dumps(written))
     with pytest.raises(
         UserError,
-        match=r"spec\.model\.weights\.uri: got file://.* with quantized .*json: gptq\), expected",
+        match=rf"spec\.model\.weights\.uri: got file://.* with quantized .*json: {name}\), expected .*; "
+        "name the model that they were quantized from, or a copy of this one in BF16",
     ):
         load_config(run, tmp_path, tokenizer)
 
@@ -197,8 +207,24 @@ def test_weights_that_need_a_library_that_is_not_there_are_the_users_to_mend(
         raise ImportError("Loading this model requires optimum")
 
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", fail)
-    with pytest.raises(UserError, match=r"no model that transformers loads \(.*requires optimum\)"):
+    with pytest.raises(
+        UserError,
+        match=r"spec\.model\.weights\.uri: got file://.*, which needs a Python package .* "
+        r"\(Loading this model requires optimum\), expected .*; add the package to an image",
+    ):
         build_model(run, config, tmp_path, SingleGroup())
+
+
+def test_a_setting_that_needs_a_library_that_is_not_there_says_which(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    fields = TINY | {"attn_implementation": "flash_attention_2"}
+    run = tiny_run(tmp_path, model=RunModel(architecture="llama", config=fields))
+    with pytest.raises(
+        UserError,
+        match=r"spec\.model: got llama with .*needs a Python package .*the package for FlashAttention2",
+    ):
+        measure_run(run, load_config(run, None, tokenizer))
 
 
 def test_an_earlier_models_files_do_not_stay_beside_the_new_ones(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What can be known before weights are loaded ends a run with one clear sentence."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from trainwright_trainer.preflight import (
     PreparedRun,
     check_budget,
     check_fit,
+    check_other_start,
     check_same_data,
     decide_plan,
     prepare_run,
@@ -264,6 +266,20 @@ def test_a_start_from_another_run_that_leaves_nothing_to_train_is_refused(
         UserError, match=rf"spec.budget: got {steps} steps for a start from .*raise it"
     ):
         check_budget(run, whole, found)
+
+
+def test_another_checkpoint_than_was_planned_for_has_to_fit_the_plan(tmp_path: Path) -> None:
+    planned = Plan.model_construct(total_steps=4, zero_stage=1)
+    run = tiny_run(tmp_path, steps=5)
+    prepared = PreparedRun(
+        **dict.fromkeys(field.name for field in fields(PreparedRun)) | {"run": run, "plan": planned}
+    )
+    with pytest.raises(
+        UserError, match=r"resumeFrom: got .*stage 3 as the first .*, expected stage 1"
+    ):
+        check_other_start(prepared, point(3))
+    with pytest.raises(UserError, match=r"spec\.budget: got 5 steps for a start from .*raise it"):
+        check_other_start(prepared, point(1))
 
 
 def plan(run: Run, *, optimizer_gib: float, activations_gib: float) -> Plan:

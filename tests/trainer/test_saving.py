@@ -66,6 +66,8 @@ def reopen_saving(
         resume_point=manager.find_resume(),
         store=open_store(run.checkpoints.folder, settings, field=FIELD),
         data=SimpleNamespace(train=range(10)),
+        model_facts=None,  # of no use without those in the manifest
+        plan=SimpleNamespace(zero_stage=FACTS.zero_stage, total_steps=100),
     )
     built = SimpleNamespace(
         prepared=prepared,
@@ -269,3 +271,28 @@ def test_a_run_whose_own_checkpoints_are_damaged_starts_anew_and_says_so(tmp_pat
     assert reporter.report.warnings[-1] == (
         "no checkpoint verifies: training starts again from step 0"
     )
+
+
+def test_a_run_whose_own_checkpoints_are_damaged_starts_again_where_it_began(
+    tmp_path: Path,
+) -> None:
+    open_saving(tmp_path / "other")
+    start = Location(uri=f"file://{tmp_path}/other/store/")
+    saving, _ = reopen_saving(tmp_path, resume_from=start)
+    assert saving.resume().step == 1
+    saving.save_last(TrainingState(step=5, samples=20))
+    spoil(tmp_path / "store")
+    again, reporter = reopen_saving(tmp_path, resume_from=start)
+    assert again.resume() == TrainingState(step=1)
+    assert reporter.report.resumed_from_step == 1
+    assert reporter.report.checkpoints == []
+    assert reporter.report.warnings[-2:] == [
+        "checkpoint of step 5 is not used: the SHA-256 of engine/model_states.pt is not that of the manifest",
+        "no checkpoint of the run's own verifies: training starts again from the one that "
+        "spec.checkpoints.resumeFrom names",
+    ]
+
+    spoil(tmp_path / "other" / "store")
+    without, _ = reopen_saving(tmp_path, resume_from=start)
+    with pytest.raises(UserError, match=r"resumeFrom: got .* with no checkpoint that verifies"):
+        without.resume()

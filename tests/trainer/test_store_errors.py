@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from trainwright_api.data import Location
 from trainwright_api.names import Cause
 from trainwright_trainer.errors import StoreError, TrainerError, UserError
 from trainwright_trainer.settings import Settings
-from trainwright_trainer.store import is_inside, open_store
+from trainwright_trainer.store import MissingFileError, is_inside, open_store
 from trainwright_trainer.store import s3 as s3_module
 from trainwright_trainer.store.folder import UNFINISHED_PREFIX, FolderStore
 from trainwright_trainer.store.s3 import S3Store
@@ -312,3 +313,20 @@ def test_an_object_that_is_overwritten_while_it_is_read_is_no_splice_of_both(
 )
 def test_is_inside(path: str, expected: bool) -> None:
     assert is_inside(path) is expected
+
+
+def test_a_file_of_a_folder_that_goes_while_it_is_read_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its run may be training, and delete old checkpoints."""
+    store = open_store(Location(uri=f"file://{tmp_path}/store/"), Settings(), field=FIELD)
+    store.write_bytes("x", b"content")
+    copy = shutil.copyfile
+
+    def copy_too_late(source: Path, local: Path) -> None:
+        source.unlink()
+        copy(source, local)
+
+    monkeypatch.setattr(shutil, "copyfile", copy_too_late)
+    with pytest.raises(MissingFileError, match=r"spec\.checkpoints\.store\.uri: .*x is not there"):
+        store.download("x", tmp_path / "x")

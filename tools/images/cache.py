@@ -6,6 +6,7 @@ the second waits for the first and finds it done.
 
 import fcntl
 import hashlib
+import os
 import shutil
 import sys
 import time
@@ -44,8 +45,13 @@ def say(text: str) -> None:
 
 def publish(path: Path, usually_seconds: int, write: Callable[[Path], None]) -> Path:
     """`path`, made by `write(temporary path)` unless it is there; it appears whole or not at all."""
-    if path.exists():
-        path.touch()
+    try:
+        os.utime(
+            path
+        )  # not touch(): what another build has just deleted would be there again, empty
+    except FileNotFoundError:
+        pass
+    else:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):

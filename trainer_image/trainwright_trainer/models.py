@@ -102,7 +102,8 @@ def _check_not_quantized(run: Run, config: PretrainedConfig) -> None:
     method = quantized.get("quant_method", "unknown")
     raise UserError(
         f"{weights_field(run)}: got {uri} with quantized weights (quantization_config of its config.json: {method}), "
-        "expected weights in FP32, BF16 or FP16; name the model that they were quantized from"
+        "expected weights in FP32, BF16 or FP16; name the model that they were quantized from, or a copy of "
+        "this one in BF16"
     )
 
 
@@ -155,6 +156,8 @@ def weights_field(run: Run) -> str:
 
 
 def _no_architecture(run: Run, error: Exception) -> UserError:
+    if isinstance(error, ImportError):
+        return _no_package("spec.model", f"{run.model.architecture} with {run.model.config}", error)
     return UserError(
         f"spec.model: got {run.model.architecture} with {run.model.config} ({one_line(error)}), expected a "
         "model_type of transformers that generates text, and fields of its config; correct it"
@@ -163,9 +166,20 @@ def _no_architecture(run: Run, error: Exception) -> UserError:
 
 def _no_model(run: Run, error: Exception) -> UserError:
     uri = run.model.weights.uri if run.model.weights else ""
+    if isinstance(error, ImportError):
+        return _no_package(weights_field(run), uri, error)
     return UserError(
         f"{weights_field(run)}: got {uri}, which is no model that transformers loads "
         f"({one_line(error)}), expected config.json and *.safetensors; name the folder of a model"
+    )
+
+
+def _no_package(field: str, got: str, error: ImportError) -> UserError:
+    """The model may be fine: some families and settings need more than the trainer's image has."""
+    return UserError(
+        f"{field}: got {got}, which needs a Python package that is not there, or not in this version "
+        f"({one_line(error)}), expected a model that loads without it; add the package to an image of your own and name "
+        "that in spec.workers.image, or use another model"
     )
 
 

@@ -19,6 +19,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 from trainwright_trainer.agreement import on_rank_0
 from trainwright_trainer.base_model import fetch_small_files, obtain_tokenizer
 from trainwright_trainer.checkpoint import CheckpointManager, ResumePoint
+from trainwright_trainer.checkpoint.finding import RESUME_FIELD
 from trainwright_trainer.data import PreparedData, check_sources, prepare_data
 from trainwright_trainer.errors import UserError
 from trainwright_trainer.groups import Group
@@ -210,6 +211,18 @@ def check_budget(run: Run, plan: Plan, point: ResumePoint | None) -> None:
             f"spec.budget: got {what} for a start from {point.uri}, where {found.step:,} steps with "
             f"{found.tokens:,} tokens are done, expected more, as the budget counts these too; raise it"
         )
+
+
+def check_other_start(prepared: PreparedRun, point: ResumePoint) -> None:
+    """Refuse another run's checkpoint in place of one for which all was planned; raises UserError."""
+    check_same_model(prepared.model_facts, point)
+    planned, stage = prepared.plan.zero_stage, point.manifest.zero_stage
+    if stage != planned:
+        raise UserError(
+            f"{RESUME_FIELD}: got {point.uri} of ZeRO stage {stage} as the first checkpoint that verifies, expected stage "
+            f"{planned}, for which the run is planned; name a checkpoint of that stage, or begin anew under another name"
+        )
+    check_budget(prepared.run, prepared.plan, point)
 
 
 def check_fit(run: Run, plan: Plan, reporter: Reporter) -> None:

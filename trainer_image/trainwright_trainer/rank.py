@@ -62,7 +62,11 @@ def main() -> int:
     run = Run.model_validate_json(parser.parse_args().run.read_text())
     outcome = outcome_file(settings.scratch_folder, settings.rank)
     reserve_outcome(outcome)
-    trainer = _build_trainer(run, settings)
+    try:
+        trainer = _build_trainer(run, settings)
+    except Exception as error:  # such as a library that this image lacks
+        write_outcome(outcome, _describe_no_start(error, settings))
+        return EXIT_CODES[Outcome.FAILED, False]
     message = _train(trainer)
     write_outcome(outcome, message)
     # After it: a tracker that does not answer must not cost the run its last words.
@@ -80,6 +84,18 @@ def _build_trainer(run: Run, settings: Settings) -> "Trainer":
     gc.freeze()  # nor is it worth looking at them again
     logger.info("imported in %.1f s", time.perf_counter() - started)
     return Trainer(run, settings)
+
+
+def _describe_no_start(error: Exception, settings: Settings) -> TerminationMessage:
+    traceback.print_exc()
+    known = classify(error)
+    return TerminationMessage(
+        outcome=Outcome.FAILED,
+        cause=known.cause,
+        message=f"the trainer could not be started: {known.message}"[:2000],
+        rank=settings.rank,
+        node=settings.node_name,
+    )
 
 
 def _train(trainer: "Trainer") -> TerminationMessage:

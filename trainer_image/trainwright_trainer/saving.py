@@ -25,6 +25,7 @@ from trainwright_trainer.checkpoint import StepState
 from trainwright_trainer.checkpoint.shard_check import check_shards
 from trainwright_trainer.errors import TrainerError
 from trainwright_trainer.groups import Group
+from trainwright_trainer.preflight import check_other_start
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.store import MissingFileError
 
@@ -68,7 +69,8 @@ class Saving:
     def resume(self) -> TrainingState:
         """Restore the newest checkpoint that verifies; return the state that training starts from.
 
-        Raises UserError if another run's checkpoint was to be it and none is whole.
+        Raises UserError if another run's checkpoint was to be it and none is whole, or none that this run
+        can go on from.
         """
         point = self._prepared.resume_point
         fetched = (
@@ -78,6 +80,8 @@ class Saving:
         if fetched is None:
             return TrainingState()
         manifest, is_own = fetched.point.manifest, fetched.point.is_own
+        if fetched.point != point and not is_own:  # the preflight has looked at another one
+            check_other_start(self._prepared, fetched.point)
         on_every_rank(self._group, lambda: check_shards(fetched))
         self._built.restore(fetched)
         self._checkpoints.release(fetched)

@@ -96,7 +96,8 @@ def judge_ends(
 
 
 def _judge_signal(rank: int, number: int, num_oom_kills: int) -> TerminationMessage:
-    name = signal.Signals(number).name
+    known = {each.value: each.name for each in signal.Signals}
+    name = known.get(number, f"signal {number}")  # most of the real-time ones have no name
     cause, why = Cause.INFRASTRUCTURE, "something outside of it ended it"
     if number == signal.SIGKILL and num_oom_kills:
         cause, why = (

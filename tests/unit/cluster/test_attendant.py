@@ -33,3 +33,37 @@ def test_a_watch_begins_again_however_it_was_cut_off(monkeypatch: pytest.MonkeyP
     with pytest.raises(EnoughError):
         follow(cast(ApiClient, client), "/api/v1/services", lambda *_: None)
     assert client.errors == []
+
+
+def test_what_a_watch_told_before_it_was_cut_off_is_not_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(attendant, "_RETRY_SECONDS", 0)
+    service: Object = {"metadata": {"namespace": "ns", "name": "new"}}
+    other: Object = {"metadata": {"namespace": "ns", "name": "other"}}
+    told: list[tuple[str, str]] = []
+
+    class CutOffClient:
+        """Its first watch is cut off after an object has come and another gone, the second finds none."""
+
+        def __init__(self) -> None:
+            self.watches = [self.cut_off(), self.empty()]
+
+        def cut_off(self) -> Iterator[tuple[str, Object]]:
+            yield from (("ADDED", other), ("SYNCED", {}), ("ADDED", service), ("DELETED", other))
+            raise TimeoutError
+
+        def empty(self) -> Iterator[tuple[str, Object]]:
+            yield "SYNCED", {}
+            raise EnoughError
+
+        def watch(self, _path: str) -> Iterator[tuple[str, Object]]:
+            return self.watches.pop(0)
+
+    with pytest.raises(EnoughError):
+        follow(
+            cast(ApiClient, CutOffClient()),
+            "/api/v1/services",
+            lambda event, item: told.append((event, item["metadata"]["name"])),
+        )
+    assert told[-2:] == [("DELETED", "other"), ("DELETED", "new")]

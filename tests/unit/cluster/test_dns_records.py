@@ -77,13 +77,15 @@ def test_endpoints_follow_changes(records: Records) -> None:
 
 def test_what_vanished_between_two_watches_is_deleted(records: Records) -> None:
     first = [("ADDED", a_service("web")), ("SYNCED", {}), ("ADDED", a_service("new"))]
-    known = follow_once(first, {}, records.apply_service)
+    known: dict[tuple[str, str], Object] = {}
+    follow_once(first, known, records.apply_service)
     follow_once([("SYNCED", {})], known, records.apply_service)
     assert records.resolve("web.ns.svc.cluster.local") is None
 
 
 def test_object_made_anew_between_two_watches_is_kept(records: Records) -> None:
-    known = follow_once([("ADDED", a_service("web"))], {}, records.apply_service)
+    known: dict[tuple[str, str], Object] = {}
+    follow_once([("ADDED", a_service("web"))], known, records.apply_service)
     again = a_service("web", cluster_ip="10.96.0.8")
     follow_once([("ADDED", again), ("SYNCED", {})], known, records.apply_service)
     assert records.resolve("web.ns.svc.cluster.local") == ["10.96.0.8"]

@@ -79,6 +79,24 @@ def test_an_old_checkpoint_is_no_progress_of_an_attempt_that_never_got_so_far() 
     )
 
 
+def test_what_another_pod_saved_counts_whatever_the_culprit_says() -> None:
+    lost = {
+        "outcome": "Failed",
+        "cause": "Infrastructure",
+        "message": "lost contact to another rank",
+    }
+    words = {"outcome": "Failed", "cause": "Unknown", "message": "ValueError: odd", "rank": 1}
+    said = json.dumps(lost | {"checkpoint": checkpoint(60), "progress": {"step": 60}})
+    pods = (pod(0, exit_code=1, said=said), pod(1, exit_code=1, said=json.dumps(words)))
+    status = running_status(failures={"Unknown": 3}, progress={"step": 59})
+    after = decide(run(status=status), observed(*pods), at(70)).status
+    assert after.checkpoints is not None
+    assert after.checkpoints.latest is not None
+    assert after.checkpoints.latest.step == 60
+    assert (after.phase, after.failures) == (Phase.RESTARTING, {"Unknown": 1})
+    assert (after.attempts[0].message, after.attempts[0].last_step) == ("ValueError: odd", 60)
+
+
 def test_an_attempt_that_reported_nothing_has_no_last_step() -> None:
     progress = {"step": 57, "updatedAt": format_time(at(30))}
     attempts = [

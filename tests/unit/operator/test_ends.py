@@ -117,6 +117,14 @@ CASES = {
         [pod(0, exit_code=137), absent(1)],
         (Cause.INFRASTRUCTURE, "gpt-1-master-0", "SIGKILL", 137),
     ),
+    "killed after it had said that all was well": (
+        [pod(0, exit_code=137, said=words(None, "", "Succeeded")), pod(1, exit_code=0)],
+        (Cause.INFRASTRUCTURE, "gpt-1-master-0", "was killed (SIGKILL) from outside", 137),
+    ),
+    "ended oddly after it had said that all was well": (
+        [pod(0, exit_code=3, said=words(None, "", "Succeeded")), pod(1, exit_code=0)],
+        (Cause.UNKNOWN, "gpt-1-master-0", "exit code 3 (Error) and had said that all was well; see its log", 3),
+    ),
     "words that are none of ours": (
         [pod(0, exit_code=1, said='{"outcome": "Failed", "cause": "Magic"}'), pod(1)],
         (Cause.UNKNOWN, "gpt-1-master-0", "left no message", 1),

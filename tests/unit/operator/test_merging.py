@@ -103,3 +103,14 @@ def test_warnings_are_kept_and_each_is_told_once() -> None:
     last = merge_report(second, report_of(warnings=["step 9 does not verify", "the store fails"]))
     assert last.warnings == [*more.warnings[1:], "step 9 does not verify", "the store fails"]
     assert [notice.message for notice in tell_of_warnings(second, last)] == ["the store fails"]
+
+
+@pytest.mark.parametrize(("activity", "is_kept"), [("build", True), ("train", False)])
+def test_checkpoints_that_a_trainer_could_not_use_do_not_stay_in_the_status(
+    activity: str, is_kept: bool
+) -> None:
+    known = {"latest": checkpoint(50), "items": [checkpoint(50)]}
+    status = RunStatus.model_validate({"attempt": 2, "checkpoints": known})
+    told = {"attempt": 2, "sequence": 1, "progress": {"activity": activity}}
+    merged = merge_report(status, RunReport.model_validate(told))
+    assert (merged.checkpoints is not None) is is_kept

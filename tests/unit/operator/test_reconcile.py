@@ -1,12 +1,16 @@
 """What the reconciler does beside decisions: names in use, what deleted runs leave."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
 from trainwright_api import names
+from trainwright_api.report import RunReport
 from trainwright_api.status import RunStatus
+from trainwright_operator.budget import EVENT_BURST, NEWS_BURST
 from trainwright_operator.decision import Decision, Notice
-from trainwright_operator.event_budget import BURST
 from trainwright_operator.facts import format_time
 from trainwright_operator.merging import TRAINER_WARNING
 from trainwright_operator.operator_metrics import OperatorMetrics
@@ -14,13 +18,13 @@ from trainwright_operator.reconcile import Reconciler
 from trainwright_operator.settings import Settings
 from trainwright_operator.world import World
 
-from tests.unit.operator.builders import KEY, UID, raw_run
-from tests.unit.operator.small_cluster import Raw, SmallCluster
+from tests.unit.operator.builders import KEY, UID, at, checkpoint, raw_run, running_status
+from tests.unit.operator.small_cluster import Raw, SmallCluster, end
 
 
-def make(cluster: SmallCluster) -> tuple[World, Reconciler]:
+def make(cluster: SmallCluster, *, status_seconds: float = 0) -> tuple[World, Reconciler]:
     world = World()
-    settings = Settings(status_seconds=0)
+    settings = Settings(status_seconds=status_seconds)
     return world, Reconciler(world, cluster, settings, OperatorMetrics("test"))
 
 
@@ -86,4 +90,91 @@ def test_a_trainer_that_warns_without_end_leaves_room_for_the_operators_own_even
     _, reconciler = make(Events(lambda *_: None))
     decision = Decision(reason="x", status=RunStatus(), notices=(*warnings, failed))
     asyncio.run(reconciler._tell(KEY, raw_run(), decision, datetime.now(UTC)))
-    assert posted == [TRAINER_WARNING] * BURST + ["AttemptFailed"]
+    assert posted == [TRAINER_WARNING] * EVENT_BURST + ["AttemptFailed"]
+
+
+def show_running(cluster: SmallCluster, world: World, **spec: Any) -> None:
+    """Show a world a run whose only pod runs."""
+    cluster.runs["gpt"] = raw_run(nodes=1, status=running_status(), **spec)
+    labels = {names.LABEL_RUN_UID: UID, names.LABEL_ATTEMPT: "1"}
+    meta = {"namespace": "team", "resourceVersion": "1", "labels": labels}
+    cluster.jobs["gpt-1"] = {"metadata": meta | {"name": "gpt-1", "uid": "j"}}
+    master = labels | {names.LABEL_REPLICA_TYPE: "master", "index": "0", "job": "gpt-1"}
+    meta |= {"name": "m", "uid": "m", "labels": master, "creationTimestamp": format_time(at(0))}
+    cluster.pods["m"] = {"metadata": meta, "status": {"phase": "Pending"}}
+    cluster.tick(1)
+    cluster.show(world)
+
+
+def test_last_words_that_come_while_the_deadline_is_written_down_are_read() -> None:
+    words = end(143, outcome="Interrupted", message="stopped", checkpoint=checkpoint(60))
+
+    class SlowCluster(SmallCluster):
+        """Its pod goes, with its last words, while the first status is being written."""
+
+        async def write_status(self, run: Raw, patch: Raw) -> Raw | None:
+            if pod := self.pods.pop("m", None):
+                pod["status"]["containerStatuses"][0]["state"] = {"terminated": words}
+                self.touch(pod)
+                world.see_pod(json.loads(json.dumps(pod)), now=self.now, is_deleted=True)
+            return await super().write_status(run, patch)
+
+    cluster = SlowCluster(lambda *_: None)
+    world, reconciler = make(cluster)
+    show_running(cluster, world, deadlineSeconds=1)
+
+    async def work() -> None:
+        cluster.tick(5)
+        await reconciler.reconcile(KEY, cluster.now)
+        assert cluster.runs["gpt"]["status"]["reason"] == "DeadlineExceeded"
+        await reconciler.reconcile(KEY, cluster.now)
+        await reconciler.reconcile(KEY, cluster.now)
+
+    asyncio.run(work())
+    assert cluster.runs["gpt"]["status"]["checkpoints"]["latest"]["step"] == 60
+    entry = world.entry(KEY)
+    assert entry is not None
+    assert not entry.pods
+
+
+@pytest.mark.parametrize("field", ["warnings", "activity", "checkpoints", "resumedFromStep"])
+def test_a_trainer_with_news_without_end_has_its_status_written_in_bounds(field: str) -> None:
+    cluster = SmallCluster(lambda *_: None)
+    world, reconciler = make(cluster, status_seconds=1000)
+    show_running(cluster, world)
+
+    def tell(number: int) -> None:
+        told: Raw = {"attempt": 1, "sequence": number, "progress": {"step": number}}
+        news = {
+            "warnings": [f"warning {number}"],
+            "checkpoints": [checkpoint(number)],
+            "resumedFromStep": number,
+        }
+        if field == "activity":
+            told["progress"]["activity"] = f"train {number}"
+        else:
+            told[field] = news[field]
+        entry = world.entry(KEY)
+        assert entry is not None
+        entry.report = RunReport.model_validate(told)
+
+    def steps() -> int:
+        return int(cluster.runs["gpt"]["status"]["progress"]["step"])
+
+    async def work() -> None:
+        for number in range(1, 4 * NEWS_BURST):
+            tell(number)
+            await reconciler.reconcile(KEY, cluster.now)
+        writes = [write for write in cluster.writes if write.startswith("write status")]
+        assert NEWS_BURST <= len(writes) <= NEWS_BURST + 1
+        events = [write for write in cluster.writes if write.startswith("post Trainer")]
+        assert len(events) <= NEWS_BURST + 1, "nothing is told of that does not stand in the status"
+        assert steps() < 4 * NEWS_BURST - 1
+        cluster.runs["gpt"]["spec"]["suspend"] = True
+        cluster.touch(cluster.runs["gpt"])
+        cluster.show(world)
+        await reconciler.reconcile(KEY, cluster.now)
+
+    asyncio.run(work())
+    assert cluster.runs["gpt"]["status"]["reason"] == "Suspending"
+    assert steps() == 4 * NEWS_BURST - 1

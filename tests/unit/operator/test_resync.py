@@ -168,7 +168,7 @@ def test_what_is_deleted_after_the_list_was_made_is_neither_missed_nor_taken_in(
         world.see_run(raw_run())
         world.see_job(raw_job(), is_deleted=True)
         world.see_pod(raw_pod(6, exit_code=0), is_deleted=True, now=at(1))
-        world.keep_pods_of(KEY, None)
+        world.forget_pods(KEY, {"p"}, but_of=None)
         world.see_run(raw_run(), is_deleted=True)
 
     found = {"trainingruns": [raw_run()], "pytorchjobs": [raw_job()], "pods": [raw_pod()]}

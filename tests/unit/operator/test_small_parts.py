@@ -1,10 +1,14 @@
+from typing import Any
+
 import pytest
 from trainwright_api.names import Cause
 from trainwright_api.workers import Recovery
 from trainwright_operator.permissions import PERMISSIONS
 from trainwright_operator.recovery import backoff_seconds, decide_retry
 from trainwright_operator.settings import Settings, SettingsError, read_settings
-from trainwright_operator.status_patch import build_status_patch, is_progress_only
+from trainwright_operator.status_patch import build_status_patch, is_news_only, is_progress_only
+
+RUNNING = {"type": "Running", "status": "True", "message": "attempt 1: train"}
 
 
 @pytest.mark.parametrize(
@@ -49,6 +53,28 @@ def test_progress_alone_is_told_from_all_else() -> None:
     old = {"phase": "Running", "progress": {"step": 1}}
     assert is_progress_only(old, {"phase": "Running", "progress": {"step": 2}, "hardware": {}})
     assert not is_progress_only(old, {"phase": "Failed", "progress": {"step": 1}})
+
+
+@pytest.mark.parametrize(
+    ("change", "is_news"),
+    [
+        ({"warnings": ["x"], "message": "attempt 1: export", "progress": {"step": 2}}, True),
+        ({"attempts": [{"number": 1, "resumedFromStep": 5}]}, True),
+        ({"attempts": [{"number": 1, "endedAt": "now"}]}, False),
+        ({"attempts": [{"number": 1}, {"number": 2}]}, False),
+        ({"conditions": [RUNNING | {"message": "attempt 1: export"}]}, True),
+        ({"conditions": [RUNNING | {"status": "False"}]}, False),
+        ({"conditions": [RUNNING, {"type": "CheckpointReady", "status": "True"}]}, True),
+        ({"conditions": [RUNNING, {"type": "Failed", "status": "True"}]}, False),
+        ({"reason": "PodFailed"}, False),
+        ({"failures": {"Unknown": 1}}, False),
+    ],
+)
+def test_what_a_running_trainer_tells_is_told_from_what_the_operator_decides(
+    change: dict[str, Any], is_news: bool
+) -> None:
+    old = {"phase": "Running", "attempts": [{"number": 1}], "conditions": [RUNNING]}
+    assert is_news_only(old, old | change) is is_news
 
 
 @pytest.mark.parametrize(

@@ -74,9 +74,10 @@ def test_a_vanished_pod_keeps_its_end_until_its_attempt_is_over() -> None:
     world.see_pod(raw_pod(5), now=at(0))
     assert only_pod(world).is_gone
 
-    world.keep_pods_of(KEY, 1)
+    world.forget_pods(KEY, {"p"}, but_of=1)
+    world.forget_pods(KEY, set(), but_of=None)
     assert only_pod(world).is_gone
-    world.keep_pods_of(KEY, None)
+    world.forget_pods(KEY, {"p"}, but_of=None)
     entry = world.entry(KEY)
     assert entry is not None
     assert not entry.pods

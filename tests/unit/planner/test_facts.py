@@ -65,6 +65,18 @@ def test_model_facts_of_run_needs_a_config_and_a_vocabulary(run: Any, is_known: 
         ({"hidden_size": "wide"}, "spec.model.config.hidden_size", "got 'wide', expected"),
         ({"num_hidden_layers": 0}, "spec.model.config.num_hidden_layers", "got 0"),
         (
+            {"hidden_size": 1e300},
+            "spec.model.config.hidden_size",
+            "got 1000.*, expected a positive",
+        ),
+        ({"attention_dropout": "a lot"}, "spec.model.config.attention_dropout", "got 'a lot', exp"),
+        ({"attention_dropout": [0.1]}, "spec.model.config.attention_dropout", r"got \[0\.1\], exp"),
+        (
+            {"hidden_size": 2**30, "num_attention_heads": 1, "intermediate_size": 2**30},
+            "spec.model.config",
+            r"got a model of [\d,]+ parameters, expected at most 9,007,199,254,740,992; correct",
+        ),
+        (
             {"hidden_size": 320, "num_attention_heads": 6},
             "spec.model.config.hidden_size",
             "use 318",

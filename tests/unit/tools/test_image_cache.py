@@ -41,3 +41,20 @@ def test_a_version_that_another_build_deletes_meanwhile_is_passed_over(folder: P
     publish(folder / "x-4.tar", 1, Path.touch)
     assert len(list(folder.iterdir())) == 4
     assert (folder / "x-4.tar").exists()
+
+
+def test_what_another_build_has_just_deleted_does_not_come_back_empty(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(draft: Path) -> None:
+        draft.write_text("whole")
+
+    image, exists = publish(folder / "x-1.tar", 1, write), Path.exists
+
+    def delete_after_a_look(path: Path) -> bool:
+        is_there = exists(path)
+        image.unlink(missing_ok=True)
+        return is_there
+
+    monkeypatch.setattr(Path, "exists", delete_after_a_look)
+    assert publish(image, 1, write).read_text() == "whole"

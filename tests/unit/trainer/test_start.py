@@ -3,6 +3,14 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+from trainwright_api.names import Cause
+from trainwright_trainer import rank
+from trainwright_trainer.outcome import outcome_file, read_outcome
+
+from tests.trainer.run_builder import build_run, source
 
 ASKED_TO_STOP_WHILE_IMPORTING = """
 import os, signal, sys
@@ -32,3 +40,24 @@ def test_a_pod_that_is_deleted_while_it_imports_ends_at_once() -> None:
         text=True,
     )
     assert done.returncode == 128 + signal.SIGTERM, done.stderr
+
+
+def test_a_trainer_that_cannot_be_imported_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ImportError("libcudart.so.13: cannot open shared object file")
+
+    run_file = tmp_path / "run.json"
+    run_file.write_text(build_run(source("file:///data/")).model_dump_json())
+    monkeypatch.setattr(rank, "_build_trainer", fail)
+    monkeypatch.setattr(sys, "argv", ["rank", "--run", str(run_file)])
+    monkeypatch.setenv("TRAINWRIGHT_SCRATCH_FOLDER", str(tmp_path))
+    monkeypatch.setenv("TRAINWRIGHT_RANK", "1")
+    assert rank.main() == 1
+    told = read_outcome(outcome_file(tmp_path, 1))
+    assert told is not None
+    assert (told.cause, told.rank) == (Cause.UNKNOWN, 1)
+    assert told.message == (
+        "the trainer could not be started: ImportError: libcudart.so.13: cannot open shared object file"
+    )

@@ -119,3 +119,11 @@ def test_message_fits_the_kubelets_limit_and_keeps_what_matters() -> None:
     kept = TerminationMessage.model_validate(json.loads(text))
     assert (kept.cause, kept.rank, kept.model.uri) == (Cause.USER_ERROR, 3, "s3://m/")
     assert kept.message.endswith("...")
+
+
+def test_a_signal_without_a_name_is_told_by_its_number() -> None:
+    told = judge(end(0, -40))
+    assert (told.signal, told.exit_code) == ("signal 40", 168)
+    assert told.message.startswith(
+        "rank 0 was ended by signal 40: something outside of it ended it"
+    )

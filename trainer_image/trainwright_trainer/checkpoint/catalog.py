@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from pydantic import ValidationError
 from trainwright_api.names import MANIFEST_FILE
 from trainwright_api.report import MANIFEST_FORMAT, Manifest, ManifestFormat, parse_manifest
 from trainwright_api.status import CheckpointRecord
@@ -79,7 +79,8 @@ def read_checkpoint(store: Store, step: int, sizes: Sizes) -> StoredCheckpoint |
         content = store.read_bytes(path)
         _check_format(store, uri, content)
         manifest = parse_manifest(content)
-    except (ValidationError, MissingFileError):
+        datetime.fromisoformat(manifest.saved_at)
+    except (ValueError, MissingFileError):  # pydantic's errors of validation are ValueErrors
         return "its manifest cannot be read"
     if manifest.step != step:
         return f"its manifest is of step {manifest.step}"

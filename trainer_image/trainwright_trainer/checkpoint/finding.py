@@ -18,6 +18,10 @@ from trainwright_trainer.store import Store, open_store
 
 RESUME_FIELD = "spec.checkpoints.resumeFrom"
 STARTS_ANEW = "no checkpoint verifies: training starts again from step 0"
+STARTS_AGAIN = (
+    "no checkpoint of the run's own verifies: training starts again from the one that "
+    f"{RESUME_FIELD} names"
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ def find_checkpoints(run: Run, store: Store, settings: Settings) -> Findings:
         )
     if not points and run.checkpoints.resume_from:
         points = find_elsewhere(run, settings)
+        warnings += [STARTS_AGAIN] if catalog.broken else []
     elif not points and catalog.broken:
         warnings.append(STARTS_ANEW)
     return Findings(points, catalog.checkpoints, sorted(catalog.broken), warnings)

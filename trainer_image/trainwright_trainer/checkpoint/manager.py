@@ -23,6 +23,7 @@ from trainwright_trainer.agreement import on_every_rank, on_rank_0
 from trainwright_trainer.checkpoint.fetching import fetch_files, local_folder, remove_local
 from trainwright_trainer.checkpoint.finding import (
     RESUME_FIELD,
+    STARTS_AGAIN,
     STARTS_ANEW,
     Findings,
     find_checkpoints,
@@ -99,13 +100,29 @@ class CheckpointManager:
         """Download the files that this rank wants and verify their SHA-256; collective.
 
         `choose` tells of a checkpoint which of its files these are, by their paths. A bad file anywhere
-        makes all ranks turn to the checkpoint before, with a warning; None if none of the run's own is whole.
-        Ranks of one node share the folder and download each file once. Raises UserError if the checkpoints
-        are those of `resumeFrom` and none is whole: the run was not meant to start from step 0.
+        makes all ranks turn to the checkpoint before, with a warning; if none of the run's own is whole, to
+        those of `resumeFrom`, from where it began. None if it began at step 0. Ranks of one node share the
+        folder and download each file once. Raises UserError if `resumeFrom` has none that is whole either:
+        the run was not meant to start from step 0.
         """
-        candidates = self._findings.points
+        points = self._findings.points
+        fetched = self._fetch_first_whole(points[points.index(point) :], choose)
+        if fetched is None and self._run.checkpoints.resume_from is not None:
+            self.warnings.append(STARTS_AGAIN)
+            points = on_rank_0(self._group, lambda: find_elsewhere(self._run, self._settings))
+            fetched = self._fetch_first_whole(points, choose)
+        if fetched is None:
+            self.warnings.append(STARTS_ANEW)
+        return fetched
+
+    def _fetch_first_whole(
+        self,
+        candidates: list[ResumePoint],
+        choose: Callable[[Manifest], Callable[[str], bool]],
+    ) -> FetchedCheckpoint | None:
+        """Fetch the first of these that is whole; None if none is, of other runs' an error."""
         broken: dict[int, str] = {}
-        for candidate in candidates[candidates.index(point) :]:
+        for candidate in candidates:
             folder = local_folder(self._settings.scratch_folder, candidate)
             wanted = choose(candidate.manifest)
             problems = on_every_rank(self._group, partial(self._fetch, candidate, folder, wanted))
@@ -113,9 +130,8 @@ class CheckpointManager:
                 return FetchedCheckpoint(candidate, folder)
             broken[candidate.manifest.step] = why = next(filter(None, problems))
             self._reject(candidate, why, folder)
-        if not point.is_own:
+        if not candidates[0].is_own:
             on_rank_0(self._group, lambda: self._refuse(candidates, broken))
-        self.warnings.append(STARTS_ANEW)
         return None
 
     def _refuse(self, candidates: list[ResumePoint], broken: dict[int, str]) -> None:

@@ -178,7 +178,7 @@ class SourceReader:
     def _parse(self, file: FileInfo, number: int, line: str) -> dict[str, Any]:
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self.row_error(
                 Row(file, number, {}),
                 f"invalid JSON ({error})",

@@ -61,7 +61,12 @@ class FolderStore(Store):
             source = self._path(path)
             source.stat()  # so that errors of the store are not taken for errors of `local`
             local.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, local)
+        try:
+            shutil.copyfile(source, local)
+        except OSError as error:  # one that is full is named for what is read from, too
+            if str(error.filename) != str(source) or error.errno in _FULL:
+                raise
+            raise self._translate(error, path) from error
 
     def upload(self, local: Path, path: str) -> None:
         """See Store."""

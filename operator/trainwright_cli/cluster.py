@@ -28,6 +28,7 @@ from trainwright_api.names import (
 
 from trainwright_cli.errors import CliError, NotAllowedError, NotFoundError, UnreachableError
 from trainwright_cli.options import Target
+from trainwright_cli.proxies import find_proxy
 from trainwright_cli.run_names import KINDS, RunName
 from trainwright_cli.runs import RunView, parse_run
 
@@ -73,22 +74,21 @@ class Cluster:
     @classmethod
     def connect(cls, target: Target) -> Cluster:
         """Return the cluster that kubectl would talk to. Raises UnreachableError without a kubeconfig."""
-        from kubernetes import client, config
+        from kubernetes import client
         from kubernetes.config.config_exception import ConfigException
+        from yaml import YAMLError
 
         settings = client.Configuration()
         settings.retries = False
         try:
-            contexts, active = config.list_kube_config_contexts(target.kubeconfig)
-            api = config.new_client_from_config(
-                target.kubeconfig, target.context, client_configuration=settings
-            )
-        except (ConfigException, OSError) as error:
+            context = _load_kubeconfig(target, settings)
+        except (ConfigException, OSError, YAMLError) as error:
             raise UnreachableError(
                 f"no cluster: {_one_line(error)}; set KUBECONFIG, or --kubeconfig and --context"
             ) from error
-        chosen = next((c for c in contexts if c["name"] == target.context), active)
-        return cls(api, target.namespace or chosen["context"].get("namespace") or "default")
+        # The client takes HTTP_PROXY for all servers, and leaves NO_PROXY out.
+        settings.proxy, settings.no_proxy = find_proxy(settings.host)
+        return cls(client.ApiClient(settings), target.namespace or context or "default")
 
     def fetch_runs(self, *, all_namespaces: bool = False) -> list[RunView]:
         """Return all runs of both kinds, by namespace, then newest first."""
@@ -215,6 +215,29 @@ class Cluster:
         except NotFoundError:
             return None
         return parse_run({"kind": kind} | manifest)
+
+
+def _load_kubeconfig(target: Target, settings: Any) -> str | None:
+    """Put the server and the user of the chosen context into the client's settings; its namespace.
+
+    Raises ConfigException. The client's own way to a context's namespace fails without a current one.
+    """
+    from kubernetes.config.config_exception import ConfigException
+    from kubernetes.config.kube_config import (
+        KUBE_CONFIG_DEFAULT_LOCATION,
+        KubeConfigLoader,
+        KubeConfigMerger,
+    )
+
+    files = KubeConfigMerger(target.kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION)
+    if files.config is None:
+        raise ConfigException("there is no kubeconfig")
+    loader = KubeConfigLoader(
+        files.config, target.context, config_base_path=None, config_persister=files.save_changes
+    )
+    loader.load_and_set(settings)
+    context: dict[str, Any] = loader.current_context["context"]
+    return context.get("namespace")
 
 
 def _pod_view(pod: Any) -> PodView:

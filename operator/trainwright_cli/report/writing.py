@@ -22,7 +22,7 @@ from trainwright_cli.options import Target
 from trainwright_cli.output import to_yaml
 from trainwright_cli.report.differences import build_differences
 from trainwright_cli.report.measured import Software
-from trainwright_cli.report.page import RunRecord, build_comparison, build_page
+from trainwright_cli.report.page import RunRecord, build_comparison, build_page, tell_apart
 from trainwright_cli.run_names import RunName
 from trainwright_cli.runs import RunView
 
@@ -44,7 +44,7 @@ def write_page(
         )
         for view in views
     ]
-    page = build_page(records, now=datetime.now(UTC), version=find_version())
+    page = build_page(tell_apart(records), now=datetime.now(UTC), version=find_version())
     try:
         write_whole(path, page)
     except OSError as error:
@@ -71,7 +71,7 @@ def write_whole(path: Path, text: str) -> None:
 def comparison_table(names: Sequence[RunName], target: Target) -> Table:
     """Return the table that shows these runs beside each other."""
     cluster = Cluster.connect(target)
-    records = [_record(cluster.fetch_run(name), []) for name in names]
+    records = tell_apart([_record(cluster.fetch_run(name), []) for name in names])
     table = Table("", *(escape(record.name) for record in records), box=None, pad_edge=False)
     for label, values in build_comparison(records):
         table.add_row(label, *map(Text, values))

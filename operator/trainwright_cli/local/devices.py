@@ -27,7 +27,14 @@ def fetch_machine(visible_gpus: str | None = None) -> Machine:
     """Return what this process may use; of the GPUs, those of CUDA_VISIBLE_DEVICES if it is set."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     num_gpus, gpu_memory = _fetch_gpus(visible_gpus)
-    return Machine(len(os.sched_getaffinity(0)), memory, num_gpus, gpu_memory)
+    return Machine(_count_cpus(), memory, num_gpus, gpu_memory)
+
+
+def _count_cpus() -> int:
+    """Return how many this process may run on; all of them where only Linux would tell."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def choose_workers(

@@ -207,6 +207,17 @@ def test_version_prints_the_api_too() -> None:
     assert '"api": "trainwright.dev/v1alpha1"' in invoke("version", "-o", "json").output
 
 
+def test_a_file_that_cannot_be_written_is_told_without_a_defect(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "monitoring"
+    assert run(["trainwright", "dashboards", "export", str(folder)]) == ExitCode.FAILED
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path}/file")
+    assert said.endswith(": Not a directory\n")
+
+
 def test_error_classes_have_the_documented_codes() -> None:
     codes = {error.__name__: int(error.exit_code) for error in CliError.__subclasses__()}
     assert codes == {

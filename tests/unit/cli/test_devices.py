@@ -1,5 +1,7 @@
 """How many processes a run takes on this machine, and on what."""
 
+import os
+
 import pytest
 from trainwright_api.run import Run
 from trainwright_cli.errors import CliError
@@ -9,6 +11,14 @@ from tests.unit.planner.builders import a_run, on_gpus
 
 LAPTOP = Machine(num_cpus=8, memory_gib=16, num_gpus=0)
 WORKSTATION = Machine(num_cpus=32, memory_gib=128, num_gpus=2, gpu_memory_gib=24)
+
+
+def test_a_system_that_does_not_tell_which_cpus_a_process_may_use_has_them_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert fetch_machine().num_cpus == 6
 
 
 def chosen(

@@ -1,6 +1,7 @@
 """The command line as a whole: start-up, help, examples, exit codes."""
 
 import resource
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -178,7 +179,7 @@ def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_closed_pipe_is_no_error() -> None:
-    line = f"{' '.join(command('plan', '--help'))} | head -1; echo ${{PIPESTATUS[0]}}"
+    line = f"{shlex.join(command('plan', '--help'))} | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0"
     assert done.stderr == ""

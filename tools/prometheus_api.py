@@ -8,6 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 
 from trainwright_cli.proxies import is_loopback
@@ -41,7 +42,7 @@ class PrometheusApi:
         try:
             with self._opener.open(f"{self.url}/-/ready", timeout=2) as answer:
                 return bool(answer.status == 200)
-        except OSError:
+        except (OSError, HTTPException):  # nobody, or something else, listens there
             return False
 
     def query(self, expression: str, at: float | None = None) -> list[Sample]:
@@ -89,3 +90,5 @@ class PrometheusApi:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             raise ValueError(f"{parameters}: {error.read().decode()}") from error
+        except (HTTPException, KeyError, TypeError) as error:
+            raise ValueError(f"{self.url} does not answer as Prometheus does: {error!r}") from error

@@ -76,19 +76,24 @@ class Cluster:
         """Return the cluster that kubectl would talk to. Raises UnreachableError without a kubeconfig."""
         from kubernetes import client
         from kubernetes.config.config_exception import ConfigException
+        from urllib3.exceptions import HTTPError
         from yaml import YAMLError
 
         settings = client.Configuration()
         settings.retries = False
         try:
-            context = _load_kubeconfig(target, settings)
+            namespace = _load_kubeconfig(target, settings)
+            api = client.ApiClient(settings)
         except (ConfigException, OSError, YAMLError) as error:
             raise UnreachableError(
                 f"no cluster: {_one_line(error)}; set KUBECONFIG, or --kubeconfig and --context"
             ) from error
-        # The client takes HTTP_PROXY for all servers, and leaves NO_PROXY out.
-        settings.proxy, settings.no_proxy = find_proxy(settings.host)
-        return cls(client.ApiClient(settings), target.namespace or context or "default")
+        except HTTPError as error:  # nothing of it is shown: a proxy's URL may hold a password
+            raise UnreachableError(
+                "no cluster: the proxy of the kubeconfig or of HTTPS_PROXY is no http:// or https:// URL; "
+                "use such a one, or name the server in NO_PROXY"
+            ) from error
+        return cls(api, target.namespace or namespace or "default")
 
     def fetch_runs(self, *, all_namespaces: bool = False) -> list[RunView]:
         """Return all runs of both kinds, by namespace, then newest first."""
@@ -218,9 +223,10 @@ class Cluster:
 
 
 def _load_kubeconfig(target: Target, settings: Any) -> str | None:
-    """Put the server and the user of the chosen context into the client's settings; its namespace.
+    """Put server, proxy and user of the chosen context into the client's settings; its namespace.
 
-    Raises ConfigException. The client's own way to a context's namespace fails without a current one.
+    Raises ConfigException. The client's own way to a context's namespace fails without a current one, and
+    it takes HTTP_PROXY for all servers and leaves out NO_PROXY and a cluster's own proxy.
     """
     from kubernetes.config.config_exception import ConfigException
     from kubernetes.config.kube_config import (
@@ -237,6 +243,11 @@ def _load_kubeconfig(target: Target, settings: Any) -> str | None:
     )
     loader.load_and_set(settings)
     context: dict[str, Any] = loader.current_context["context"]
+    cluster = files.config["clusters"].get_with_name(context["cluster"])["cluster"]
+    own_proxy = cluster.safe_get("proxy-url")
+    settings.proxy, settings.no_proxy = (
+        (own_proxy, None) if own_proxy else find_proxy(settings.host)
+    )
     return context.get("namespace")
 
 

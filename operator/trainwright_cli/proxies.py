@@ -21,4 +21,7 @@ def is_loopback(url: str) -> bool:
 def find_proxy(url: str) -> tuple[str | None, str | None]:
     """Return the proxy for a URL's scheme, if there is one, and the hosts that it is not for (NO_PROXY)."""
     proxies = {} if is_loopback(url) else getproxies()
-    return proxies.get(urlsplit(url).scheme), proxies.get("no")
+    proxy = proxies.get(urlsplit(url).scheme)
+    if proxy and "://" not in proxy:  # such as proxy.example:3128
+        proxy = f"http://{proxy}"
+    return proxy, proxies.get("no")

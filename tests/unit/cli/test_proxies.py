@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from trainwright_cli.cluster import Cluster
+from trainwright_cli.errors import UnreachableError
 from trainwright_cli.options import Target
 from trainwright_cli.proxies import is_loopback
 from trainwright_cli.stores import S3Folder, open_folder
@@ -61,6 +62,34 @@ def test_the_api_server_is_asked_as_kubectl_asks_it(
     if isinstance(pool, ProxyManager):
         assert pool.proxy is not None
         assert f"{pool.proxy.scheme}://{pool.proxy.host}" == expected
+
+
+def test_a_clusters_own_proxy_goes_before_that_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_dead_proxy(monkeypatch)
+    context = a_context("a")
+    context["cluster"]["cluster"]["proxy-url"] = "http://bastion.example:3128"
+    cluster = Cluster.connect(Target(kubeconfig=write_kubeconfig(tmp_path, context, current="a")))
+    assert cluster._core.api_client.rest_client.pool_manager.proxy.host == "bastion.example"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "expected"),
+    [("proxy.example:3128", "proxy.example"), ("socks5://proxy.example", None)],
+)
+def test_a_proxy_without_scheme_is_an_http_one_and_another_kind_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str, expected: str | None
+) -> None:
+    set_dead_proxy(monkeypatch)
+    monkeypatch.setenv("https_proxy", proxy)
+    target = Target(kubeconfig=write_kubeconfig(tmp_path, a_context("a"), current="a"))
+    if expected is None:
+        with pytest.raises(UnreachableError, match=r"^no cluster: the proxy of .*; use such"):
+            Cluster.connect(target)
+    else:
+        pool = Cluster.connect(target)._core.api_client.rest_client.pool_manager
+        assert pool.proxy.host == expected
 
 
 @pytest.mark.parametrize("is_named", [True, False])

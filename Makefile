@@ -8,7 +8,8 @@ TIERS := check unit trainer chart apiserver cluster e2e
 # of a core instead of 3.
 unexport PYTHONDONTWRITEBYTECODE
 # No proxy leads to this machine's own loopback, where clusters, stores and trainers listen.
-export no_proxy := $(or $(no_proxy),$(NO_PROXY)),127.0.0.1,localhost
+DIRECT := $(or $(no_proxy),$(NO_PROXY))
+export no_proxy := $(if $(filter *,$(DIRECT)),*,$(DIRECT),127.0.0.1,localhost)
 export NO_PROXY := $(no_proxy)
 
 .PHONY: help

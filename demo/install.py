@@ -179,7 +179,9 @@ def _connect(store: Store) -> Iterator[Any]:
             ),
         )
     except (BotoCoreError, ClientError) as problem:
-        raise DemoError(f"S3 store {store.endpoint or 'AWS'}: {problem}") from problem
+        # Names of buckets are everybody's there, so the usual ones are somebody's.
+        hint = "" if store.endpoint or store.bucket else "; S3_BUCKET names one of yours for all"
+        raise DemoError(f"S3 store {store.endpoint or 'AWS'}: {problem}{hint}") from problem
 
 
 def _ensure_bucket(client: Any, bucket: str, region: str) -> None:

@@ -41,6 +41,12 @@ class Folder(ABC):
             return stream.read()
 
 
+def can_be_opened(uri: str) -> bool:
+    """Whether `open_folder` knows this kind of URI; a pvc:// one can only be read in the cluster."""
+    scheme, separator, _ = uri.partition("://")
+    return not separator or scheme in ("s3", "file")
+
+
 def open_folder(uri: str, *, endpoint: str | None = None, region: str | None = None) -> Folder:
     """Return the folder at an s3:// or file:// URI, or a local path. Raises CliError for other URIs.
 

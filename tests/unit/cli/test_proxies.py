@@ -1,16 +1,20 @@
 """Through which proxy servers are asked: none for loopback, else that of the environment, as kubectl does it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from trainwright_cli.cluster import Cluster
 from trainwright_cli.errors import UnreachableError
+from trainwright_cli.local import trainer
+from trainwright_cli.local.folders import Folders
 from trainwright_cli.options import Target
 from trainwright_cli.proxies import is_loopback
 from trainwright_cli.stores import S3Folder, open_folder
 from urllib3 import PoolManager, ProxyManager
 
 from tests.unit.cli.kubeconfigs import a_context, write_kubeconfig
+from tests.unit.planner.builders import a_run
 from tests.unit.played_server import PROXIES, serving, set_dead_proxy
 
 
@@ -109,6 +113,30 @@ def test_a_store_on_loopback_is_asked_without_proxy(
     (asked,) = server.asked
     assert asked.path == "/runs/gpt/manifest.json"
     assert "/eu-west-1/s3/" in asked.headers["authorization"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "127.0.0.1,localhost,::1"),
+        ({"NO_PROXY": "a.example"}, "127.0.0.1,localhost,::1,a.example"),
+        ({"no_proxy": "b.example", "NO_PROXY": ""}, "127.0.0.1,localhost,::1,b.example"),
+        ({"NO_PROXY": "*"}, "*"),
+    ],
+)
+def test_a_trainer_that_is_started_here_spares_loopback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], expected: str
+) -> None:
+    started: list[dict[str, str]] = []
+
+    def start(_command: object, *, env: dict[str, str], **_: object) -> SimpleNamespace:
+        started.append(env)
+        return SimpleNamespace(pid=1, poll=lambda: 0)
+
+    monkeypatch.setattr(trainer.subprocess, "Popen", start)
+    with trainer.running_trainer(a_run(), Folders(tmp_path, "default", "gpt"), given):
+        pass
+    assert (started[0]["no_proxy"], started[0]["NO_PROXY"]) == (expected, expected)
 
 
 def test_a_store_elsewhere_is_asked_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

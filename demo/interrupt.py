@@ -48,9 +48,8 @@ class Interruption:
             return
         try:
             self._killed_pod = kill_worker(self._place, self._name)
-        except (
-            DemoError
-        ) as problem:  # its pods have just ended, or the API server is away: next time
+        except DemoError as problem:
+            # Its pods have just ended, or the API server is away: the next status is another chance.
             self._problem = f" (the last try: {problem})"
             return
         self._console.say(

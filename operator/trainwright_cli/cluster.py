@@ -235,7 +235,9 @@ def _load_kubeconfig(target: Target, settings: Any) -> str | None:
         KubeConfigMerger,
     )
 
-    files = KubeConfigMerger(target.kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION)
+    # As for kubectl, a KUBECONFIG that is empty is none.
+    paths = target.kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION or "~/.kube/config"
+    files = KubeConfigMerger(paths)
     if files.config is None:
         raise ConfigException("there is no kubeconfig")
     loader = KubeConfigLoader(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from kubernetes.config import kube_config
 from trainwright_cli.cluster import Cluster
 from trainwright_cli.errors import UnreachableError
 from trainwright_cli.options import Target
@@ -53,3 +54,14 @@ def test_a_kubeconfig_that_names_no_cluster_is_told_in_one_line(
     with pytest.raises(UnreachableError, match=r"^no cluster: .+; set KUBECONFIG, or ") as raised:
         Cluster.connect(Target(kubeconfig=str(path), context=context))
     assert "\n" not in raised.value.format_message()
+
+
+def test_an_empty_kubeconfig_variable_means_the_usual_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ".kube"
+    folder.mkdir()
+    Path(write_kubeconfig(folder, A, current="a")).rename(folder / "config")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", "")
+    assert Cluster.connect(Target()).namespace == "lab"

@@ -7,6 +7,10 @@ TIERS := check unit trainer chart apiserver cluster e2e
 # Where this is set, each of the tests' hundreds of processes compiles all that it imports, torch too: 14 s
 # of a core instead of 3.
 unexport PYTHONDONTWRITEBYTECODE
+# No proxy leads to this machine's own loopback, where clusters, stores and trainers listen.
+DIRECT := $(or $(no_proxy),$(NO_PROXY))
+export no_proxy := $(if $(filter *,$(DIRECT)),*,$(DIRECT),127.0.0.1,localhost)
+export NO_PROXY := $(no_proxy)
 
 .PHONY: help
 help: ## Show this list

@@ -5,7 +5,7 @@ Exit code 0 when both runs succeeded; 1 with the reason otherwise; 130 after Ctr
 
 import sys
 
-from demo import current, local, manifests, story
+from demo import current, local, story
 from demo.console import Console
 from demo.errors import DemoError, DemoStoppedError
 from demo.settings import Settings, read_settings
@@ -34,25 +34,18 @@ def main(arguments: list[str]) -> int:
 
 def run(settings: Settings, console: Console) -> int:
     """The demo on the cluster that the settings name, or without one."""
+    if settings.current:
+        return current.run_on_current_cluster(settings, console)
+    if find_cluster_obstacle():
+        return local.run_locally(settings, console)
     try:
-        if settings.current:
-            return current.run_on_current_cluster(settings, console)
-        if find_cluster_obstacle():
-            return local.run_locally(settings, console)
         return story.run_on_embedded_cluster(settings, console)
     except KeyboardInterrupt as stop:
-        raise DemoStoppedError(f"stopped; {describe_rest(settings)}") from stop
-
-
-def describe_rest(settings: Settings) -> str:
-    """What goes on where the demo on a cluster was stopped, and the command that ends it."""
-    if settings.current:
-        runs = f"trainingrun/{manifests.PRETRAINING} finetunejob/{manifests.FINE_TUNING}"
-        command = f"kubectl -n {settings.namespace} delete --ignore-not-found {runs}"
-        return f"a run that it has applied goes on (`{command}` ends it)"
-    is_usual = settings.cluster_name == "demo"
-    command = "make demo-down" + ("" if is_usual else f" DEMO_CLUSTER={settings.cluster_name}")
-    return f"what runs on the cluster goes on (`{command}` ends it)"
+        is_usual = settings.cluster_name == "demo"
+        command = "make demo-down" + ("" if is_usual else f" DEMO_CLUSTER={settings.cluster_name}")
+        raise DemoStoppedError(
+            f"stopped; what runs on the cluster goes on (`{command}` ends it)"
+        ) from stop
 
 
 def take_down(cluster_name: str, console: Console) -> int:

@@ -16,7 +16,7 @@ from trainwright_api.names import FINE_TUNE_JOB, GROUP, PLURALS, TRAINING_RUN
 from demo import manifests
 from demo.console import Console
 from demo.data import CHAT, MODEL, STDLIB
-from demo.errors import DemoError
+from demo.errors import DemoError, DemoStoppedError
 from demo.install import (
     RELEASE,
     SECRET,
@@ -35,21 +35,46 @@ from tools.images.build import build_image
 from tools.images.specs import IMAGES
 
 RUNS = ((TRAINING_RUN, manifests.PRETRAINING), (FINE_TUNE_JOB, manifests.FINE_TUNING))
+_RUNS = f"trainingrun/{manifests.PRETRAINING} finetunejob/{manifests.FINE_TUNING}"
 
 
 def run_on_current_cluster(settings: Settings, console: Console) -> int:
     """The demo on the cluster that kubectl points at, after asking."""
     context = current_context()
     check_current_settings(settings)
-    store = Store(
+    place = Place(
+        f"context {context!r}", settings.namespace, build_store(settings), context=context
+    )
+    try:
+        agree(place, context, settings, console)
+    except KeyboardInterrupt as stop:
+        raise DemoStoppedError("stopped; nothing was touched") from stop
+    try:
+        return run_agreed(place, context, settings, console)
+    except KeyboardInterrupt as stop:
+        # With its context: another one may be the current one by now.
+        command = f"{kubectl_for(context, settings)} delete --ignore-not-found {_RUNS}"
+        raise DemoStoppedError(
+            f"stopped; a run that it has applied goes on (`{command}` ends it)"
+        ) from stop
+
+
+def build_store(settings: Settings) -> Store:
+    """The S3 store that the settings name."""
+    return Store(
         settings.s3_endpoint,
         settings.s3_endpoint_of_pods,
         settings.access_key,
         settings.secret_key,
         settings.region,
         settings.bucket,
+        settings.session_token,
     )
-    place = Place(f"context {context!r}", settings.namespace, store, context=context)
+
+
+def agree(place: Place, context: str, settings: Settings, console: Console) -> None:
+    """Say what will be changed and go on if the person agrees; raises DemoError otherwise."""
+    store = place.store
     console.say(f"cluster: kubectl's context {context!r}, namespace {settings.namespace!r}")
     console.say(f"store: {store.endpoint or 'AWS'}, images: {settings.registry}")
     plan = describe_plan(context, settings.namespace, list(find_changes(place, settings)))
@@ -57,19 +82,27 @@ def run_on_current_cluster(settings: Settings, console: Console) -> int:
         console.show(plan)
     elif not ask(plan):
         raise DemoError("nothing was touched")
+
+
+def run_agreed(place: Place, context: str, settings: Settings, console: Console) -> int:
+    """Build and push the images, then all that is the same on every cluster."""
     ensure_namespace(place)
     with console.stage("Build and push the images"):
         images = push_images(settings, console)
-    kubectl = f"kubectl --context {shlex.quote(context)} -n {settings.namespace}"
+    kubectl = kubectl_for(context, settings)
     next_steps = (
         "Your cluster keeps the chart and both runs:\n"
         f"  {kubectl} get trainwright\n"
-        f"  {kubectl} delete trainingrun/{manifests.PRETRAINING} "
-        f"finetunejob/{manifests.FINE_TUNING}\n"
+        f"  {kubectl} delete {_RUNS}\n"
         f"  helm --kube-context {shlex.quote(context)} -n {SYSTEM_NAMESPACE} uninstall {RELEASE}"
     )
     monitoring = use_prometheus(settings.prometheus_url)
     return run_story(place, images, settings, console, next_steps, monitoring)
+
+
+def kubectl_for(context: str, settings: Settings) -> str:
+    """How a person types kubectl for this cluster and namespace."""
+    return f"kubectl --context {shlex.quote(context)} -n {settings.namespace}"
 
 
 def current_context() -> str:
@@ -83,7 +116,7 @@ def current_context() -> str:
 
 
 def check_current_settings(settings: Settings) -> None:
-    """Raise DemoError for what the demo cannot guess on a foreign cluster."""
+    """Raise DemoError for what the demo cannot guess on a foreign cluster, and for what is no URL."""
     if not settings.registry:
         raise DemoError("REGISTRY: not given; name one that your nodes pull from")
     if not (settings.access_key and settings.secret_key):
@@ -91,6 +124,15 @@ def check_current_settings(settings: Settings) -> None:
             "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: not given; the demo needs an S3 store that "
             "pods and this machine reach (AWS_ENDPOINT_URL if it is not AWS, S3_BUCKET for one of yours)"
         )
+    for name, url in (
+        ("AWS_ENDPOINT_URL", settings.s3_endpoint),
+        ("S3_ENDPOINT", settings.s3_endpoint_of_pods),
+        ("PROMETHEUS_URL", settings.prometheus_url),
+    ):
+        if url and not url.startswith(("http://", "https://")):
+            raise DemoError(
+                f"{name}: got {url!r}, expected a URL such as http://minio.example:9000"
+            )
 
 
 def find_changes(place: Place, settings: Settings) -> Iterator[str]:
@@ -150,7 +192,10 @@ def ask(plan: str) -> bool:
     """Whether the person agrees to the plan; without a terminal nobody can."""
     if not sys.stdin.isatty():
         raise DemoError(f"{plan}\nThere is nobody to ask; say YES=1 to agree. Nothing was touched.")
-    return input(f"{plan}\nGo on? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input(f"{plan}\nGo on? [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # Ctrl+D
+        return False
 
 
 def push_images(settings: Settings, console: Console) -> Images:

@@ -18,6 +18,7 @@ from demo.place import JSON, Place
 
 POLL_SECONDS = 1.0
 LINE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 ENDED = (Phase.SUCCEEDED, Phase.FAILED)
 
 
@@ -38,7 +39,7 @@ def follow_run(
     before: JSON = {}
     with _bar(console, name) as show:
         while True:
-            run = place.get_run(kind, name)
+            run = get_patiently(place, console, kind, name)
             status = run.get("status", {})
             for line in describe_changes(before, status):
                 console.say(f"{name}: {line}")
@@ -52,6 +53,22 @@ def follow_run(
                 )
             on_status(status)
             before = status
+            time.sleep(POLL_SECONDS)
+
+
+def get_patiently(place: Place, console: Console, kind: str, name: str) -> JSON:
+    """A run with its status; an API server that is away for a moment ends nothing. Raises DemoError."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    is_told = False
+    while True:
+        try:
+            return place.get_run(kind, name)
+        except DemoError as problem:
+            if time.monotonic() > give_up:
+                raise
+            if not is_told:
+                console.say(f"{problem}; trying again")
+            is_told = True
             time.sleep(POLL_SECONDS)
 
 

@@ -1,5 +1,6 @@
 """Installs the product the way a user does: Helm, a Secret, data in buckets."""
 
+import base64
 import os
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from trainwright_api import names
+from trainwright_cli.proxies import is_loopback
 
 from demo.errors import DemoError
 from demo.place import Place, Store
@@ -92,6 +94,7 @@ def apply_secret(place: Place) -> None:
     entries = {
         names.SECRET_ACCESS_KEY_ID: store.access_key,
         names.SECRET_SECRET_ACCESS_KEY: store.secret_key,
+        names.SECRET_SESSION_TOKEN: store.session_token,
         names.SECRET_ENDPOINT_URL: store.endpoint_of_pods,
         names.SECRET_REGION: store.region,
     }
@@ -100,7 +103,12 @@ def apply_secret(place: Place) -> None:
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": SECRET},
-            "stringData": {key: value for key, value in entries.items() if value},
+            # Not stringData: of what was there once, `apply` takes away only what stood in `data`.
+            "data": {
+                key: base64.b64encode(value.encode()).decode()
+                for key, value in entries.items()
+                if value
+            },
         }
     )
 
@@ -113,7 +121,7 @@ def upload_folder(store: Store, folder: Path) -> int:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     with _connect(store) as client:
         for bucket in [store.bucket] if store.bucket else BUCKETS:
-            _ensure_bucket(client, bucket)
+            _ensure_bucket(client, bucket, store.region)
         for file in files:
             bucket, _, key = file.relative_to(folder).as_posix().partition("/")
             if store.bucket:
@@ -160,19 +168,30 @@ def _connect(store: Store) -> Iterator[Any]:
             endpoint_url=store.endpoint or None,
             aws_access_key_id=store.access_key,
             aws_secret_access_key=store.secret_key,
+            aws_session_token=store.session_token or None,
             region_name=store.region,
             config=Config(
                 s3={"addressing_style": "path"},
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
+                # None: those of the environment, which have another loopback than this machine.
+                proxies={} if is_loopback(store.endpoint) else None,
             ),
         )
     except (BotoCoreError, ClientError) as problem:
-        raise DemoError(f"S3 store {store.endpoint or 'AWS'}: {problem}") from problem
+        # Names of buckets are everybody's there, so the usual ones are somebody's.
+        hint = "" if store.endpoint or store.bucket else "; S3_BUCKET names one of yours for all"
+        raise DemoError(f"S3 store {store.endpoint or 'AWS'}: {problem}{hint}") from problem
 
 
-def _ensure_bucket(client: Any, bucket: str) -> None:
+def _ensure_bucket(client: Any, bucket: str, region: str) -> None:
     try:
         client.head_bucket(Bucket=bucket)
-    except ClientError:
-        client.create_bucket(Bucket=bucket)
+    except ClientError as problem:
+        if problem.response["Error"]["Code"] != "404":
+            raise DemoError(
+                f"S3 bucket {bucket}: {problem}; S3_BUCKET names one of yours"
+            ) from problem
+        # The region of S3 that is the default must not be named.
+        place = {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        client.create_bucket(Bucket=bucket, **({} if region == "us-east-1" else place))

@@ -27,6 +27,9 @@ sys.exit("no rank found")
 """
 
 
+_NO_MOMENT = ": it never trained on after a checkpoint"
+
+
 class Interruption:
     """Kills one worker of a run once, a step or more after a checkpoint, unless that is not wanted."""
 
@@ -34,6 +37,7 @@ class Interruption:
         self._place, self._console, self._name = place, console, name
         self._is_wanted = is_wanted
         self._killed_pod = ""
+        self._problem = ""
 
     def watch(self, status: JSON) -> None:
         """Kill if this status is the moment for it."""
@@ -42,7 +46,12 @@ class Interruption:
         is_between = saved is not None and step > saved and status.get("phase") == Phase.RUNNING
         if self._killed_pod or not self._is_wanted or not is_between:
             return
-        self._killed_pod = kill_worker(self._place, self._name)
+        try:
+            self._killed_pod = kill_worker(self._place, self._name)
+        except DemoError as problem:
+            # Its pods have just ended, or the API server is away: the next status is another chance.
+            self._problem = f" (the last try: {problem})"
+            return
         self._console.say(
             f"{self._name}: SIGKILL to a training process in pod {self._killed_pod} (step {step})"
         )
@@ -53,8 +62,8 @@ class Interruption:
             return
         if not self._killed_pod:
             raise DemoError(
-                f"{self._name} succeeded, but no worker was killed: it never trained on after a "
-                "checkpoint; say DEMO_STEPS with more steps, or DEMO_KILL=0 to kill nobody"
+                f"{self._name} succeeded, but no worker was killed{self._problem or _NO_MOMENT}; say "
+                "DEMO_STEPS with more steps, or DEMO_KILL=0 to kill nobody"
             )
         attempts = len(status.get("attempts", []))
         if attempts < 2:

@@ -24,10 +24,11 @@ class Store:
 
     endpoint: str
     endpoint_of_pods: str
-    access_key: str
-    secret_key: str
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
     region: str
     bucket: str = ""
+    session_token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from demo.errors import DemoError
 
@@ -30,12 +30,14 @@ class Settings:
     """AWS_ENDPOINT_URL: the S3 store as this machine reaches it; empty: AWS."""
     s3_endpoint_of_pods: str = ""
     """S3_ENDPOINT: the same store as pods reach it; default: as this machine does."""
-    access_key: str = ""
+    access_key: str = field(default="", repr=False)
     """AWS_ACCESS_KEY_ID."""
-    secret_key: str = ""
+    secret_key: str = field(default="", repr=False)
     """AWS_SECRET_ACCESS_KEY."""
+    session_token: str = field(default="", repr=False)
+    """AWS_SESSION_TOKEN, where the keys are for a while only."""
     region: str = "us-east-1"
-    """AWS_REGION."""
+    """AWS_REGION, else AWS_DEFAULT_REGION: that of the buckets."""
     bucket: str = ""
     """S3_BUCKET: one bucket for all; default: the buckets datasets, models and checkpoints."""
     prometheus_url: str = ""
@@ -67,7 +69,10 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         s3_endpoint_of_pods=environment.get("S3_ENDPOINT") or endpoint,
         access_key=environment.get("AWS_ACCESS_KEY_ID", ""),
         secret_key=environment.get("AWS_SECRET_ACCESS_KEY", ""),
-        region=environment.get("AWS_REGION") or "us-east-1",
+        session_token=environment.get("AWS_SESSION_TOKEN", ""),
+        region=environment.get("AWS_REGION")
+        or environment.get("AWS_DEFAULT_REGION")
+        or "us-east-1",
         bucket=environment.get("S3_BUCKET", ""),
         prometheus_url=environment.get("PROMETHEUS_URL", ""),
         fine_tunes=environment.get("DEMO_FINE_TUNE", "1") != "0",

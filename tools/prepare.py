@@ -5,12 +5,15 @@ used here. Each step is named by a hash of what it installs: an unchanged lock i
 twice, a changed one always is.
 """
 
+import fcntl
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tools.debian import DebianError, can_install, install_packages, remove_leftover
@@ -68,7 +71,9 @@ def prepare(target: str) -> None:
     ensure_debian_packages(has_cluster=is_cluster_used and not obstacle)
     if target == "test":
         ensure_browser()
-    ensure_environment(ensure_uv())
+    uv = ensure_uv()
+    with hold_environment():
+        ensure_environment(uv)
     if not is_cluster_used:
         return
     if obstacle:
@@ -155,6 +160,26 @@ def find_pip() -> list[str]:
     return pip
 
 
+@contextmanager
+def hold_environment() -> Iterator[None]:
+    """Keep `.venv` for this process: two that install into it at a time would leave it half of each.
+
+    The lock is on the clone's folder and goes with its holder; where the file system has none, there is none.
+    """
+    folder = os.open(ENVIRONMENT.parent, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another call that makes .venv ready")
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(folder)
+
+
 def ensure_environment(uv: str) -> None:
     """`.venv` with exactly what requirements/dev.lock says, and our packages on its path."""
     lock = PROJECT / "requirements" / "dev.lock"
@@ -190,12 +215,13 @@ def write_package_paths() -> None:
     target = folder / "_trainwright.pth"
     if not target.exists() or target.read_text().strip() != paths.strip():
         target.write_text(paths)
+    # For a shell, then for Python: a line `#!` takes no path with spaces, and none that is long.
+    start = f"#!/bin/sh\n'''exec' {shlex.quote(sys_python())} \"$0\" \"$@\"\n' '''\n"
+    text = f"{start}from trainwright_cli.__main__ import main\n\nmain()\n"
     for name in COMMANDS:
         command = ENVIRONMENT / "bin" / name
-        if not command.exists():
-            command.write_text(
-                f"#!{sys_python()}\nfrom trainwright_cli.__main__ import main\n\nmain()\n"
-            )
+        if not command.exists() or command.read_text() != text:
+            command.write_text(text)
             command.chmod(0o755)
 
 

@@ -8,7 +8,10 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
+
+from trainwright_cli.proxies import is_loopback
 
 TIMEOUT_SECONDS = 30
 
@@ -30,13 +33,16 @@ class PrometheusApi:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        # The environment's proxy has another loopback than this machine.
+        proxies = [urllib.request.ProxyHandler({})] if is_loopback(url) else []
+        self._opener = urllib.request.build_opener(*proxies)
 
     def is_ready(self) -> bool:
         """Whether it takes queries."""
         try:
-            with urllib.request.urlopen(f"{self.url}/-/ready", timeout=2) as answer:  # noqa: S310 - http only
+            with self._opener.open(f"{self.url}/-/ready", timeout=2) as answer:
                 return bool(answer.status == 200)
-        except OSError:
+        except (OSError, HTTPException):  # nobody, or something else, listens there
             return False
 
     def query(self, expression: str, at: float | None = None) -> list[Sample]:
@@ -72,10 +78,17 @@ class PrometheusApi:
         """The scrape targets with their health."""
         return list(self._get("targets")["activeTargets"])
 
+    def reload(self) -> None:
+        """Have it read its configuration and rules anew."""
+        request = urllib.request.Request(f"{self.url}/-/reload", method="POST")  # noqa: S310 - http only
+        self._opener.open(request, timeout=TIMEOUT_SECONDS).close()
+
     def _get(self, path: str, **parameters: str) -> Any:
         url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310 - http only
+            with self._opener.open(url, timeout=TIMEOUT_SECONDS) as answer:
                 return json.load(answer)["data"]
         except urllib.error.HTTPError as error:
             raise ValueError(f"{parameters}: {error.read().decode()}") from error
+        except (HTTPException, KeyError, TypeError) as error:
+            raise ValueError(f"{self.url} does not answer as Prometheus does: {error!r}") from error

@@ -5,6 +5,7 @@ commands/  one file per command: options in, output out, nothing else
 manifests, resolving        files -> checked resources -> resolved runs
 cluster, runs               the only access to Kubernetes, and what it returns
 stalls                      whether a run that trains has stopped to make steps
+proxies                     which proxy of the environment leads to a server
 output, tables, live        how things are shown
 local/     training on this machine
 report/    the HTML report

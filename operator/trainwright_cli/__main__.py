@@ -43,6 +43,12 @@ def run(argv: list[str]) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
         return ExitCode.OK
+    except OSError as error:  # a full disk, a folder that may not be written to
+        if read_settings().is_debug:
+            traceback.print_exc()
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {where}{error.strerror or error}", err=True)
+        return ExitCode.FAILED
     except Exception as error:  # the edge: whatever is left is a defect of ours
         if read_settings().is_debug:
             traceback.print_exc()

@@ -28,6 +28,7 @@ from trainwright_api.names import (
 
 from trainwright_cli.errors import CliError, NotAllowedError, NotFoundError, UnreachableError
 from trainwright_cli.options import Target
+from trainwright_cli.proxies import find_proxy
 from trainwright_cli.run_names import KINDS, RunName
 from trainwright_cli.runs import RunView, parse_run
 
@@ -73,22 +74,26 @@ class Cluster:
     @classmethod
     def connect(cls, target: Target) -> Cluster:
         """Return the cluster that kubectl would talk to. Raises UnreachableError without a kubeconfig."""
-        from kubernetes import client, config
+        from kubernetes import client
         from kubernetes.config.config_exception import ConfigException
+        from urllib3.exceptions import HTTPError
+        from yaml import YAMLError
 
         settings = client.Configuration()
         settings.retries = False
         try:
-            contexts, active = config.list_kube_config_contexts(target.kubeconfig)
-            api = config.new_client_from_config(
-                target.kubeconfig, target.context, client_configuration=settings
-            )
-        except (ConfigException, OSError) as error:
+            namespace = _load_kubeconfig(target, settings)
+            api = client.ApiClient(settings)
+        except (ConfigException, OSError, YAMLError) as error:
             raise UnreachableError(
                 f"no cluster: {_one_line(error)}; set KUBECONFIG, or --kubeconfig and --context"
             ) from error
-        chosen = next((c for c in contexts if c["name"] == target.context), active)
-        return cls(api, target.namespace or chosen["context"].get("namespace") or "default")
+        except HTTPError as error:  # nothing of it is shown: a proxy's URL may hold a password
+            raise UnreachableError(
+                "no cluster: the proxy of the kubeconfig or of HTTPS_PROXY is no http:// or https:// URL; "
+                "use such a one, or name the server in NO_PROXY"
+            ) from error
+        return cls(api, target.namespace or namespace or "default")
 
     def fetch_runs(self, *, all_namespaces: bool = False) -> list[RunView]:
         """Return all runs of both kinds, by namespace, then newest first."""
@@ -215,6 +220,37 @@ class Cluster:
         except NotFoundError:
             return None
         return parse_run({"kind": kind} | manifest)
+
+
+def _load_kubeconfig(target: Target, settings: Any) -> str | None:
+    """Put server, proxy and user of the chosen context into the client's settings; its namespace.
+
+    Raises ConfigException. The client's own way to a context's namespace fails without a current one, and
+    it takes HTTP_PROXY for all servers and leaves out NO_PROXY and a cluster's own proxy.
+    """
+    from kubernetes.config.config_exception import ConfigException
+    from kubernetes.config.kube_config import (
+        KUBE_CONFIG_DEFAULT_LOCATION,
+        KubeConfigLoader,
+        KubeConfigMerger,
+    )
+
+    # As for kubectl, a KUBECONFIG that is empty is none.
+    paths = target.kubeconfig or KUBE_CONFIG_DEFAULT_LOCATION or "~/.kube/config"
+    files = KubeConfigMerger(paths)
+    if files.config is None:
+        raise ConfigException("there is no kubeconfig")
+    loader = KubeConfigLoader(
+        files.config, target.context, config_base_path=None, config_persister=files.save_changes
+    )
+    loader.load_and_set(settings)
+    context: dict[str, Any] = loader.current_context["context"]
+    cluster = files.config["clusters"].get_with_name(context["cluster"])["cluster"]
+    own_proxy = cluster.safe_get("proxy-url")
+    settings.proxy, settings.no_proxy = (
+        (own_proxy, None) if own_proxy else find_proxy(settings.host)
+    )
+    return context.get("namespace")
 
 
 def _pod_view(pod: Any) -> PodView:

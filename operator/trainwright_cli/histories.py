@@ -15,21 +15,29 @@ from trainwright_cli.cluster import Cluster
 from trainwright_cli.errors import CliError, NotFoundError
 from trainwright_cli.run_folders import open_run_folder
 from trainwright_cli.runs import RunView
-from trainwright_cli.stores import open_folder
+from trainwright_cli.stores import can_be_opened, open_folder
 
 
 def fetch_history(cluster: Cluster, view: RunView, endpoint: str | None) -> list[HistoryRow]:
     """Return the run's history: from the pod of a live run, else from the store; none before the first step.
 
-    Raises UnreachableError if the store does not answer.
+    None either where the store is one that only the cluster can read. Raises UnreachableError if the
+    store does not answer.
     """
     data = None if view.has_ended else cluster.fetch_history(view)
     if data is None:
+        if not is_readable_here(view):
+            return []
         try:
             data = open_run_folder(view, "", endpoint).read_bytes(HISTORY_FILE)
         except NotFoundError:
             return []
     return parse_history(data, view)
+
+
+def is_readable_here(view: RunView) -> bool:
+    """Whether the run's store is of a kind that can be read outside of the cluster."""
+    return can_be_opened(view.manifest["spec"]["checkpoints"]["store"]["uri"])
 
 
 def parse_history(data: bytes, view: RunView) -> list[HistoryRow]:

@@ -19,7 +19,7 @@ from trainwright_api.names import SHORT_NAMES, Phase
 from trainwright_api.quantities import format_duration
 from trainwright_api.status import Progress
 
-from trainwright_cli.tables import NOTHING, PHASE_STYLES, format_number, progress_line
+from trainwright_cli.tables import NOTHING, PHASE_STYLES, STALLED, format_number, progress_line
 
 PLAIN_LINE_SECONDS = 10.0
 BAR_WIDTH = 14
@@ -144,11 +144,12 @@ def live_table(rows: Sequence[LiveRow]) -> Table:
 
 
 def live_view(rows: Sequence[LiveRow]) -> Group:
-    """Return the bars, and below them what runs wait for."""
+    """Return the bars, and below them what runs wait for, and for how long they have made no step."""
     notes = [
-        Text(f"{_short_title(row)}: {row.note}", style="dim", overflow="ellipsis", no_wrap=True)
+        Text(f"{_short_title(row)}: {note}", style=style, overflow="ellipsis", no_wrap=True)
         for row in rows
-        if row.note
+        for note, style in ((row.stall, "yellow"), (row.note, "dim"))
+        if note
     ]
     return Group(live_table(rows), *notes)
 
@@ -160,6 +161,7 @@ def _live_cells(row: LiveRow) -> list[Text | ProgressBar]:
     bar = ProgressBar(total=total or 1, completed=progress.step if total else 0, width=BAR_WIDTH)
     steps = f"{progress.step}/{total}" if total else progress.activity or NOTHING
     eta = NOTHING if progress.eta_seconds is None else format_duration(progress.eta_seconds)
+    eta = STALLED if row.stall else eta
     title = Text(_short_title(row))
     title.truncate(TITLE_WIDTH, overflow="ellipsis")
     return [

@@ -41,7 +41,8 @@ def to_yaml(value: JsonValue, *, is_ascii: bool = False) -> str:
 
 def a_console(*, stderr: bool = False) -> Console:
     """Return a console that uses the terminal's width, and 120 columns where there is none."""
-    console = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    # No emoji: texts of others, such as an image's name, may hold `:key:`.
+    console = Console(stderr=stderr, highlight=False, soft_wrap=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in console._environ:
         console.width = 120
     return console

@@ -73,8 +73,16 @@ def folder_uri(folder: Path) -> str:
     return folder.resolve().as_uri().rstrip("/") + "/"
 
 
+def _split(text: str) -> tuple[str, str, str]:
+    """Part PREFIX=FOLDER at the first `=` with a folder behind it: a prefix may have some, as .../day=1/."""
+    places = [place for place, character in enumerate(text) if character == "="]
+    parts = [(text[:place], "=", text[place + 1 :]) for place in places]
+    there = (part for part in parts if "://" in part[2] or Path(part[2]).expanduser().exists())
+    return next(there, text.partition("="))
+
+
 def _parse(text: str) -> Rewrite:
-    prefix, equals, target = text.partition("=")
+    prefix, equals, target = _split(text)
     if not equals or "://" not in prefix or not target:
         raise click.UsageError(
             f"--rewrite: got {text}, expected PREFIX=FOLDER such as s3://datasets/=./data/"

@@ -1,6 +1,7 @@
 """Everything the CLI reads from its environment; no other module does.
 
-kubeconfig and AWS variables are read by the Kubernetes and AWS clients themselves.
+kubeconfig and AWS variables are read by the Kubernetes and AWS clients themselves, those of proxies by the
+standard library for `proxies`.
 """
 
 import os

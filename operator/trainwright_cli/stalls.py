@@ -1,7 +1,7 @@
 """Whether a run that trains has stopped to make steps. Pure.
 
 The status of a run whose ranks wait for each other stays as it is: Running, with the speed and the time
-left of its last step. The tables, the page and the screens say so in place of that time.
+left of its last step. The tables, the page, the screens and `run --local` say so in place of that time.
 """
 
 from datetime import datetime
@@ -21,16 +21,26 @@ TRAINING = "train"
 def find_stall_seconds(view: RunView, now: datetime) -> float | None:
     """Return for how long a run has made no step, if that is longer than a step may take (unit: seconds).
 
-    None also where nobody can tell: before training and after its last step, without a time of the last
-    figures, and while they are those of an older attempt.
+    None also where nobody can tell, see `measure_stall`, and while the figures are those of an older attempt.
     """
     progress = view.status.progress
     if view.status.phase is not Phase.RUNNING or progress is None:
         return None
-    if progress.activity != TRAINING or 0 < progress.total_steps <= progress.step:
-        return None
     updated = parse_time(progress.updated_at)
     if updated is None or _is_older(updated, view):
+        return None
+    return measure_stall(progress, now)
+
+
+def measure_stall(progress: Progress, now: datetime) -> float | None:
+    """Return the same by the figures of a trainer that is known to live.
+
+    None also before training and after its last step, and without a time of the last figures.
+    """
+    updated = parse_time(progress.updated_at)
+    if updated is None or progress.activity != TRAINING:
+        return None
+    if 0 < progress.total_steps <= progress.step:
         return None
     seconds = (now - updated).total_seconds()
     patience = max(LEAST_SECONDS, MISSED_STEPS * (_step_seconds(progress) or 0.0))
@@ -39,7 +49,11 @@ def find_stall_seconds(view: RunView, now: datetime) -> float | None:
 
 def tell_stall(view: RunView, now: datetime) -> str:
     """Return `no step for 12m`; nothing for a run that makes steps, or of which nobody can tell."""
-    seconds = find_stall_seconds(view, now)
+    return describe_stall(find_stall_seconds(view, now))
+
+
+def describe_stall(seconds: float | None) -> str:
+    """Return `no step for 12m`; nothing for None."""
     if seconds is None:
         return ""
     minutes = int(seconds // 60)

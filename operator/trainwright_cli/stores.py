@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote
 
 from trainwright_cli.errors import CliError, NotFoundError, UnreachableError
+from trainwright_cli.proxies import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +39,12 @@ class Folder(ABC):
         """Return a file's content. Raises NotFoundError."""
         with self.open(path) as stream:
             return stream.read()
+
+
+def can_be_opened(uri: str) -> bool:
+    """Whether `open_folder` knows this kind of URI; a pvc:// one can only be read in the cluster."""
+    scheme, separator, _ = uri.partition("://")
+    return not separator or scheme in ("s3", "file")
 
 
 def open_folder(uri: str, *, endpoint: str | None = None, region: str | None = None) -> Folder:
@@ -86,25 +93,15 @@ class S3Folder(Folder):
 
     def __init__(self, uri: str, endpoint: str | None, region: str | None) -> None:
         super().__init__(uri)
-        import boto3
-        from botocore.config import Config
-
         bucket, _, path = self.uri.removeprefix("s3://").partition("/")
         self._bucket, self._prefix = bucket, path.lstrip("/")
-        settings = Config(
-            connect_timeout=4,
-            read_timeout=30,
-            retries={"total_max_attempts": 2},
-            # Look-alikes of S3 do not send checksums; the manifest's are checked instead.
-            response_checksum_validation="when_required",
-            request_checksum_calculation="when_required",
-        )
-        # A region is needed to sign, whatever it is, where an endpoint is given.
-        region = region or ("us-east-1" if endpoint else None)
-        with _translated(self.uri):
-            self._client = boto3.client(
-                "s3", endpoint_url=endpoint, region_name=region, config=settings
-            )
+        try:
+            with _translated(self.uri):
+                self._client = _create_client(endpoint, region)
+        except ValueError as error:
+            raise CliError(
+                f"{uri}: {error}; give an --endpoint such as https://minio.example"
+            ) from error
 
     def list_sizes(self) -> Mapping[str, int]:
         """See Folder."""
@@ -121,6 +118,29 @@ class S3Folder(Folder):
         with _translated(f"{self.uri}{path}"):
             answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + path)
         return io.BufferedReader(_Body(answer["Body"], f"{self.uri}{path}"))
+
+
+def _create_client(endpoint: str | None, region: str | None) -> Any:
+    """Return an S3 client with the user's own credentials, and region and endpoint where none is given."""
+    from boto3.session import Session
+    from botocore.config import Config
+
+    session = Session()
+    # A region is needed to sign, whatever it is, where an endpoint is given.
+    region = region or session.region_name or ("us-east-1" if endpoint else None)
+    settings = Config(
+        connect_timeout=4,
+        read_timeout=30,
+        retries={"total_max_attempts": 2},
+        # Look-alikes of S3 do not send checksums; the manifest's are checked instead.
+        response_checksum_validation="when_required",
+        request_checksum_calculation="when_required",
+    )
+    client = session.client("s3", endpoint_url=endpoint, region_name=region, config=settings)
+    if not is_loopback(client.meta.endpoint_url):  # AWS_ENDPOINT_URL, too, may have named it
+        return client
+    direct = settings.merge(Config(proxies={}))
+    return session.client("s3", endpoint_url=endpoint, region_name=region, config=direct)
 
 
 class _Body(io.RawIOBase):

@@ -82,9 +82,12 @@ def run_page(view: RunView, now: datetime) -> RenderableType:
     return Group(*parts)
 
 
-def checkpoints_table(records: Iterable[CheckpointRecord], now: datetime) -> Table:
-    """Return a table of checkpoints."""
-    table = _plain_table(["STEP", "LOSS", "VALIDATION", "SIZE", "SAVED", "VERIFIED", "URI"])
+def checkpoints_table(
+    records: Iterable[CheckpointRecord], now: datetime, *, has_verdicts: bool = True
+) -> Table:
+    """Return a table of checkpoints; without verdicts it does not say which are verified."""
+    verdict = ["VERIFIED"] if has_verdicts else []
+    table = _plain_table(["STEP", "LOSS", "VALIDATION", "SIZE", "SAVED", *verdict, "URI"])
     for record in records:
         saved_at = parse_time(record.saved_at)
         table.add_row(
@@ -93,7 +96,7 @@ def checkpoints_table(records: Iterable[CheckpointRecord], now: datetime) -> Tab
             format_number(record.validation_loss, ".4f"),
             format_bytes(record.size_bytes),
             f"{format_age(saved_at, now)} ago" if saved_at else NOTHING,
-            "yes" if record.verified else "no",
+            *(["yes" if record.verified else "no"] if has_verdicts else []),
             escape(record.uri),
         )
     return table

@@ -11,6 +11,7 @@ PATTERNS = (
     "tests/cluster/*.md",
 )
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"^```ini\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -42,3 +43,9 @@ def parse_commands(page: str) -> Iterator[str]:
             text = re.sub(r"\s+", " ", line).strip()
             if text and not text.startswith("#"):
                 yield text
+
+
+def read_secret_file() -> str:
+    """The file with the store's keys, as the README shows it."""
+    (text,) = _FILE.findall((PROJECT / "README.md").read_text())
+    return str(text)

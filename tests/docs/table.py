@@ -8,9 +8,7 @@ RUN = (
     "trainwright validate -f crds/examples/stdlib-gpt.yaml",
     "trainwright plan -f crds/examples/stdlib-gpt.yaml",
     "trainwright plan -f crds/examples/stdlib-gpt.yaml --defaults",
-    "kubectl create secret generic s3 --from-literal=AWS_ACCESS_KEY_ID=... "
-    "--from-literal=AWS_SECRET_ACCESS_KEY=... "
-    "--from-literal=AWS_ENDPOINT_URL=http://minio.storage:9000",
+    "kubectl create secret generic s3 --from-env-file=s3.env",
     "kubectl apply -f crds/examples/stdlib-gpt.yaml",
     "kubectl get trainingruns --watch",
     "kubectl get trainwright -o wide",
@@ -33,7 +31,9 @@ WATCHED = frozenset(
         "trainwright watch finetunejob/smollm2-chat",
     }
 )
-# What stands for a value that only the reader knows.
+# The file that the README has its reader write, for the command that names it.
+SECRET_FILE = "s3.env"
+# What stands in it for a value that only the reader knows.
 PLACEHOLDERS = {
     "AWS_ACCESS_KEY_ID=...": "AWS_ACCESS_KEY_ID={access_key}",
     "AWS_SECRET_ACCESS_KEY=...": "AWS_SECRET_ACCESS_KEY={secret_key}",

@@ -8,9 +8,20 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from trainwright_api.names import (
+    SECRET_ACCESS_KEY_ID,
+    SECRET_ENDPOINT_URL,
+    SECRET_SECRET_ACCESS_KEY,
+)
 
-from tests.docs.pages import PROJECT, find_pages, parse_commands, read_commands
-from tests.docs.table import RUN, RUN_BY, WATCHED
+from tests.docs.pages import (
+    PROJECT,
+    find_pages,
+    parse_commands,
+    read_commands,
+    read_secret_file,
+)
+from tests.docs.table import PLACEHOLDERS, RUN, RUN_BY, SECRET_FILE, WATCHED
 from tools.docs import fill_examples
 from tools.images.environment import find_uv
 from tools.tiers import TIERS
@@ -29,6 +40,17 @@ def test_every_command_of_the_docs_has_a_test_and_every_entry_a_command() -> Non
     assert in_docs - in_table == set(), "commands that no test runs"
     assert in_table - in_docs == set(), "entries of the table that no page shows"
     assert set(RUN) >= WATCHED
+
+
+def test_the_secret_of_the_readme_holds_keys_and_no_command_line_does() -> None:
+    """Read as kubectl reads it; the values are the placeholders' alone."""
+    entries = dict(line.split("=", 1) for line in read_secret_file().splitlines())
+    expected = [SECRET_ACCESS_KEY_ID, SECRET_SECRET_ACCESS_KEY, SECRET_ENDPOINT_URL]
+    assert list(entries) == expected
+    assert all(shown in read_secret_file() for shown in PLACEHOLDERS)
+    commands = [command.text for command in read_commands()]
+    assert [text for text in commands if "KEY" in text] == []
+    assert sum(SECRET_FILE in text for text in commands) == 1
 
 
 @pytest.mark.parametrize("command", RUN_BY)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.place import Place
 from tests.cluster.binaries import HELM, ensure_binaries
-from tests.docs.table import PLACEHOLDERS, RUN, WATCHED
+from tests.docs.pages import read_secret_file
+from tests.docs.table import PLACEHOLDERS, RUN, SECRET_FILE, WATCHED
 from tests.e2e.world import World
 from tools.machine import PROJECT
 
@@ -36,22 +36,25 @@ def reader(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
     place.kubectl("delete", "namespace", place.namespace, "--wait=false")
 
 
-def fill_in(command: str, place: Place) -> str:
-    """The command with what only the reader knows."""
+@pytest.fixture
+def secret_file(world: World, tmp_path: Path) -> Path:
+    """The README's file with what only the reader knows."""
+    text, store = read_secret_file(), world.place.store
     for shown, value in PLACEHOLDERS.items():
-        store = place.store
         filled = value.format(
             access_key=store.access_key,
             secret_key=store.secret_key,
             endpoint=store.endpoint_of_pods,
         )
-        command = command.replace(shown, filled)
-    return command
+        text = text.replace(shown, filled)
+    path = tmp_path / SECRET_FILE
+    path.write_text(text)
+    return path
 
 
 @pytest.mark.parametrize("command", RUN)
-def test_command_of_the_docs_runs(world: World, reader: dict[str, str], command: str) -> None:
-    words = shlex.split(fill_in(command, world.place))
+def test_command_of_the_docs_runs(reader: dict[str, str], secret_file: Path, command: str) -> None:
+    words = shlex.split(command.replace(SECRET_FILE, str(secret_file)))
     if command in WATCHED:
         watch_until_it_prints(words, reader)
         return

@@ -6,8 +6,6 @@ cluster's forwarder; the cluster's `down` ends it. `discovery` lists the pods fo
 """
 
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +46,10 @@ class Prometheus(PrometheusApi):
         folder.mkdir(parents=True, exist_ok=True)
         write_configuration(folder, scrape_interval, hold_speed)
         url = f"http://127.0.0.1:{cluster.forward(ADDRESS, PORT)}"
-        if cls(url).is_ready():
-            request = urllib.request.Request(f"{url}/-/reload", method="POST")  # noqa: S310 - our own
-            urllib.request.urlopen(request, timeout=READY_SECONDS).close()  # noqa: S310 - our own
-            return cls(url)
+        present = cls(url)
+        if present.is_ready():
+            present.reload()
+            return present
         server = cls(url, (start_discovery(cluster, folder), start_server(cluster, folder)))
         wait_until("Prometheus is ready", server.is_ready, READY_SECONDS, server._processes)
         return server

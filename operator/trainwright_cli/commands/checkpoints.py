@@ -54,10 +54,12 @@ def checkpoints(
         which = "no checkpoint" if step is None else f"no checkpoint of step {step}"
         raise NotFoundError(f"{title} has {which}; see `trainwright status`")
     if output == "table":
-        _print_table(records, title)
+        _print_table(records, title, has_verdicts=name is not None)
     problems = _verify(records, store, quiet=output != "table") if verify else {}
     if output != "table":
-        print_data([_as_data(record, problems, verify) for record in records], output)
+        verdicts = problems if verify else None
+        data = [_as_data(record, verdicts, is_told=name is not None) for record in records]
+        print_data(data, output)
     broken = [str(found) for found in problems if problems[found]]
     if broken:
         raise CliError(
@@ -65,9 +67,10 @@ def checkpoints(
         )
 
 
-def _print_table(records: list[CheckpointRecord], title: str) -> None:
+def _print_table(records: list[CheckpointRecord], title: str, *, has_verdicts: bool) -> None:
     if records:
-        a_console().print(checkpoints_table(records, datetime.now(UTC)))
+        table = checkpoints_table(records, datetime.now(UTC), has_verdicts=has_verdicts)
+        a_console().print(table)
     else:
         click.echo(f"{title} has no checkpoint yet")
 
@@ -111,9 +114,12 @@ def _verify(
 
 
 def _as_data(
-    record: CheckpointRecord, problems: dict[int, tuple[str, ...]], verify: bool
+    record: CheckpointRecord, problems: dict[int, tuple[str, ...]] | None, *, is_told: bool
 ) -> dict[str, Any]:
-    data = record.to_manifest()
-    if verify:
+    """Return a record with what was found here, else with the operator's word, if that `is_told`."""
+    data: dict[str, Any] = record.to_manifest()
+    if problems is not None:
         data |= {"verified": not problems[record.step], "problems": list(problems[record.step])}
+    elif not is_told:
+        del data["verified"]
     return data

@@ -72,7 +72,7 @@ def logs(
             click.echo(line)
         if not follow or pod is not None or attempt is not None:
             return
-        following = _next_attempt(cluster, name, rank, chosen)
+        following = _next_attempt(cluster, RunName(view.name, (view.kind,)), rank, chosen)
         if following is None:
             return
         click.echo(f"--- attempt {following.attempt}, {following.name}", err=True)
@@ -105,13 +105,13 @@ def _wait_for_pod(
     """Return the pod that is asked for, once it has started."""
     deadline = time.monotonic() + START_SECONDS
     while True:
-        pods = cluster.fetch_pods(view)
+        pods, chosen = cluster.fetch_pods(view), None
         if pods or view.has_ended:
-            chosen = choose_pod(view, pods, rank, pod, attempt)
-            if chosen.phase in STARTED:
+            chosen = _find_pod(view, pods, rank, pod, attempt)
+            if chosen is not None and chosen.phase in STARTED:
                 return chosen
         if not follow and time.monotonic() > deadline:
-            what = f"pod {chosen.name} is {chosen.phase}" if pods else "it has no pods"
+            what = f"pod {chosen.name} is {chosen.phase}" if chosen else "its pod is not there"
             raise CliError(
                 f"{view.title} has no log yet, {what}; see `trainwright status {view.name}`"
             )
@@ -127,12 +127,26 @@ def _next_attempt(
         view = cluster.fetch_run(name)
         pods = [pod for pod in cluster.fetch_pods(view) if pod.attempt > ended.attempt]
         if pods:
-            chosen = choose_pod(view, pods, rank, None, None)
-            if chosen.phase in STARTED:
+            chosen = _find_pod(view, pods, rank, None, None)
+            if chosen is not None and chosen.phase in STARTED:
                 return chosen
-        elif view.has_ended or view.is_suspended:
+        if view.has_ended or (view.is_suspended and not pods):
             return None
         time.sleep(POLL_SECONDS)
+
+
+def _find_pod(
+    view: RunView, pods: list[PodView], rank: int | None, pod: str | None, attempt: int | None
+) -> PodView | None:
+    """As choose_pod, but None for one that is still to be made: those of many nodes come one by one."""
+    try:
+        return choose_pod(view, pods, rank, pod, attempt)
+    except NotFoundError:
+        num_nodes = view.manifest.get("spec", {}).get("workers", {}).get("nodes", 1)
+        has_rank = (rank or 0) // _processes_per_node(view) < num_nodes
+        if view.has_ended or not has_rank or pod is not None or attempt is not None:
+            raise
+        return None
 
 
 def choose_pod(

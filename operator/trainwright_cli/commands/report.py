@@ -28,7 +28,8 @@ def report(
 
     Curves, plan against measured, attempts, checkpoints, samples, hardware, environment, manifest; the
     page needs nothing else and can be mailed. The history comes from the pod of a live run, or from
-    the store, versions of the software from a checkpoint, both with your own credentials.
+    the store, versions of the software from a checkpoint, both with your own credentials; a store on
+    a PVC cannot be read from here.
 
     \b
     Example:

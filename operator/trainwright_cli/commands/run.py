@@ -86,12 +86,16 @@ def run(
     _check_trainer_is_installed()
     told: list[dict[str, Any]] = []
     try:
-        for resource in resources:
+        for index, resource in enumerate(resources, start=1):
             meta = resource.metadata
             folders = Folders(work_dir.resolve(), meta.namespace or "default", meta.name)
             ending = _train(resource, folders, parsed, device, processes)
             told.append(_as_data(resource, ending))
             _tell(_title(resource), ending, folders, is_told=output != "table")
+            if ending.was_interrupted and index < len(resources):  # it had trained its last step
+                raise InterruptedRunError(
+                    f"{_title(resources[index])}: not trained; run the same command to go on"
+                )
     finally:  # one that fails takes nothing from those before it
         if told and output != "table":
             print_data(told, output)

@@ -8,6 +8,7 @@ from typing import Literal
 from trainwright_api.run import Run, RunWorkers
 
 from trainwright_cli.errors import CliError
+from trainwright_cli.local.limits import read_cpu_limit, read_memory_limit_bytes
 
 GIB = 2**30
 DeviceChoice = Literal["auto", "cpu"]
@@ -25,9 +26,17 @@ class Machine:
 
 def fetch_machine(visible_gpus: str | None = None) -> Machine:
     """Return what this process may use; of the GPUs, those of CUDA_VISIBLE_DEVICES if it is set."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = min(physical, read_memory_limit_bytes()) / GIB
     num_gpus, gpu_memory = _fetch_gpus(visible_gpus)
-    return Machine(len(os.sched_getaffinity(0)), memory, num_gpus, gpu_memory)
+    return Machine(_count_cpus(), memory, num_gpus, gpu_memory)
+
+
+def _count_cpus() -> int:
+    """Return how many this process may use; all of them where only Linux would tell."""
+    has_affinity = hasattr(os, "sched_getaffinity")
+    there = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return max(1, round(min(there, read_cpu_limit())))
 
 
 def choose_workers(

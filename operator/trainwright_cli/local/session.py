@@ -2,9 +2,10 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import FrameType
 
 from trainwright_api.names import Outcome, Phase
@@ -14,6 +15,7 @@ from trainwright_api.status import CheckpointRecord, Progress
 
 from trainwright_cli.live import Display, LiveRow
 from trainwright_cli.local.trainer import Trainer
+from trainwright_cli.stalls import describe_stall, measure_stall
 
 POLL_SECONDS = 0.2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -69,7 +71,8 @@ def follow(trainer: Trainer, run: Run, display: Display) -> Ending:
                 trainer.kill()
                 break
             shown.update(trainer.fetch_report(), display)
-            display.show([_row(title, shown.report, is_ending=interrupts.received > 0)])
+            is_ending = interrupts.received > 0
+            display.show([_row(title, shown.report, datetime.now(UTC), is_ending=is_ending)])
             time.sleep(POLL_SECONDS)
         return _ending(trainer, shown.report, was_interrupted=interrupts.received > 0)
 
@@ -80,7 +83,7 @@ class Shown:
     def __init__(self) -> None:
         self.report: RunReport | None = None
         self._checkpoints: set[int] = set()
-        self._warnings = 0
+        self._warnings: Sequence[str] = ()
         self._resumed = False
 
     def update(self, report: RunReport | None, display: Display) -> None:
@@ -98,9 +101,16 @@ class Shown:
             if record.step not in self._checkpoints:
                 self._checkpoints.add(record.step)
                 display.say(_checkpoint_line(record))
-        for warning in report.warnings[self._warnings :]:
+        for warning in find_new(self._warnings, report.warnings):
             display.say(f"warning: {warning}")
-        self._warnings = len(report.warnings)
+        self._warnings = report.warnings
+
+
+def find_new(before: Sequence[str], now: Sequence[str]) -> Sequence[str]:
+    """Return what came to a list of the newest; the oldest may have gone from it meanwhile."""
+    tails = (before[num_gone:] for num_gone in range(len(before) + 1))
+    kept = next(tail for tail in tails if list(now[: len(tail)]) == list(tail))
+    return now[len(kept) :]
 
 
 def _checkpoint_line(record: CheckpointRecord) -> str:
@@ -108,12 +118,14 @@ def _checkpoint_line(record: CheckpointRecord) -> str:
     return f"checkpoint of step {record.step} saved{loss}"
 
 
-def _row(title: str, report: RunReport | None, *, is_ending: bool) -> LiveRow:
+def _row(title: str, report: RunReport | None, now: datetime, *, is_ending: bool) -> LiveRow:
     if report is None:
         return LiveRow(title, Phase.STARTING, Progress())
     phase = Phase.RUNNING if report.progress.step else Phase.STARTING
     note = "saving a checkpoint" if is_ending else ""
-    return LiveRow(title, phase, report.progress, note)
+    # A trainer that saves before its end makes no step, as it should.
+    seconds = None if is_ending else measure_stall(report.progress, now)
+    return LiveRow(title, phase, report.progress, note, stall=describe_stall(seconds))
 
 
 def _ending(trainer: Trainer, report: RunReport | None, *, was_interrupted: bool) -> Ending:

@@ -25,6 +25,7 @@ from trainwright_api.run import Run
 from trainwright_cli.local.folders import Folders
 from trainwright_cli.local.locking import hold_lock, write_holder
 from trainwright_cli.local.ports import LOOPBACK, find_free_ports
+from trainwright_cli.proxies import spare_loopback
 
 ANSWER_SECONDS = 2.0
 
@@ -99,7 +100,11 @@ def _start_trainer(
     with folders.log_file.open("ab") as log:
         process = subprocess.Popen(
             command,
-            env={**environment, **pod_environment(run, folders, port, rendezvous_port)},
+            env={
+                **environment,
+                **spare_loopback(environment),
+                **pod_environment(run, folders, port, rendezvous_port),
+            },
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -1,7 +1,7 @@
 """Builds the HTML page of `trainwright report` and of `compare` from resources and histories."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,14 @@ class RunRecord:
     manifest: str
     spec: Mapping[str, Any] = field(default_factory=dict)
     software: Software = field(default_factory=lambda: Software({}))
+    has_kind: bool = False
 
     @property
     def name(self) -> str:
-        """The run's name with its namespace."""
-        return f"{self.resource.metadata.namespace or 'default'}/{self.resource.metadata.name}"
+        """The run's name with its namespace, and its kind where that is needed to tell it from another."""
+        meta = self.resource.metadata
+        kind = f"{self.resource.kind}/" if self.has_kind else ""
+        return f"{meta.namespace or 'default'}/{kind}{meta.name}"
 
     @property
     def status(self) -> RunStatus:
@@ -57,6 +60,13 @@ class RunRecord:
             return status
         speed = {"tokens_per_second": last.tokens_per_second, "mfu": last.mfu}
         return status.model_copy(update={"progress": progress.model_copy(update=speed)})
+
+
+def tell_apart(records: Sequence[RunRecord]) -> list[RunRecord]:
+    """Return the records with their kinds in their names, if runs of both kinds share one."""
+    names = {record.name for record in records}
+    titles = {(record.resource.kind, record.name) for record in records}
+    return [replace(record, has_kind=len(titles) > len(names)) for record in records]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from trainwright_api.quantities import format_duration
 from trainwright_api.status import Attempt
 
 from trainwright_cli.report.curves import CHARACTER
+from trainwright_cli.runs import parse_time
 
 WIDTH, ROW, LABEL = 720, 26, 90
 COLORS = {"Succeeded": "#2a9d5c", "Failed": "#c0392b", "Suspended": "#b8860b", None: "#2f6fde"}
@@ -15,20 +16,22 @@ COLORS = {"Succeeded": "#2a9d5c", "Failed": "#c0392b", "Suspended": "#b8860b", N
 
 def draw_timeline(attempts: Sequence[Attempt], now: datetime) -> str:
     """Return an SVG with one row per attempt; an attempt that runs ends at `now`."""
-    if not attempts:
-        return '<p class="empty">No attempt has started.</p>'
-    spans = [
-        (_moment(attempt.started_at), _moment(attempt.ended_at) if attempt.ended_at else now)
+    bars = [
+        (attempt, start, parse_time(attempt.ended_at) or now)
         for attempt in attempts
+        if (start := parse_time(attempt.started_at))
     ]
-    first = min(start for start, _ in spans)
-    total_seconds = max((end - first).total_seconds() for _, end in spans) or 1.0
+    if not bars:
+        return '<p class="empty">No attempt has started.</p>'
+    first = min(start for _, start, _ in bars)
+    # This machine's clock need not be the cluster's: an attempt may start in a moment.
+    total_seconds = max(1.0, *((end - first).total_seconds() for _, _, end in bars))
     scale = (WIDTH - LABEL) / total_seconds
     rows = [
         _row(attempt, index, (start - first).total_seconds() * scale, end - start, scale)
-        for index, (attempt, (start, end)) in enumerate(zip(attempts, spans, strict=True))
+        for index, (attempt, start, end) in enumerate(bars)
     ]
-    height = ROW * len(attempts)
+    height = ROW * len(bars)
     return (
         f'<svg class="wide" viewBox="0 0 {WIDTH} {height}" role="img" '
         f'aria-label="Attempts over time">{"".join(rows)}</svg>'
@@ -59,7 +62,3 @@ def _place_text(text: str, left: float, width: float, y: int) -> str:
     if left + width + needed <= WIDTH:
         return f'<text x="{left + width + 6:.1f}" y="{y}">{text}</text>'
     return f'<text x="{left - 6:.1f}" y="{y}" text-anchor="end">{text}</text>'
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))

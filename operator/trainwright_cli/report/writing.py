@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from stat import S_IMODE
 
+import click
 from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
@@ -17,12 +18,12 @@ from trainwright_api.resources import KINDS, Resource
 from trainwright_cli.cluster import Cluster
 from trainwright_cli.commands.version import find_version
 from trainwright_cli.errors import CliError
-from trainwright_cli.histories import fetch_history, fetch_versions
+from trainwright_cli.histories import fetch_history, fetch_versions, is_readable_here
 from trainwright_cli.options import Target
 from trainwright_cli.output import to_yaml
 from trainwright_cli.report.differences import build_differences
 from trainwright_cli.report.measured import Software
-from trainwright_cli.report.page import RunRecord, build_comparison, build_page
+from trainwright_cli.report.page import RunRecord, build_comparison, build_page, tell_apart
 from trainwright_cli.run_names import RunName
 from trainwright_cli.runs import RunView
 
@@ -37,6 +38,13 @@ def write_page(
     """Write the page about these runs, whole or not at all; the price is in USD."""
     cluster = Cluster.connect(target)
     views = [cluster.fetch_run(name) for name in names]
+    for view in views:
+        if view.has_ended and not is_readable_here(view):
+            click.echo(
+                f"warning: {view.title} has no curves on the page: its store, a PVC, can only be read in "
+                "the cluster; a live run's come from its pod",
+                err=True,
+            )
     records = [
         replace(
             _record(view, fetch_history(cluster, view, endpoint)),
@@ -44,7 +52,7 @@ def write_page(
         )
         for view in views
     ]
-    page = build_page(records, now=datetime.now(UTC), version=find_version())
+    page = build_page(tell_apart(records), now=datetime.now(UTC), version=find_version())
     try:
         write_whole(path, page)
     except OSError as error:
@@ -71,7 +79,7 @@ def write_whole(path: Path, text: str) -> None:
 def comparison_table(names: Sequence[RunName], target: Target) -> Table:
     """Return the table that shows these runs beside each other."""
     cluster = Cluster.connect(target)
-    records = [_record(cluster.fetch_run(name), []) for name in names]
+    records = tell_apart([_record(cluster.fetch_run(name), []) for name in names])
     table = Table("", *(escape(record.name) for record in records), box=None, pad_edge=False)
     for label, values in build_comparison(records):
         table.add_row(label, *map(Text, values))

@@ -1,6 +1,7 @@
 """The command line as a whole: start-up, help, examples, exit codes."""
 
 import resource
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -178,7 +179,7 @@ def test_ctrl_c_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_closed_pipe_is_no_error() -> None:
-    line = f"{' '.join(command('plan', '--help'))} | head -1; echo ${{PIPESTATUS[0]}}"
+    line = f"{shlex.join(command('plan', '--help'))} | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0"
     assert done.stderr == ""
@@ -205,6 +206,17 @@ def test_completion_completes_commands_and_options(words: str, expected: str) ->
 def test_version_prints_the_api_too() -> None:
     assert "trainwright.dev/v1alpha1" in invoke("version").output
     assert '"api": "trainwright.dev/v1alpha1"' in invoke("version", "-o", "json").output
+
+
+def test_a_file_that_cannot_be_written_is_told_without_a_defect(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "monitoring"
+    assert run(["trainwright", "dashboards", "export", str(folder)]) == ExitCode.FAILED
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path}/file")
+    assert said.endswith(": Not a directory\n")
 
 
 def test_error_classes_have_the_documented_codes() -> None:

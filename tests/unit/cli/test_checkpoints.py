@@ -91,9 +91,12 @@ def test_checkpoints_are_listed_newest_first(tmp_path: Path) -> None:
     (tmp_path / "step-000040").mkdir()  # never finished: no manifest
     done = invoke("checkpoints", "--uri", str(tmp_path))
     assert done.exit_code == ExitCode.OK
-    assert [line.split()[0] for line in done.output.splitlines()[1:]] == ["30", "20", "10"]
+    title, *lines = done.output.splitlines()
+    assert [line.split()[0] for line in lines] == ["30", "20", "10"]
+    assert "VERIFIED" not in title, "nobody has looked"
     found = listed("--uri", tmp_path.as_uri(), "--step", "20")
     assert [(item["step"], item["sizeBytes"]) for item in found] == [(20, len(CONTENT))]
+    assert "verified" not in found[0]
 
 
 def test_whole_checkpoints_verify(tmp_path: Path) -> None:
@@ -156,3 +159,9 @@ def test_keys_of_s3_are_taken_as_they_are(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(folder._client, "get_object", answer)
     assert folder.read_bytes("manifest.json") == b"{}"
     assert asked == [{"Bucket": "checkpoints", "Key": "team#1/why?/50%25/manifest.json"}]
+
+
+def test_an_endpoint_that_is_no_url_is_told() -> None:
+    done = invoke("checkpoints", "--uri", "s3://runs/gpt/", "--endpoint", "minio:9000")
+    assert done.exit_code == ExitCode.FAILED
+    assert done.stderr.startswith("error: s3://runs/gpt/: Invalid endpoint: minio:9000; give an ")

@@ -1,14 +1,29 @@
 """How many processes a run takes on this machine, and on what."""
 
+import math
+import os
+from pathlib import Path
+
 import pytest
 from trainwright_api.run import Run
 from trainwright_cli.errors import CliError
+from trainwright_cli.local import devices
 from trainwright_cli.local.devices import Machine, choose_workers, fetch_machine, find_visible
+from trainwright_cli.local.limits import read_cpu_limit, read_memory_limit_bytes
 
 from tests.unit.planner.builders import a_run, on_gpus
 
 LAPTOP = Machine(num_cpus=8, memory_gib=16, num_gpus=0)
 WORKSTATION = Machine(num_cpus=32, memory_gib=128, num_gpus=2, gpu_memory_gib=24)
+
+
+def test_a_system_that_does_not_tell_which_cpus_a_process_may_use_has_them_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setattr(devices, "read_cpu_limit", lambda: math.inf)
+    assert fetch_machine().num_cpus == 6
 
 
 def chosen(
@@ -85,6 +100,45 @@ def test_the_choice_says_why(machine: Machine, device: str, said: str) -> None:
 )
 def test_only_the_gpus_that_cuda_shows_count(visible: str | None, shown: list[int]) -> None:
     assert find_visible(["GPU-a1", "GPU-b2", "GPU-c3"], visible) == shown
+
+
+SECOND_GENERATION = {"memory.max": "2147483648\n", "cpu.max": "150000 100000\n"}
+FIRST_GENERATION = {
+    "memory/memory.limit_in_bytes": "2147483648\n",
+    "cpu/cpu.cfs_quota_us": "150000\n",
+    "cpu/cpu.cfs_period_us": "100000\n",
+}
+NO_LIMITS = [
+    {},
+    {"memory.max": "max\n", "cpu.max": "max 100000\n"},
+    {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
+]
+
+
+def write_limits(root: Path, files: dict[str, str]) -> Path:
+    for name, content in files.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(content)
+    return root
+
+
+@pytest.mark.parametrize("files", [FIRST_GENERATION, SECOND_GENERATION], ids=["first", "second"])
+def test_a_container_has_what_its_limits_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str]
+) -> None:
+    root = write_limits(tmp_path, files)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64))
+    monkeypatch.setattr(devices, "read_cpu_limit", lambda: read_cpu_limit(root))
+    monkeypatch.setattr(devices, "read_memory_limit_bytes", lambda: read_memory_limit_bytes(root))
+    machine = fetch_machine()
+    assert (machine.num_cpus, machine.memory_gib) == (2, 2.0)
+
+
+@pytest.mark.parametrize("files", NO_LIMITS)
+def test_without_limits_it_has_the_machine(tmp_path: Path, files: dict[str, str]) -> None:
+    root = write_limits(tmp_path, files)
+    assert (read_cpu_limit(root), read_memory_limit_bytes(root)) == (math.inf, math.inf)
 
 
 def test_this_machine_has_cpus_and_memory() -> None:

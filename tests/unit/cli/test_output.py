@@ -4,7 +4,7 @@ import json
 
 import pytest
 from ruamel.yaml import YAML
-from trainwright_cli.output import to_json, to_yaml
+from trainwright_cli.output import a_console, to_json, to_yaml
 
 TEXTS = [
     "\tif x:\n\t\treturn 'y'  # " * 9,
@@ -22,3 +22,10 @@ def test_a_long_text_reads_back_as_it_was(text: str, is_ascii: bool) -> None:
     assert YAML(typ="safe").load(as_yaml) == value
     assert json.loads(as_json) == value
     assert not is_ascii or (as_yaml + as_json).isascii()
+
+
+def test_text_of_others_stays_text() -> None:
+    console = a_console()
+    with console.capture() as captured:
+        console.print("registry:key:5000")
+    assert captured.get() == "registry:key:5000\n"

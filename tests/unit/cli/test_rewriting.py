@@ -60,3 +60,9 @@ def test_a_rewritten_location_loses_how_the_store_was_reached(tmp_path: Path) ->
 def test_rewrites_that_make_no_sense_are_refused(text: str, said: str) -> None:
     with pytest.raises(click.UsageError, match=said):
         parse_rewrites([text])
+
+
+def test_a_prefix_and_a_folder_may_hold_equals_signs(tmp_path: Path) -> None:
+    (tmp_path / "day=1").mkdir()
+    (rewrite,) = parse_rewrites([f"s3://d/day=1/={tmp_path}/day=1/"])
+    assert rewrite_uri("s3://d/day=1/x", [rewrite]) == f"file://{tmp_path}/day%3D1/x"

@@ -201,6 +201,15 @@ def test_a_plain_line_is_one_line_and_says_what_stands_still() -> None:
     assert plain_line(row).endswith("TrainingRun/a  Running  no step for 3m  a b")
 
 
+def test_bars_say_what_stands_still_and_for_how_long() -> None:
+    progress = Progress(step=3, total_steps=9, eta_seconds=62)
+    row = LiveRow("TrainingRun/a", Phase.RUNNING, progress, stall="no step for 3m")
+    _, bar, note = rendered(live_view([row]), width=80).splitlines()
+    assert bar.split()[-2:] == ["no", "step"]
+    assert note.strip() == "tr/a: no step for 3m"
+    assert "1m02s" in rendered(live_view([replace(row, stall="")]), width=80)
+
+
 def test_runs_of_one_name_in_two_namespaces_have_lines_of_their_own() -> None:
     lines: list[str] = []
     display = PlainDisplay(lines.append)

@@ -113,12 +113,15 @@ def start(
 ) -> Callable[..., tuple[int | str, list[str]]]:
     """Starts the demo there; its exit code or error, and the steps that it went on to."""
 
-    def start(**environment: str) -> tuple[int | str, list[str]]:
+    def start(
+        push_images: Callable[..., None] | None = None, **environment: str
+    ) -> tuple[int | str, list[str]]:
         went_on: list[str] = []
+        push = push_images or (lambda *_: went_on.append("push"))
         monkeypatch.setattr(current, "current_context", lambda: "prod-eu")
         monkeypatch.setattr(current, "Place", lambda *_, context: full_place)
         monkeypatch.setattr(current, "ensure_namespace", lambda _: went_on.append("namespace"))
-        monkeypatch.setattr(current, "push_images", lambda *_: went_on.append("push"))
+        monkeypatch.setattr(current, "push_images", push)
         monkeypatch.setattr(current, "run_story", lambda *_: went_on.append("story") or 0)
         try:
             settings = read_settings({**SETTINGS, **environment})
@@ -165,3 +168,54 @@ def test_agreed_beforehand_it_still_says_what_it_replaces(
     assert start(YES="1") == (0, ["namespace", "push", "story"])
     printed = capsys.readouterr().out
     assert all(line in printed for line in ("'prod-eu'", *FULL))
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(EOFError, "nothing was touched"), (KeyboardInterrupt, "stopped; nothing was touched")],
+)
+def test_ctrl_d_and_ctrl_c_at_the_question_touch_nothing(
+    start: Callable[..., tuple[int | str, list[str]]],
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+    expected: str,
+) -> None:
+    def answer(_text: str) -> str:
+        raise error
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", answer)
+    assert start() == (expected, [])
+
+
+def test_after_ctrl_c_the_command_that_ends_the_runs_names_the_cluster(
+    start: Callable[..., tuple[int | str, list[str]]],
+) -> None:
+    def push_images(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    told = start(YES="1", push_images=push_images)
+    assert told == (
+        "stopped; a run that it has applied goes on (`kubectl --context prod-eu -n team delete "
+        "--ignore-not-found trainingrun/stdlib-gpt finetunejob/smollm2-chat` ends it)",
+        ["namespace"],
+    )
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "S3_ENDPOINT", "PROMETHEUS_URL"])
+def test_what_is_no_url_is_refused_before_anything_is_asked(
+    start: Callable[..., tuple[int | str, list[str]]], name: str
+) -> None:
+    told, went_on = start(YES="1", **{name: "prometheus.example/metrics"})
+    assert str(told).startswith(f"{name}: got 'prometheus.example/metrics', expected a URL")
+    assert went_on == []
+
+
+def test_keys_for_a_while_and_the_buckets_region_reach_the_store() -> None:
+    store = current.build_store(
+        read_settings(SETTINGS | {"AWS_SESSION_TOKEN": "token", "AWS_DEFAULT_REGION": "eu-west-1"})
+    )
+    assert (store.access_key, store.secret_key) == ("key", "secret")
+    assert (store.session_token, store.region) == ("token", "eu-west-1")
+    assert "token" not in repr(store)
+    assert "secret" not in repr(store)

@@ -18,8 +18,11 @@ class PlayedPlace(Place):
     """A cluster with one running pod, which notes where something was executed."""
 
     executed_in: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        if arguments[0] == "exec" and self.failures:
+            raise DemoError(self.failures.pop())
         if arguments[0] == "exec":
             self.executed_in.append(arguments[3])
             return ""
@@ -71,6 +74,21 @@ def test_one_worker_is_killed_once(
         interruption.watch(status(step, 5))
     assert place.executed_in == ["gpt-1-worker-0"]
     interruption.check(status(12, 12, phase="Succeeded", attempts=2))
+
+
+def test_a_kill_that_fails_is_tried_again_and_told_of_if_there_was_no_other(
+    place: PlayedPlace, interrupt: Callable[..., Interruption]
+) -> None:
+    place.failures[:] = ["no rank found", "no rank found"]
+    interruption = interrupt()
+    interruption.watch(status(6, 5))
+    with pytest.raises(
+        DemoError, match=r"no worker was killed \(the last try: no rank found\); say"
+    ):
+        interruption.check(status(12, 12, phase="Succeeded"))
+    for step in (7, 8):
+        interruption.watch(status(step, 5))
+    assert place.executed_in == ["gpt-1-worker-0"]
 
 
 def test_demo_without_a_moment_to_kill_in_fails_and_says_what_to_change(

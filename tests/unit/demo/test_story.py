@@ -78,11 +78,6 @@ def test_checkpoints_are_deleted_when_no_pod_can_save_any_more(
     [
         ({}, "(`make demo-down` ends it)"),
         ({"DEMO_CLUSTER": "mine"}, "(`make demo-down DEMO_CLUSTER=mine` ends it)"),
-        (
-            {"CLUSTER": "current", "NAMESPACE": "team"},
-            "(`kubectl -n team delete --ignore-not-found trainingrun/stdlib-gpt "
-            "finetunejob/smollm2-chat` ends it)",
-        ),
     ],
 )
 def test_after_ctrl_c_it_says_what_ends_what_goes_on(
@@ -96,10 +91,42 @@ def test_after_ctrl_c_it_says_what_ends_what_goes_on(
 
     monkeypatch.setattr(command, "read_settings", lambda: read_settings(environment))
     monkeypatch.setattr(command, "find_cluster_obstacle", lambda: None)
-    monkeypatch.setattr("demo.current.run_on_current_cluster", stop)
     monkeypatch.setattr(story, "run_on_embedded_cluster", stop)
     assert command.main([]) == 130
     assert expected in capsys.readouterr().out
+
+
+class Away(Cluster):
+    """A place whose API server is away for some calls."""
+
+    def __init__(self, num_failures: int, *statuses: JSON) -> None:
+        super().__init__(*statuses)
+        self.num_failures = num_failures
+
+    def get_run(self, kind: str, name: str) -> JSON:
+        self.num_failures -= 1
+        if self.num_failures >= 0:
+            raise DemoError("kubectl get: TLS handshake timeout")
+        return super().get_run(kind, name)
+
+
+def test_an_api_server_that_is_away_for_a_moment_is_told_once_and_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("demo.follow.POLL_SECONDS", 0)
+    screen = io.StringIO()
+    console = Console(RichConsole(file=screen))
+    place = cast(Place, Away(2, {"phase": "Succeeded"}))
+    run = follow_run(place, console, "TrainingRun", "gpt", deadline_seconds=60)
+    assert run["status"]["phase"] == "Succeeded"
+    assert screen.getvalue().count("TLS handshake timeout; trying again") == 1
+
+
+def test_one_that_stays_away_ends_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("demo.follow.PATIENCE_SECONDS", -1)
+    place = cast(Place, Away(1, {"phase": "Succeeded"}))
+    with pytest.raises(DemoError, match="TLS handshake timeout"):
+        follow_run(place, Console(), "TrainingRun", "gpt", deadline_seconds=60)
 
 
 def test_an_example_that_takes_too_long_ends_the_demo_with_where_it_is() -> None:

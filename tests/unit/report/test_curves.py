@@ -1,11 +1,13 @@
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 from trainwright_api.status import Attempt
 from trainwright_cli.report.curves import WIDTH, Axis, Curve, draw_curves, format_tick
 from trainwright_cli.report.timeline import draw_timeline
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -114,3 +116,13 @@ def test_a_text_that_its_bar_cannot_hold_stands_beside_it() -> None:
     svg = draw_timeline(attempts, datetime(2026, 1, 1, 2, tzinfo=UTC))
     assert svg.count('class="inside"') == 1
     assert svg.count('text-anchor="end"') == 1
+
+
+def test_an_attempt_without_a_time_is_left_out_and_one_of_a_clock_ahead_is_drawn() -> None:
+    undated = Attempt(number=1, job="gpt-1", started_at="soon")
+    assert "No attempt has started" in draw_timeline([undated], NOW)
+    ahead = Attempt(number=2, job="gpt-2", started_at=(NOW + timedelta(minutes=1)).isoformat())
+    svg = draw_timeline([undated, ahead], NOW)
+    assert svg.count("<rect") == 1
+    assert "attempt 2" in svg
+    assert 'width="3.0"' in svg

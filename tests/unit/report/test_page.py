@@ -2,12 +2,13 @@ import re
 from datetime import UTC, datetime
 
 from trainwright_api.history import HistoryRow
-from trainwright_api.resources import TrainingRun
+from trainwright_api.resources import FineTuneJob, TrainingRun
 from trainwright_cli.report.differences import build_differences
 from trainwright_cli.report.measured import Software, build_plan_rows
-from trainwright_cli.report.page import RunRecord, build_comparison, build_page
+from trainwright_cli.report.page import RunRecord, build_comparison, build_page, tell_apart
 
 from tests.terminals.runs import PLAN
+from tests.unit.cli.manifests import a_fine_tune_job
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -63,7 +64,7 @@ def test_a_run_that_does_not_train_any_more_shows_the_speed_that_it_had() -> Non
 def test_a_run_that_has_not_started_still_gets_a_page() -> None:
     empty = record("a")
     page = build_page([RunRecord(empty.resource, [], "")], now=NOW, version="1")
-    assert "No step has been measured yet." in page
+    assert "No step has been measured yet, or" in page
     assert "No plan yet." in page
 
 
@@ -120,3 +121,15 @@ def test_names_of_plans_and_measures_are_escaped() -> None:
     page = build_page([one], now=NOW, version="1")
     assert "<b>x" not in page
     assert "<i>" not in page.replace("<i style", "")
+
+
+def test_runs_of_both_kinds_with_one_name_are_told_apart() -> None:
+    manifest = a_fine_tune_job("a")
+    manifest["metadata"]["namespace"] = "team"
+    job = RunRecord(FineTuneJob.model_validate(manifest), [], "")
+    both = tell_apart([record("a"), job])
+    assert [one.name for one in both] == ["team/TrainingRun/a", "team/FineTuneJob/a"]
+    page = build_page(both, now=NOW, version="1")
+    assert page.count("<th>team/TrainingRun/a</th>") == page.count("<th>team/FineTuneJob/a</th>")
+    others = tell_apart([record("a"), record("b"), record("a")])
+    assert [one.name for one in others] == ["team/a", "team/b", "team/a"]

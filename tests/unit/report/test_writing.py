@@ -8,9 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_IMODE
+from types import SimpleNamespace
 
 import pytest
+from trainwright_cli.cluster import Cluster
 from trainwright_cli.report.writing import write_whole
+from trainwright_cli.runs import parse_run
+
+from tests.unit.cli.manifests import a_training_run, invoke
 
 SCRIPT = (
     "import sys; from pathlib import Path; from trainwright_cli.report.writing import write_whole; "
@@ -94,3 +99,20 @@ def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
         assert pipe.is_fifo()
     finally:
         os.close(reader)
+
+
+def test_a_run_on_a_pvc_has_a_page_without_curves_and_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = a_training_run("gpt")
+    manifest["spec"]["checkpoints"]["store"] = {"uri": "pvc://claim/runs/"}
+    view = parse_run(manifest | {"status": {"phase": "Succeeded"}})
+    cluster = SimpleNamespace(fetch_run=lambda wanted: view)
+    monkeypatch.setattr(Cluster, "connect", lambda target: cluster)
+    page = tmp_path / "run.html"
+    done = invoke("report", "gpt", "-o", str(page))
+    assert (done.exit_code, done.stdout) == (0, f"wrote {page}\n")
+    assert done.stderr.startswith(
+        "warning: TrainingRun/gpt has no curves on the page: its store, a"
+    )
+    assert "default/gpt" in page.read_text("utf-8")

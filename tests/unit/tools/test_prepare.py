@@ -1,7 +1,9 @@
+import fcntl
 import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -115,6 +117,62 @@ def test_an_interrupted_installation_is_done_again(
             prepare.ensure_environment("uv")
         assert stamp.read_text() == f"unfinished {python}\n"
     assert commands == ["pip", "pip"]  # and not a new environment
+
+
+def test_two_calls_in_one_clone_make_the_environment_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hold() -> None:
+        with prepare.hold_environment():
+            done.append("second")
+
+    done: list[str] = []
+    waits = threading.Event()
+    monkeypatch.setattr(prepare, "ENVIRONMENT", tmp_path / ".venv")
+    monkeypatch.setattr(prepare, "say", lambda _text: waits.set())
+    second = threading.Thread(target=hold)
+    with prepare.hold_environment():
+        second.start()
+        assert waits.wait(10)
+        done.append("first")
+    second.join(10)
+    assert done == ["first", "second"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_system_without_locks_is_no_reason_to_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(prepare, "ENVIRONMENT", tmp_path / ".venv")
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with prepare.hold_environment():
+        pass
+
+
+def test_our_commands_start_in_a_clone_whose_path_has_a_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = tmp_path / "a clone, it's mine" / ".venv"
+    packages = environment / "lib" / "python3" / "site-packages"
+    (packages / "trainwright_cli").mkdir(parents=True)
+    main = packages / "trainwright_cli" / "__main__.py"
+    main.write_text("import sys\ndef main(): print(sys.argv)\n")
+    (environment / "bin").mkdir()
+    (environment / "bin" / "python").symlink_to(sys.executable)
+    monkeypatch.setattr(prepare, "ENVIRONMENT", environment)
+    prepare.write_package_paths()
+    command = environment / "bin" / "trainwright"
+    done = subprocess.run(
+        [str(command), "two words"],
+        env={"PYTHONPATH": str(packages)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{[str(command), 'two words']}\n"
 
 
 def test_bootstrap_without_a_python_says_what_to_install(tmp_path: Path) -> None:

@@ -13,6 +13,17 @@
 {{- end -}}
 {{- end }}
 
+{{- /* Of the metrics' Service, which has to be a DNS label: no dots, as a release may have, and 63
+characters with its ending. */ -}}
+{{- define "trainwright.serviceName" -}}
+{{ printf "%s-metrics" (include "trainwright.fullname" . | replace "." "-" | trunc 55 | trimSuffix "-") }}
+{{- end }}
+
+{{- /* Of what belongs to no namespace. Not cut: two releases must not get the same. */ -}}
+{{- define "trainwright.clusterName" -}}
+{{ printf "%s-%s" .Release.Namespace (include "trainwright.fullname" .) }}
+{{- end }}
+
 {{- define "trainwright.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "trainwright.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
@@ -36,10 +47,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end }}
 
-{{- /* Reference of an image; takes (list root image). */ -}}
+{{- /* Reference of an image; takes (list root path image). Helm reads a tag of digits as a number, and
+one such as 1.10 or 007 as another: only text is what was written. */ -}}
 {{- define "trainwright.image" -}}
 {{- $root := index . 0 -}}
-{{- $image := index . 1 -}}
+{{- $path := index . 1 -}}
+{{- $image := index . 2 -}}
+{{- if not (or (kindIs "string" $image.tag) (kindIs "invalid" $image.tag)) -}}
+{{- fail (printf "%s.tag: got the number %s, expected text; use --set-string %s.tag=..., or quotes in a file of values" $path (toJson $image.tag) $path) -}}
+{{- end -}}
 {{- $name := printf "%s/%s" (trimSuffix "/" $root.Values.registry) $image.repository -}}
 {{- if not $root.Values.registry -}}
 {{- $name = $image.repository -}}

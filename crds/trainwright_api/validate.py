@@ -100,7 +100,7 @@ def _check_type(manifest: dict[str, Any]) -> list[Problem]:
     if version != names.API_VERSION:
         what = f"got {version or 'nothing'}, expected {names.API_VERSION}; write that"
         problems.append(Problem("apiVersion", what))
-    if kind not in KINDS:
+    if not (isinstance(kind, str) and kind in KINDS):
         what = f"got {kind or 'nothing'}, expected {' or '.join(KINDS)}; write one of these"
         problems.append(Problem("kind", what))
     return problems

@@ -314,7 +314,9 @@ class ChartValues(Values):
         description="Security context of the operator's container.",
     )
     pod_annotations: dict[str, str] = Field({}, description="Annotations of the operator's pod.")
-    pod_labels: dict[str, str] = Field({}, description="More labels of the operator's pod.")
+    pod_labels: dict[str, str] = Field(
+        {}, description="More labels of the operator's pod; none of the chart's own."
+    )
     priority_class_name: str = Field("", description="PriorityClass of the operator's pod.")
     node_selector: dict[str, str] = Field(
         {}, description="Labels that the operator's node must have."

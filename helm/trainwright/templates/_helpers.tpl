@@ -39,6 +39,33 @@ app.kubernetes.io/part-of: trainwright
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
+{{- /* The labels with some of one's own, which win: no key stands twice, which strict readers of YAML
+refuse. Takes (list root labels). */ -}}
+{{- define "trainwright.labelsAnd" -}}
+{{ mergeOverwrite (include "trainwright.labels" (index . 0) | fromYaml) (index . 1 | default dict) | toYaml }}
+{{- end }}
+
+{{- /* Labels of the operator's pod. Selectors and Prometheus find it by the chart's own. */ -}}
+{{- define "trainwright.podLabels" -}}
+{{- $own := set (include "trainwright.labels" . | fromYaml) "app.kubernetes.io/component" "operator" -}}
+{{- range $name, $_ := .Values.podLabels -}}
+{{- if hasKey $own $name -}}
+{{- fail (printf "podLabels: got %s, expected labels that the chart does not set itself; remove it" $name) -}}
+{{- end -}}
+{{- end -}}
+{{ merge $own (default dict .Values.podLabels) | toYaml }}
+{{- end }}
+
+{{- define "trainwright.podAnnotations" -}}
+{{- $own := dict "kubectl.kubernetes.io/default-container" "operator" -}}
+{{- if .Values.monitoring.scrapeAnnotations -}}
+{{- $_ := set $own "prometheus.io/scrape" "true" -}}
+{{- $_ := set $own "prometheus.io/port" (include "trainwright.metricsPort" .) -}}
+{{- $_ := set $own "prometheus.io/path" "/metrics" -}}
+{{- end -}}
+{{ mergeOverwrite $own (default dict .Values.podAnnotations) | toYaml }}
+{{- end }}
+
 {{- define "trainwright.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{ default (include "trainwright.fullname" .) .Values.serviceAccount.name }}

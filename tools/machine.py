@@ -123,7 +123,8 @@ def _read_capabilities() -> int:
 
 
 def _is_in_user_namespace() -> bool:
-    return (_PROCESS / "uid_map").read_text().split() != ["0", "0", "4294967295"]
+    users = _PROCESS / "uid_map"  # a kernel without user namespaces has no such file
+    return users.exists() and users.read_text().split() != ["0", "0", "4294967295"]
 
 
 @functools.cache

@@ -20,6 +20,14 @@ BAD_FIELDS = (
         'unknown field "spec.optimizer.learning_rate"',
     ),
     Bad(
+        "unknown field without a value",
+        RUN,
+        {"schedule": {"warmupStep": None}},
+        "spec.schedule.warmupStep",
+        "unknown field; did you mean warmupSteps?",
+        'unknown field "spec.schedule.warmupStep"',
+    ),
+    Bad(
         "field of the other kind",
         JOB,
         {"tokenizer": {}},

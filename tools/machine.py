@@ -73,10 +73,15 @@ def _find_missing_right() -> str | None:
 
 
 def _find_cgroup_obstacle() -> str | None:
-    if not os.access(CGROUPS, os.W_OK):
-        return f"it needs writable cgroups at {CGROUPS}; {_remedy()}"
+    if not CGROUPS.is_dir():
+        return f"it needs cgroups at {CGROUPS}, where there are none; mount them there"
     controllers = CGROUPS / "cgroup.controllers"
-    if not controllers.exists():  # version 1
+    version = 2 if controllers.exists() else 1
+    if not os.access(CGROUPS, os.W_OK):
+        return (
+            f"it needs writable cgroups at {CGROUPS}, version {version} is read-only; {_remedy()}"
+        )
+    if version == 1:
         return None
     available = controllers.read_text().split()
     if missing := [name for name in _CONTROLLERS if name not in available]:

@@ -58,7 +58,7 @@ def test_another_release_is_told_what_is_missing(system: pytest.MonkeyPatch) -> 
     [
         (platform, "system", lambda: "Darwin", r"it needs Linux; this is Darwin"),
         (machine.os, "geteuid", lambda: 1000, r"it needs root .*; this is user 1000"),
-        (machine.os, "access", lambda *_: False, r"it needs writable cgroups at .*privileged"),
+        (machine.os, "access", lambda *_: False, r"at .*, version 1 is read-only; .*privileged"),
         (machine, "_try_namespaces", lambda: "not permitted", r"refused here \(not permitted\)"),
     ],
     ids=["system", "root", "cgroups", "namespaces"],
@@ -123,6 +123,16 @@ def test_cgroups_of_version_2_that_cannot_be_used_are_told_apart(
         (tmp_path / f"cgroup.{name}").write_text(text)
     found = machine.find_namespace_obstacle()
     assert found is None if reason is None else re.search(reason, str(found))
+
+
+def test_cgroups_that_cannot_be_written_or_are_not_there_are_told_apart(
+    system: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cgroup.controllers").touch()
+    system.setattr(machine.os, "access", lambda *_: False)
+    assert "version 2 is read-only; in a container" in str(machine.find_namespace_obstacle())
+    system.setattr(machine, "CGROUPS", tmp_path / "none")
+    assert "where there are none" in str(machine.find_namespace_obstacle())
 
 
 def test_what_unshare_says_is_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,7 +103,11 @@ class Cluster:
         try:
             yield cluster
         finally:
-            cluster.down()
+            with cluster_lock(spec.name):
+                found = load_state(spec.name)
+                # Somebody may have taken it down and begun another under its name.
+                if found is None or found.owner == owner:
+                    remove_cluster(spec.name)
 
     def down(self) -> None:
         """End the cluster and leave nothing of it."""

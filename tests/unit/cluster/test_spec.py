@@ -91,29 +91,49 @@ def test_state_that_a_power_cut_left_counts_as_none(
     assert load_state("a") is None
 
 
+@pytest.fixture
+def removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of clusters that are taken down; nothing is really started or ended."""
+    names: list[str] = []
+    (tmp_path / "a").mkdir()
+    monkeypatch.setattr("tests.cluster.spec.CLUSTERS", tmp_path)
+    monkeypatch.setattr("tests.cluster.state.CLUSTERS", tmp_path / "locks")
+    monkeypatch.setattr(clusters, "check_machine", lambda: None)
+    monkeypatch.setattr(clusters, "ensure_parts", lambda *_: None)
+    monkeypatch.setattr(clusters, "remove_cluster", names.append)
+    monkeypatch.setattr(clusters.start, "start_cluster", lambda state, _: state)
+    return names
+
+
 def test_a_cluster_that_was_begun_while_one_waited_for_the_lock_is_not_taken_down(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    removed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec, touched = ClusterSpec("a"), []
+    spec = ClusterSpec("a")
 
     @contextmanager
     def lock_after_another(name: str) -> Iterator[None]:
-        (tmp_path / name).mkdir(exist_ok=True)
         State(spec, owner=(os.getpid(), read_start_time(os.getpid()))).save()
         yield
 
-    monkeypatch.setattr("tests.cluster.spec.CLUSTERS", tmp_path)
     monkeypatch.setattr(clusters, "cluster_lock", lock_after_another)
-    monkeypatch.setattr(clusters, "check_machine", lambda: None)
-    monkeypatch.setattr(clusters, "ensure_parts", lambda *_: None)
-    monkeypatch.setattr(clusters, "remove_cluster", touched.append)
-    monkeypatch.setattr(clusters.start, "start_cluster", lambda state, _: state)
     with (
         pytest.raises(ClusterExistsError, match=f"belongs to process {os.getpid()}"),
         Cluster.running(spec),
     ):
         pass
-    assert touched == []
+    assert removed == []
+
+
+@pytest.mark.parametrize("is_another", [True, False])
+def test_at_the_end_of_a_test_only_its_own_cluster_is_taken_down(
+    removed: list[str], is_another: bool
+) -> None:
+    with Cluster.running(ClusterSpec("a")) as cluster:
+        assert removed == ["a"]  # what may have been left
+        cluster.state.save()
+        if is_another:
+            State(ClusterSpec("a"), owner=(1, 1)).save()
+    assert removed == (["a"] if is_another else ["a", "a"])
 
 
 def test_lock_is_had_though_the_last_holder_removes_the_folder(

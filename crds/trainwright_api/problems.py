@@ -37,6 +37,8 @@ _METADATA = [
     "selfLink",
     "uid",
 ]
+_METADATA_LISTS = {"finalizers", "managedFields", "ownerReferences"}
+_METADATA_TEXTS = {"generateName", "namespace", "resourceVersion", "selfLink", "uid"}
 # As the server has them for every kind of object.
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
@@ -117,17 +119,15 @@ def describe_metadata(metadata: dict[str, Any]) -> Iterator[Problem]:
             yield Problem(f"metadata.{name}", f"unknown field; {_suggest(name, _METADATA)}")
         elif name in ("labels", "annotations"):
             yield from _describe_texts(f"metadata.{name}", value, are_labels=name == "labels")
-        elif name == "namespace" and value is not None:
-            yield from _describe_namespace(value)
-
-
-def _describe_namespace(value: Any) -> Iterator[Problem]:
-    if not isinstance(value, str):
-        remedy = _QUOTES if _is_scalar(value) else "write a text"
-        yield Problem("metadata.namespace", f"got {_show(value)}, expected text; {remedy}")
-    elif value and not _NAMESPACE.fullmatch(value):
-        what = "up to 63 lower-case letters, digits and dashes; write the name of a namespace"
-        yield Problem("metadata.namespace", f"got {_show(value)}, expected {what}")
+        elif name in _METADATA_LISTS and not isinstance(value, list | None):
+            remedy = _remedy("list_type", value, [])
+            yield Problem(f"metadata.{name}", f"got {_show(value)}, expected a list; {remedy}")
+        elif name in _METADATA_TEXTS and not isinstance(value, str | None):
+            remedy = _remedy("string_type", value, [])
+            yield Problem(f"metadata.{name}", f"got {_show(value)}, expected text; {remedy}")
+        elif name == "namespace" and value and not _NAMESPACE.fullmatch(value):
+            what = "up to 63 lower-case letters, digits and dashes; write the name of a namespace"
+            yield Problem("metadata.namespace", f"got {_show(value)}, expected {what}")
 
 
 def _describe_texts(path: str, value: Any, *, are_labels: bool) -> Iterator[Problem]:

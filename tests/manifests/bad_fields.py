@@ -335,6 +335,22 @@ BAD_FIELDS = (
         "ObjectMeta.namespace of type string",
     ),
     Bad(
+        "a number for the beginning of a name",
+        RUN,
+        {"metadata.generateName": 7},
+        "metadata.generateName",
+        "got 7, expected text; write it in quotes",
+        "ObjectMeta.generateName of type string",
+    ),
+    Bad(
+        "a word for the finalizers",
+        JOB,
+        {"metadata.finalizers": "example.com/wait"},
+        "metadata.finalizers",
+        "got example.com/wait, expected a list; write [example.com/wait]",
+        "ObjectMeta.finalizers of type []string",
+    ),
+    Bad(
         "a word for all annotations",
         RUN,
         {"metadata.annotations": "none"},

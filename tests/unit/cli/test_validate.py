@@ -73,6 +73,15 @@ def test_a_run_whose_name_is_to_be_generated_is_named_by_its_beginning(tmp_path:
     assert "TrainingRun/trial-* is valid" in done.output
 
 
+def test_what_trains_on_this_machine_has_its_own_name(tmp_path: Path) -> None:
+    manifest = a_training_run() | {"metadata": {"generateName": "trial-"}}
+    work = str(tmp_path / "w")
+    done = invoke("run", "-f", write(tmp_path, manifest), "--local", "--work-dir", work)
+    assert done.exit_code == ExitCode.INVALID
+    assert "metadata.name: got generateName alone, expected a name" in done.stderr
+    assert not (tmp_path / "w").exists()
+
+
 def test_stdin_is_read() -> None:
     assert invoke("validate", "-f", "-", stdin=to_yaml(a_training_run())).exit_code == ExitCode.OK
     done = invoke("validate", "-f", "-", stdin="spec: [")

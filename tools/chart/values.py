@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 NamespaceName = Annotated[str, Field(pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
-NamePart = Annotated[str, Field(pattern="^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$")]
+NameOrEmpty = Annotated[str, Field(pattern="^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")]
 # A number passes the schema, so that the template can say what to do about it.
 Tag = Annotated[str, WithJsonSchema({"type": ["string", "number"]})]
 Kubernetes = dict[str, Any]
@@ -103,11 +103,7 @@ class ServiceAccount(Values):
     """The operator's account."""
 
     create: bool = Field(True, description="Create it; false: `name` exists already.")
-    name: str = Field(
-        "",
-        description="Its name; empty: the release's full name.",
-        pattern="^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$",
-    )
+    name: NameOrEmpty = Field("", description="Its name; empty: the release's full name.")
     annotations: dict[str, str] = Field({}, description="Annotations of the account.")
 
 
@@ -331,10 +327,10 @@ class ChartValues(Values):
     )
     monitoring: Monitoring = Field(Monitoring(), description="What Prometheus and Grafana find.")
     grafana: Grafana = Field(Grafana(), description="Your Grafana, which has the dashboards.")
-    name_override: NamePart = Field(
+    name_override: NameOrEmpty = Field(
         "", description="Replaces the chart's name in names and labels; fixed once installed."
     )
-    fullname_override: NamePart = Field("", description="Replaces the full name of all objects.")
+    fullname_override: NameOrEmpty = Field("", description="Replaces the full name of all objects.")
     global_: Kubernetes | None = Field(
         None, alias="global", description="Set by Helm for subcharts; not used."
     )

@@ -15,8 +15,12 @@ from trainwright_api.base import SAID_IF_WRITTEN, Model
 
 
 def fill_in(model: type[Model], value: dict[str, Any]) -> dict[str, Any]:
-    """Return an object of this model with the server's defaults; fields that it does not have stay."""
-    filled = {alias: item for alias, item in value.items() if item is not None}
+    """Return an object of this model with the server's defaults; fields that it does not have stay.
+
+    So do those that are null: the server drops a null of its own fields only.
+    """
+    own = {field.alias or name for name, field in model.model_fields.items()}
+    filled = {alias: v for alias, v in value.items() if v is not None or alias not in own}
     for name, field in model.model_fields.items():
         alias = field.alias or name
         if alias in filled:

@@ -37,6 +37,13 @@ _METADATA = [
     "selfLink",
     "uid",
 ]
+_METADATA_LISTS = {"finalizers", "managedFields", "ownerReferences"}
+_METADATA_TEXTS = {"generateName", "namespace", "resourceVersion", "selfLink", "uid"}
+# As the server has them for every kind of object.
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_DOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_LABEL_NAME = re.compile(rf"((?=[^/]{{1,253}}/){_DOMAIN}/)?(?=.){_LABEL_VALUE.pattern}")
 _QUOTED = re.compile(r"'([^']*)'")
 
 # Expectation by pydantic's type of error, with the values of its context.
@@ -106,21 +113,37 @@ def describe_errors(
 
 
 def describe_metadata(metadata: dict[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with an object's metadata: names it does not have, labels that are no text."""
+    """Yield what is wrong with an object's metadata but for its name, which has a rule."""
     for name, value in metadata.items():
         if name not in _METADATA:
             yield Problem(f"metadata.{name}", f"unknown field; {_suggest(name, _METADATA)}")
         elif name in ("labels", "annotations"):
-            yield from _describe_texts(f"metadata.{name}", value)
+            yield from _describe_texts(f"metadata.{name}", value, are_labels=name == "labels")
+        elif name in _METADATA_LISTS and not isinstance(value, list | None):
+            remedy = _remedy("list_type", value, [])
+            yield Problem(f"metadata.{name}", f"got {_show(value)}, expected a list; {remedy}")
+        elif name in _METADATA_TEXTS and not isinstance(value, str | None):
+            remedy = _remedy("string_type", value, [])
+            yield Problem(f"metadata.{name}", f"got {_show(value)}, expected text; {remedy}")
+        elif name == "namespace" and value and not _NAMESPACE.fullmatch(value):
+            what = "up to 63 lower-case letters, digits and dashes; write the name of a namespace"
+            yield Problem("metadata.namespace", f"got {_show(value)}, expected {what}")
 
 
-def _describe_texts(path: str, value: Any) -> Iterator[Problem]:
+def _describe_texts(path: str, value: Any, *, are_labels: bool) -> Iterator[Problem]:
     if not isinstance(value, dict):
         yield Problem(path, f"got {_show(value)}, expected an object; write name: value below it")
         return
     for key, text in value.items():
-        if not isinstance(text, str):
+        # Of the names of annotations, the case does not matter.
+        if not _LABEL_NAME.fullmatch(key if are_labels else key.lower()):
+            what = "a name of up to 63 letters, digits, -, _ and ., after example.com/ if you like"
+            yield Problem(path, f"got {_show(key)}, expected {what}; rename it")
+        elif not isinstance(text, str):
             yield Problem(f"{path}.{key}", f"got {_show(text)}, expected text; {_QUOTES}")
+        elif are_labels and not _LABEL_VALUE.fullmatch(text):
+            what = "up to 63 letters, digits, -, _ and . that start and end with a letter or digit"
+            yield Problem(f"{path}.{key}", f"got {_show(text)}, expected {what}; change it")
 
 
 def join_path(location: tuple[int | str, ...]) -> str:

@@ -50,24 +50,39 @@ class InvalidManifestError(ValueError):
 
 
 def load_documents(text: str, source: str) -> list[Document]:
-    """Return the documents of a YAML (or JSON) text.
+    """Return the documents of a YAML (or JSON) text; of a list, as kubectl prints some, its items.
 
     Raises InvalidManifestError for text that is no YAML, repeats a key or holds anything but objects.
     """
-    documents = []
     try:
-        for read in read_yaml(text):
-            if isinstance(read.value, dict):
-                documents.append(Document(read.value, source, read.lines))
-            elif read.value is not None:
-                what = (
-                    f"got {type(read.value).__name__}, expected an object with apiVersion and kind"
-                )
-                raise InvalidManifestError([Problem("", f"{what}; correct the file")], source)
+        return [
+            document
+            for read in read_yaml(text)
+            if read.value is not None
+            for document in _split(Document(read.value, source, read.lines))
+        ]
     except YamlError as error:
         problem = Problem("", f"not valid YAML: {error.message}", error.line)
         raise InvalidManifestError([problem], source) from error
-    return documents
+
+
+def _split(document: Document, path: str = "") -> Iterator[Document]:
+    manifest = document.manifest
+    if not isinstance(manifest, dict):
+        what = f"got {type(manifest).__name__}, expected an object with apiVersion and kind"
+        raise InvalidManifestError([Problem(path, f"{what}; correct the file")], document.source)
+    items = manifest.get("items")
+    if not isinstance(items, list):
+        yield document
+        return
+    for index, item in enumerate(items):
+        here = f"items[{index}]"
+        below = {
+            inner.removeprefix(f"{here}."): line
+            for inner, line in document.lines.items()
+            if inner.startswith(f"{here}.")
+        }
+        yield from _split(Document(item, document.source, below), here)
 
 
 def validate_document(document: Document, old: dict[str, Any] | None = None) -> list[Problem]:
@@ -100,7 +115,7 @@ def _check_type(manifest: dict[str, Any]) -> list[Problem]:
     if version != names.API_VERSION:
         what = f"got {version or 'nothing'}, expected {names.API_VERSION}; write that"
         problems.append(Problem("apiVersion", what))
-    if kind not in KINDS:
+    if not (isinstance(kind, str) and kind in KINDS):
         what = f"got {kind or 'nothing'}, expected {' or '.join(KINDS)}; write one of these"
         problems.append(Problem("kind", what))
     return problems

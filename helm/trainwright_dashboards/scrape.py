@@ -45,7 +45,8 @@ def build_scrape_configs(interval: str = "15s") -> list[dict[str, Any]]:
         _scrape_config(
             "trainwright-operator",
             interval,
-            _pod_label("app.kubernetes.io/name"),
+            # Not `name`, which the chart's nameOverride replaces.
+            _pod_label("app.kubernetes.io/part-of"),
             "trainwright",
             "metrics",
         ),

@@ -43,7 +43,12 @@ EVERYTHING: Values = {
     "tolerations": [{"key": "dedicated", "operator": "Exists"}],
     "affinity": {"nodeAffinity": {}},
     "podDisruptionBudget": {"enabled": True},
-    "networkPolicies": {"operator": True, "trainer": True, "metricsFrom": [{"podSelector": {}}]},
+    "networkPolicies": {
+        "operator": True,
+        "trainer": True,
+        "metricsFrom": [{"podSelector": {}}],
+        "extraEgress": [{"ports": [{"port": 3128}]}],
+    },
     "monitoring": {
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
         "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},

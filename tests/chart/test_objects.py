@@ -50,6 +50,13 @@ def test_lint_is_clean(values: Values) -> None:
     assert "WARNING" not in ended.stdout
 
 
+@pytest.mark.parametrize(("version", "is_taken"), [("1.29.9", False), ("1.30.0-gke.1", True)])
+def test_a_server_that_cannot_read_the_definitions_is_refused(version: str, is_taken: bool) -> None:
+    ended = helm("template", "tw", str(CHART), "--kube-version", version)
+    assert (ended.returncode == 0) == is_taken
+    assert is_taken or "requires kubeVersion: >=1.30" in ended.stderr
+
+
 def test_names_that_yaml_reads_as_something_else_stay_text() -> None:
     for found in render({"watchNamespaces": ["on", "123"]}).objects:
         assert isinstance(found["metadata"].get("namespace", ""), str)

@@ -6,12 +6,16 @@ from typing import Any
 import pytest
 
 from tests.chart.rendering import (
+    CHART,
     EVERYTHING,
     FULL_NAME,
+    KUBERNETES,
     NAMESPACE,
+    RELEASE,
     RenderError,
     Rendering,
     Values,
+    helm,
     render,
     render_notes,
 )
@@ -94,6 +98,21 @@ def test_operator_image(values: Values, expected: str) -> None:
     assert render(values).operator_container()["image"] == expected
 
 
+@pytest.mark.parametrize("group", ["image", "trainer.image"])
+@pytest.mark.parametrize(
+    ("option", "tag"), [("--set", "123"), ("--set", "0"), ("--set-json", "1.10")]
+)
+def test_a_tag_of_digits_has_to_be_text_and_the_error_says_how(
+    group: str, option: str, tag: str
+) -> None:
+    arguments = ("template", RELEASE, str(CHART), "--kube-version", KUBERNETES)
+    refused = helm(*arguments, option, f"{group}.tag={tag}")
+    assert f"{group}.tag: got the number" in refused.stderr
+    assert f"use --set-string {group}.tag=" in refused.stderr
+    taken = helm(*arguments, "--set-string", f"{group}.tag={tag}")
+    assert f':{tag}"\n' in taken.stdout
+
+
 def test_trainer_image_follows_the_registry_too() -> None:
     values = {"registry": "r.example", "trainer": {"image": {"tag": "v3", "pullPolicy": "Always"}}}
     environment = render(values).environment()
@@ -146,6 +165,14 @@ def test_operator_policy_lets_metrics_in_and_api_dns_trainers_out(default: Rende
     allowed = [[port["port"] for port in rule["ports"]] for rule in policy["spec"]["egress"]]
     assert allowed == [[53, 53], [443, 6443], [8470]]
     assert policy["spec"]["egress"][2]["to"] == [{"namespaceSelector": {}, "podSelector": RUN_PODS}]
+
+
+def test_the_operator_reaches_more_where_one_says_so() -> None:
+    more = [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 3128}]}]
+    policies = {"operator": True, "extraEgress": more}
+    wider = render({"networkPolicies": policies}).only("NetworkPolicy")["spec"]["egress"]
+    closed = render({"networkPolicies": {"operator": True}}).only("NetworkPolicy")["spec"]["egress"]
+    assert wider == [*closed, *more]
 
 
 def test_trainer_policy_stands_in_each_namespace_of_runs(default: Rendering) -> None:

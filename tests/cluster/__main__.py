@@ -154,7 +154,7 @@ def forward(name: str, address: str) -> None:
     """Print a port of 127.0.0.1 that leads to HOST:PORT inside, for as long as the cluster lives."""
     check_machine()
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not (port.isdecimal() and 0 < int(port) < 2**16):
         raise click.UsageError(f"got {address!r}, expected HOST:PORT, as 10.96.0.1:443")
     click.echo(Cluster.attach(name).forward(host, int(port)))
 

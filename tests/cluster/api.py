@@ -68,7 +68,8 @@ class ApiClient:
             with closing(self._connect()) as connection:
                 connection.request("GET", "/readyz")
                 return connection.getresponse().status == http.client.OK
-        except OSError:
+        except (OSError, http.client.HTTPException):
+            # One that is about to end may answer with half a line, which is no HTTP.
             return False
 
     def watch(self, path: str) -> Iterator[tuple[str, Object]]:

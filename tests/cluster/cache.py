@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tools.machine import cache_folder
 
-__all__ = ["Report", "build_key", "cache_folder", "make_once", "one_at_a_time"]
+__all__ = ["Report", "build_key", "cache_folder", "make_once", "one_at_a_time", "read_recipe"]
 
 Report = Callable[[str], None]
 
@@ -27,6 +27,11 @@ def build_key(*parts: str | bytes) -> str:
         data = part.encode() if isinstance(part, str) else part
         digest.update(f"{len(data)}:".encode() + data)
     return digest.hexdigest()[:16]
+
+
+def read_recipe(*modules: str) -> bytes:
+    """The source of these modules, which make an entry; in its key, so that a new recipe makes it anew."""
+    return b"\0".join(Path(module).read_bytes() for module in modules)
 
 
 def make_once(entry: Path, build: Callable[[Path], None]) -> Path:

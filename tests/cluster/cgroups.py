@@ -88,4 +88,10 @@ def _enable_controllers(folder: Path) -> None:
     enabled = control.read_text().split()
     for name in _CONTROLLERS:
         if name in available and name not in enabled:
-            control.write_text(f"+{name}")
+            try:
+                control.write_text(f"+{name}")
+            except OSError as error:
+                raise NotReadyError(
+                    f"{control}: the kernel refuses the controller {name} ({error.strerror}); pods "
+                    "need it: take the processes out of that cgroup, or use the machine's own cgroups"
+                ) from error

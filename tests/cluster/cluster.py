@@ -50,14 +50,7 @@ class Cluster:
         Raises ClusterExistsError if it differs, ComponentDiedError or NotReadyError if the start
         fails; then nothing of it is left, except that the error tells the end of the log.
         """
-        return cls._up(State(spec), report)
-
-    @classmethod
-    def _up(cls, state: State, report: Report) -> Cluster:
-        spec = state.spec
-        check_machine()
-        spec.check_images()
-        ensure_parts(spec, report)
+        _prepare(spec, report)
         with cluster_lock(spec.name):
             found = load_state(spec.name)
             if found and found.ready and cls(found).find_faults() == []:
@@ -66,12 +59,18 @@ class Cluster:
                 cluster = cls(found, is_reused=True)
                 cluster._add_images(spec.images)
                 return cluster
-            remove_cluster(spec.name)
-            try:
-                return cls(start.start_cluster(state, report))
-            except BaseException:
-                remove_cluster(spec.name)
-                raise
+            return cls._start_anew(State(spec), report)
+
+    @classmethod
+    def _start_anew(cls, state: State, report: Report) -> Cluster:
+        """Start it in the place of whatever is there under its name; the caller holds the lock."""
+        name = state.spec.name
+        remove_cluster(name)
+        try:
+            return cls(start.start_cluster(state, report))
+        except BaseException:
+            remove_cluster(name)
+            raise
 
     @classmethod
     def attach(cls, name: str) -> Cluster:
@@ -89,20 +88,26 @@ class Cluster:
         What an earlier process left under this name is removed. Raises ClusterExistsError if a
         process that still runs has such a cluster.
         """
-        check_machine()
-        found = load_state(spec.name)
-        if found and found.has_living_owner():
-            raise ClusterExistsError(
-                f"cluster {spec.name!r} belongs to process {found.owner and found.owner[0]}, which "
-                "still runs; wait for it or use another name"
-            )
-        down(spec.name)
+        _prepare(spec, report)
         owner = (os.getpid(), read_start_time(os.getpid()))
-        cluster = cls._up(State(spec, owner=owner), report)
+        # One lock from the question to the answer: of two that come at once, the second must see the
+        # first, not take its cluster down.
+        with cluster_lock(spec.name):
+            found = load_state(spec.name)
+            if found and found.has_living_owner():
+                raise ClusterExistsError(
+                    f"cluster {spec.name!r} belongs to process {found.owner and found.owner[0]}, "
+                    "which still runs; wait for it or use another name"
+                )
+            cluster = cls._start_anew(State(spec, owner=owner), report)
         try:
             yield cluster
         finally:
-            cluster.down()
+            with cluster_lock(spec.name):
+                found = load_state(spec.name)
+                # Somebody may have taken it down and begun another under its name.
+                if found is None or found.owner == owner:
+                    remove_cluster(spec.name)
 
     def down(self) -> None:
         """End the cluster and leave nothing of it."""
@@ -234,6 +239,13 @@ class KubectlError(ClusterError):
         super().__init__(f"kubectl {' '.join(arguments)} ended with {code}: {said.strip()}")
         self.code = code
         self.said = said
+
+
+def _prepare(spec: ClusterSpec, report: Report) -> None:
+    """What can be refused or built before a cluster's lock is taken."""
+    check_machine()
+    spec.check_images()
+    ensure_parts(spec, report)
 
 
 def down(name: str) -> bool:

@@ -1,7 +1,7 @@
 """The embedded cluster's errors, each with the sentence a person needs.
 
 ClusterError
-├── UnsupportedMachineError   not Linux, not root, or a package that cannot be installed here (exit code 3)
+├── UnsupportedMachineError   no root with its rights on Linux, or a package that is missing (exit code 3)
 ├── ClusterExistsError        another cluster of that name runs with other settings
 ├── BuildError                a tool of the build failed
 ├── ComponentDiedError        a process of the cluster ended; its log's tail is in the message

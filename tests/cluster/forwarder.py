@@ -14,6 +14,7 @@ import socket
 import sys
 from pathlib import Path
 
+from tests.cluster.errors import NotReadyError
 from tests.cluster.netns import enter_netns
 
 _CHUNK_BYTES = 256 * 1024
@@ -71,12 +72,20 @@ class Forwarder:
 
 
 def request_forward(control: Path, host: str, port: int) -> int:
-    """Ask a running forwarder for the local port that leads to host:port inside."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(control))
-        connection.sendall(json.dumps({"host": host, "port": port}).encode() + b"\n")
-        answer = connection.makefile().readline()
-    return int(json.loads(answer)["port"])
+    """Ask a running forwarder for the local port that leads to host:port inside.
+
+    Raises NotReadyError if it does not answer.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(control))
+            connection.sendall(json.dumps({"host": host, "port": port}).encode() + b"\n")
+            answer = connection.makefile().readline()
+        return int(json.loads(answer)["port"])
+    except (OSError, ValueError) as error:  # there is none, or it ended before it said a line
+        raise NotReadyError(
+            f"{control}: the cluster's forwarder does not answer ({error}); start the cluster anew"
+        ) from error
 
 
 async def _connect(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.cluster import oci
 from tests.cluster.binaries import TOOLBOX, TRAINING_OPERATOR, ensure_binaries
-from tests.cluster.cache import Report, build_key, cache_folder, make_once
-from tests.cluster.oci import ImageFile, build_oci_archive
+from tests.cluster.cache import Report, build_key, cache_folder, make_once, read_recipe
 
 PAUSE_IMAGE = "localhost/pause:1"
 TOOLBOX_IMAGE = "localhost/toolbox:1"
@@ -33,11 +33,11 @@ def ensure_images(report: Report = print) -> list[Path]:
 def _archive(name: str, programs: Mapping[str, Path], entrypoint: Sequence[str]) -> Path:
     sources = [f"{path}={source.parent.name}/{source.name}" for path, source in programs.items()]
     label = name.removeprefix("localhost/").replace(":", "-")
-    key = build_key(name, *sources, *entrypoint)
+    key = build_key(name, *sources, *entrypoint, read_recipe(__file__, oci.__file__))
     entry = cache_folder() / "images" / f"{label}-{key}.tar"
 
     def build(target: Path) -> None:
-        files = {path: ImageFile(file.read_bytes(), 0o755) for path, file in programs.items()}
-        target.write_bytes(build_oci_archive(name, files, entrypoint))
+        files = {path: oci.ImageFile(file.read_bytes(), 0o755) for path, file in programs.items()}
+        target.write_bytes(oci.build_oci_archive(name, files, entrypoint))
 
     return make_once(entry, build)

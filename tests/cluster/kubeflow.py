@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from tests.cluster.api import ApiClient
 from tests.cluster.binaries import TRAINING_OPERATOR, run_go
-from tests.cluster.cache import Report, build_key, cache_folder, make_once
+from tests.cluster.cache import Report, build_key, cache_folder, make_once, read_recipe
 from tests.cluster.certificates import build_authority, build_certificate
 from tests.cluster.images import TOOLBOX_IMAGE, training_operator_image
 from tests.cluster.processes import run_tool
@@ -87,7 +87,8 @@ def build_overlay(base: str) -> dict[str, Any]:
 
 def ensure_manifests(report: Report = print) -> Path:
     """The folder of the rendered manifests: crds.yaml and operator.yaml."""
-    key = build_key(TRAINING_OPERATOR.version, json.dumps(build_overlay("")))
+    overlay = json.dumps(build_overlay(""))
+    key = build_key(TRAINING_OPERATOR.version, overlay, read_recipe(__file__))
     entry = cache_folder() / "kubeflow" / key
 
     def render(folder: Path) -> None:

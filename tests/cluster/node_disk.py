@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tests.cluster.cache import Report, build_key, cache_folder, make_once
+from tests.cluster.cache import Report, build_key, cache_folder, make_once, read_recipe
 from tests.cluster.errors import NotReadyError
 from tests.cluster.processes import (
     Process,
@@ -37,7 +37,8 @@ _BOOT = 'mount -t tmpfs run /run; exec containerd --config="$1"'
 
 def ensure_disk(archives: Sequence[Path], report: Report = print) -> Path:
     """The folder to copy for a node that has the images of these archives."""
-    entry = cache_folder() / "node-disks" / build_key(*map(_digest, archives))
+    key = build_key(*map(_digest, archives), read_recipe(__file__))
+    entry = cache_folder() / "node-disks" / key
     if not entry.exists():
         report(f"unpacking {len(archives)} images for the nodes (usually 2 to 20 s)")
     make_once(entry, lambda folder: _unpack(archives, folder))

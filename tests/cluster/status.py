@@ -68,5 +68,8 @@ def _describe_process(process: Process) -> Status:
 
 
 def _read_memory_mib(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended
+        return 0
     return pages * 4096 // 2**20

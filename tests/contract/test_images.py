@@ -96,6 +96,15 @@ def test_mounted_environment_is_named_by_the_lock_that_the_image_installs(
     assert trainer_venv_path() != before
 
 
+def test_mounted_environment_is_made_anew_when_the_code_that_makes_it_changes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = trainer_venv_path()
+    (tmp_path / "changed.py").write_text("another recipe")
+    monkeypatch.setattr("tools.images.environment.__file__", str(tmp_path / "changed.py"))
+    assert trainer_venv_path() != before
+
+
 def test_chart_and_project_have_one_version() -> None:
     chart = YAML(typ="safe").load(PROJECT / "helm" / "trainwright" / "Chart.yaml")
     assert chart["appVersion"] == project_version()

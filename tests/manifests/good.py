@@ -190,5 +190,13 @@ GOOD = (
     ),
     Good("W&B offline", RUN, {"tracking": {"wandb": {"project": "lab", "mode": "Offline"}}}),
     Good("a name of 50 characters", RUN, {"metadata.name": "a" * 50}),
+    Good(
+        "labels and annotations as long as they may be",
+        JOB,
+        {
+            "metadata.labels": {f"{'a' * 250}.io/{'B' * 63}": "_".join("c" * 32), "empty": ""},
+            "metadata.annotations": {"Example.com/Note": "any text: ä\n"},
+        },
+    ),
     Good("nothing said, as null", RUN, {"optimizer": None, "data.validation": None, "seed": None}),
 )

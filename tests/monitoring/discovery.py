@@ -5,6 +5,7 @@ labels. A process of the cluster, `python -m tests.monitoring.discovery CERTIFIC
 network: it goes on after whoever started it, and ends with the cluster.
 """
 
+import http.client
 import json
 import re
 import sys
@@ -24,7 +25,8 @@ def main() -> None:
     while True:
         try:
             write_targets(client, path)
-        except (OSError, ApiError) as problem:
+        except (OSError, http.client.HTTPException, ValueError, ApiError) as problem:
+            # An answer that is cut off half-way is no HTTP or no JSON.
             print(f"{problem}; again", flush=True)
         time.sleep(DISCOVERY_SECONDS)
 

@@ -6,12 +6,15 @@ from it. Names are camelCase in the chart. An empty string means "not set", as i
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 NamespaceName = Annotated[str, Field(pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+NameOrEmpty = Annotated[str, Field(pattern="^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")]
+# A number passes the schema, so that the template can say what to do about it.
+Tag = Annotated[str, WithJsonSchema({"type": ["string", "number"]})]
 Kubernetes = dict[str, Any]
 """A piece of a Kubernetes object, passed on as it is; the API server checks it."""
 
@@ -32,7 +35,11 @@ class OperatorImage(Values):
     """The operator's image."""
 
     repository: str = Field("trainwright-operator", description="Name below the registry.")
-    tag: str = Field("", description="Tag; empty: the chart's appVersion.")
+    tag: Tag = Field(
+        "",
+        description="Tag; empty: the chart's appVersion. One of digits has to be text: in quotes, or by "
+        "--set-string.",
+    )
     digest: str = Field(
         "",
         description="Digest, sha256:...; wins over the tag.",
@@ -96,7 +103,7 @@ class ServiceAccount(Values):
     """The operator's account."""
 
     create: bool = Field(True, description="Create it; false: `name` exists already.")
-    name: str = Field("", description="Its name; empty: the release's full name.")
+    name: NameOrEmpty = Field("", description="Its name; empty: the release's full name.")
     annotations: dict[str, str] = Field({}, description="Annotations of the account.")
 
 
@@ -131,7 +138,8 @@ class NetworkPolicies(Values):
 
     operator: bool = Field(
         False,
-        description="Limit the operator: metrics in; DNS, the API server and trainers out.",
+        description="Limit the operator: metrics in; DNS, the API server, trainers and the port of "
+        "otlpEndpoint out.",
     )
     trainer: bool = Field(
         False,
@@ -148,6 +156,11 @@ class NetworkPolicies(Values):
     )
     api_server_ports: list[Annotated[int, Field(ge=1, le=65535)]] = Field(
         [443, 6443], description="Ports of the API server that the operator may reach."
+    )
+    extra_egress: list[Kubernetes] = Field(
+        [],
+        description="What else the operator may reach, as in a NetworkPolicy's `egress`: a proxy of "
+        "extraEnv, or DNS on another port.",
     )
 
 
@@ -297,7 +310,9 @@ class ChartValues(Values):
         description="Security context of the operator's container.",
     )
     pod_annotations: dict[str, str] = Field({}, description="Annotations of the operator's pod.")
-    pod_labels: dict[str, str] = Field({}, description="More labels of the operator's pod.")
+    pod_labels: dict[str, str] = Field(
+        {}, description="More labels of the operator's pod; none of the chart's own."
+    )
     priority_class_name: str = Field("", description="PriorityClass of the operator's pod.")
     node_selector: dict[str, str] = Field(
         {}, description="Labels that the operator's node must have."
@@ -312,8 +327,10 @@ class ChartValues(Values):
     )
     monitoring: Monitoring = Field(Monitoring(), description="What Prometheus and Grafana find.")
     grafana: Grafana = Field(Grafana(), description="Your Grafana, which has the dashboards.")
-    name_override: str = Field("", description="Replaces the chart's name in names and labels.")
-    fullname_override: str = Field("", description="Replaces the full name of all objects.")
+    name_override: NameOrEmpty = Field(
+        "", description="Replaces the chart's name in names and labels; fixed once installed."
+    )
+    fullname_override: NameOrEmpty = Field("", description="Replaces the full name of all objects.")
     global_: Kubernetes | None = Field(
         None, alias="global", description="Set by Helm for subcharts; not used."
     )

@@ -6,6 +6,7 @@ went in, and its image is called `localhost/REPOSITORY:dev-HASH`. `build_image` 
 
 import os
 from collections.abc import Iterator
+from configparser import RawConfigParser
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,13 +104,22 @@ def _secrets() -> Iterator[list[str]]:
     if bundle and Path(bundle).is_file():
         options.append(f"--secret=id=ca-bundle,src={bundle}")
     with temporary_folder(cache_folder() / "images", "secrets") as folder:
-        configuration = os.environ.get("PIP_CONFIG_FILE")
-        index = os.environ.get("PIP_INDEX_URL")
-        if index and not configuration:
-            written = folder / "pip.conf"
-            written.touch(mode=0o600)  # an index's address may hold a password
-            written.write_text(f"[global]\nindex-url = {index}\n")
-            configuration = str(written)
-        if configuration and Path(configuration).is_file():
+        configuration = Path(os.environ.get("PIP_CONFIG_FILE", ""))
+        if index := os.environ.get("PIP_INDEX_URL"):
+            configuration = _write_index(index, configuration, folder / "pip.conf")
+        if configuration.is_file():
             options.append(f"--secret=id=pip-config,src={configuration}")
         yield options
+
+
+def _write_index(index: str, configuration: Path, target: Path) -> Path:
+    """The configuration, if it is a file (/dev/null turns it off), with this index: in pip, too, it goes first."""
+    settings = RawConfigParser()
+    settings.read_dict({"global": {}})
+    if configuration.is_file():
+        settings.read(configuration)
+    settings["global"]["index-url"] = index
+    target.touch(mode=0o600)  # an index's address may hold a password
+    with target.open("w") as file:
+        settings.write(file)
+    return target

@@ -19,8 +19,9 @@ _READABLE_BY_ALL = 0o022  # the trainer's user is another than the one who makes
 
 
 def trainer_venv_path() -> Path:
-    """Where the environment of the present lock is, or will be."""
-    return cache_folder() / "trainer-venv" / fingerprint([TRAINER_LOCK], PYTHON)
+    """Where the environment of the present lock and recipe is, or will be."""
+    recipe = Path(__file__).read_text()
+    return cache_folder() / "trainer-venv" / fingerprint([TRAINER_LOCK], PYTHON, recipe)
 
 
 def ensure_trainer_venv() -> Path:

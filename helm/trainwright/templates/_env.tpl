@@ -9,7 +9,7 @@
 - name: TRAINWRIGHT_METRICS_PORT
   value: {{ include "trainwright.metricsPort" . | quote }}
 - name: TRAINWRIGHT_TRAINER_IMAGE
-  value: {{ include "trainwright.image" (list . .Values.trainer.image) | quote }}
+  value: {{ include "trainwright.image" (list . "trainer.image" .Values.trainer.image) | quote }}
 - name: TRAINWRIGHT_TRAINER_IMAGE_PULL_POLICY
   value: {{ .Values.trainer.image.pullPolicy | quote }}
 {{- with .Values.trainer.imagePullSecrets }}

@@ -15,6 +15,7 @@ from trainwright_cli.errors import (
     EXIT_CODES_HELP,
     CliError,
     InterruptedRunError,
+    InvalidManifestError,
     RunFailedError,
 )
 from trainwright_cli.live import open_display
@@ -83,6 +84,11 @@ def run(
         )
     parsed = parse_rewrites(rewrites)
     resources = read_resources(filenames)
+    if not all(resource.metadata.name for resource in resources):
+        raise InvalidManifestError(
+            "metadata.name: got generateName alone, expected a name, as the same command goes on from its "
+            "checkpoints; write name"
+        )
     _check_trainer_is_installed()
     told: list[dict[str, Any]] = []
     try:

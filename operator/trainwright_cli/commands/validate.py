@@ -39,9 +39,9 @@ def _print_lines(checked: Checked) -> None:
     invalid = {finding.source for finding in checked.findings}
     for document in checked.documents:
         if document.source not in invalid:
-            manifest = document.manifest
-            name = f"{manifest['kind']}/{manifest['metadata']['name']}"
-            click.echo(f"{document.source}: {name} is valid")
+            metadata = document.manifest["metadata"]
+            name = metadata.get("name") or f"{metadata['generateName']}*"
+            click.echo(f"{document.source}: {document.manifest['kind']}/{name} is valid")
     if checked.num_skipped:
         click.echo(f"left out {checked.num_skipped} documents of other API groups", err=True)
 

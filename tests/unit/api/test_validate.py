@@ -109,6 +109,10 @@ def test_a_status_is_not_looked_at() -> None:
             {"apiVersion": "trainwright.dev/v1alpha1", "kind": "trainingrun"},
             ["kind: got trainingrun, expected TrainingRun or FineTuneJob; write one of these"],
         ),
+        (
+            {"apiVersion": "trainwright.dev/v1alpha1", "kind": ["TrainingRun"]},
+            ["kind: got ['TrainingRun'], expected TrainingRun or FineTuneJob; write one of these"],
+        ),
     ],
 )
 def test_another_kind_is_refused(manifest: dict[str, Any], said: list[str]) -> None:

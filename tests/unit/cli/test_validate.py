@@ -53,6 +53,35 @@ def test_a_folder_is_read_and_documents_of_others_are_left_out(tmp_path: Path) -
     assert "left out 1 documents of other API groups" in done.stderr
 
 
+def test_the_items_of_a_list_are_read_each_with_its_lines(tmp_path: Path) -> None:
+    runs = [a_training_run(), a_fine_tune_job(precision="BF61"), SECRET]
+    path = write(tmp_path, {"apiVersion": "v1", "kind": "List", "items": runs})
+    done = invoke("validate", "-f", path)
+    (told, left_out) = done.stderr.splitlines()
+    number, _, problem = told.removeprefix(f"{path}:").partition(": ")
+    assert problem.startswith("spec.precision: got BF61")
+    assert "BF61" in Path(path).read_text().splitlines()[int(number) - 1]
+    assert left_out == "left out 1 documents of other API groups"
+    listed = write(tmp_path, {"apiVersion": "v1", "kind": "List", "items": ["x"]})
+    assert "items[0]: got str, expected an object" in invoke("validate", "-f", listed).stderr
+
+
+def test_a_run_whose_name_is_to_be_generated_is_named_by_its_beginning(tmp_path: Path) -> None:
+    manifest = a_training_run() | {"metadata": {"generateName": "trial-"}}
+    done = invoke("validate", "-f", write(tmp_path, manifest))
+    assert (done.exit_code, done.stderr) == (ExitCode.OK, "")
+    assert "TrainingRun/trial-* is valid" in done.output
+
+
+def test_what_trains_on_this_machine_has_its_own_name(tmp_path: Path) -> None:
+    manifest = a_training_run() | {"metadata": {"generateName": "trial-"}}
+    work = str(tmp_path / "w")
+    done = invoke("run", "-f", write(tmp_path, manifest), "--local", "--work-dir", work)
+    assert done.exit_code == ExitCode.INVALID
+    assert "metadata.name: got generateName alone, expected a name" in done.stderr
+    assert not (tmp_path / "w").exists()
+
+
 def test_stdin_is_read() -> None:
     assert invoke("validate", "-f", "-", stdin=to_yaml(a_training_run())).exit_code == ExitCode.OK
     done = invoke("validate", "-f", "-", stdin="spec: [")

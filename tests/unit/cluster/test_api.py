@@ -1,6 +1,8 @@
+import http.client
+
 import pytest
 
-from tests.cluster.api import describe_refusal
+from tests.cluster.api import ApiClient, describe_refusal
 
 
 @pytest.mark.parametrize(
@@ -14,3 +16,23 @@ from tests.cluster.api import describe_refusal
 )
 def test_a_refusal_is_told_whatever_its_form(text: bytes, message: str) -> None:
     assert describe_refusal(text) == message
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        ConnectionRefusedError(),
+        http.client.BadStatusLine("HTT"),
+        http.client.IncompleteRead(b""),
+    ],
+    ids=lambda problem: type(problem).__name__,
+)
+def test_an_api_server_that_answers_no_http_is_not_ready(
+    monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    def refuse() -> None:
+        raise problem
+
+    client = object.__new__(ApiClient)
+    monkeypatch.setattr(client, "_connect", refuse)
+    assert not client.is_ready()

@@ -1,10 +1,13 @@
 """The cache of builds and the pins of the Go modules."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from tests.cluster import images, kubeflow, node_disk
 from tests.cluster.binaries import (
     HELM,
     KUBERNETES,
@@ -98,6 +101,43 @@ def test_compiler_is_found_where_its_standard_library_is(tmp_path: Path) -> None
 def test_key_depends_on_where_parts_end() -> None:
     assert build_key("ab", "c") != build_key("a", "bc")
     assert build_key("ab", b"c") == build_key("ab", "c")
+
+
+def find_image(folder: Path) -> Path:
+    return images._archive("localhost/a:1", {"bin/a": folder / "a"}, ["/bin/a"])
+
+
+def find_disk(folder: Path) -> Path:
+    return node_disk.ensure_disk([folder / "a"], str)
+
+
+@pytest.mark.parametrize(
+    ("module", "find"),
+    [
+        (images, find_image),
+        (images.oci, find_image),
+        (node_disk, find_disk),
+        (kubeflow, lambda _: kubeflow.ensure_manifests(str)),
+    ],
+    ids=["image", "archive", "disk", "manifests"],
+)
+def test_what_is_kept_is_made_anew_when_the_code_that_makes_it_changes(
+    module: ModuleType,
+    find: Callable[[Path], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for maker in (images, node_disk, kubeflow):
+        monkeypatch.setattr(maker, "make_once", lambda entry, _: entry)
+    monkeypatch.setattr(node_disk.os, "utime", lambda _: None)
+    monkeypatch.setattr(node_disk, "_forget_unused", lambda _: None)
+    (tmp_path / "a").write_text("a program")
+    before = find(tmp_path)
+    assert find(tmp_path) == before
+    changed = tmp_path / "changed.py"
+    changed.write_bytes(Path(str(module.__file__)).read_bytes() + b"# another")
+    monkeypatch.setattr(module, "__file__", str(changed))
+    assert find(tmp_path) != before
 
 
 def test_racing_builders_build_once(tmp_path: Path) -> None:

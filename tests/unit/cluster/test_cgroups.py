@@ -1,8 +1,11 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.cluster import cgroups
+from tests.cluster.errors import NotReadyError
 from tests.cluster.spec import Layout
 
 
@@ -18,3 +21,17 @@ def test_a_cluster_goes_before_other_work_of_the_machine(
     cgroups.create_cgroups(Layout("a"), ["node-1"])
     assert (own / file).read_text() == value
     assert (own / "node-1").is_dir()
+
+
+def test_a_controller_that_the_kernel_refuses_is_named_with_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, text: str) -> None:
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    (tmp_path / "cgroup.subtree_control").touch()
+    (tmp_path / "cgroup.controllers").write_text("cpu memory")
+    monkeypatch.setattr(cgroups, "list_hierarchies", lambda: [tmp_path])
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(NotReadyError, match=r"subtree_control: the kernel refuses .*cpu \(.*busy"):
+        cgroups.create_cgroups(Layout("a"), ["node-1"])

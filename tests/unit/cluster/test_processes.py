@@ -1,5 +1,6 @@
 """Starting, watching and ending real processes."""
 
+import os
 import subprocess
 import sys
 import uuid
@@ -18,6 +19,7 @@ from tests.cluster.processes import (
     start_process,
     wait_until,
 )
+from tests.cluster.status import _read_memory_mib
 
 DEADLINE = 10
 
@@ -45,6 +47,11 @@ def test_process_that_ends_is_named_with_the_end_of_its_log(mark: str, tmp_path:
 
 def test_process_that_ended_before_it_was_looked_at_is_not_alive(tmp_path: Path) -> None:
     assert not Process("part", 2**22 + 1, read_start_time(2**22 + 1), str(tmp_path)).is_alive()
+
+
+def test_process_that_ends_while_it_is_described_takes_no_memory() -> None:
+    assert _read_memory_mib(os.getpid()) > 1
+    assert _read_memory_mib(2**22 + 1) == 0
 
 
 def test_condition_that_stays_false_is_named_with_the_deadline(mark: str, tmp_path: Path) -> None:

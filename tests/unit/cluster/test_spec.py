@@ -1,16 +1,20 @@
 """What can be asked of a cluster, and what is refused with a clear sentence."""
 
 import json
+import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import describe_difference
-from tests.cluster.errors import ClusterError
+from tests.cluster import cluster as clusters
+from tests.cluster.cluster import Cluster, describe_difference
+from tests.cluster.errors import ClusterError, ClusterExistsError
 from tests.cluster.gpus import build_gpu_patch
 from tests.cluster.node_config import build_boot_script, build_runtime_spec
-from tests.cluster.processes import Process
+from tests.cluster.processes import Process, read_start_time
 from tests.cluster.spec import MAX_NODES, ClusterSpec, Layout, Mount, node_address, pod_range
 from tests.cluster.state import State, cluster_lock, load_state
 
@@ -85,6 +89,51 @@ def test_state_that_a_power_cut_left_counts_as_none(
     (tmp_path / "a").mkdir()
     Layout("a").state_file.write_text(text)
     assert load_state("a") is None
+
+
+@pytest.fixture
+def removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of clusters that are taken down; nothing is really started or ended."""
+    names: list[str] = []
+    (tmp_path / "a").mkdir()
+    monkeypatch.setattr("tests.cluster.spec.CLUSTERS", tmp_path)
+    monkeypatch.setattr("tests.cluster.state.CLUSTERS", tmp_path / "locks")
+    monkeypatch.setattr(clusters, "check_machine", lambda: None)
+    monkeypatch.setattr(clusters, "ensure_parts", lambda *_: None)
+    monkeypatch.setattr(clusters, "remove_cluster", names.append)
+    monkeypatch.setattr(clusters.start, "start_cluster", lambda state, _: state)
+    return names
+
+
+def test_a_cluster_that_was_begun_while_one_waited_for_the_lock_is_not_taken_down(
+    removed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = ClusterSpec("a")
+
+    @contextmanager
+    def lock_after_another(name: str) -> Iterator[None]:
+        State(spec, owner=(os.getpid(), read_start_time(os.getpid()))).save()
+        yield
+
+    monkeypatch.setattr(clusters, "cluster_lock", lock_after_another)
+    with (
+        pytest.raises(ClusterExistsError, match=f"belongs to process {os.getpid()}"),
+        Cluster.running(spec),
+    ):
+        pass
+    assert removed == []
+
+
+@pytest.mark.parametrize("is_another", [True, False])
+def test_at_the_end_of_a_test_only_its_own_cluster_is_taken_down(
+    removed: list[str], is_another: bool
+) -> None:
+    with Cluster.running(ClusterSpec("a")) as cluster:
+        assert removed == ["a"]  # what may have been left
+        cluster.state.save()
+        if is_another:
+            State(ClusterSpec("a"), owner=(1, 1)).save()
+    assert removed == (["a"] if is_another else ["a", "a"])
 
 
 def test_lock_is_had_though_the_last_holder_removes_the_folder(

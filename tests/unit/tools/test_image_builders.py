@@ -4,6 +4,9 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from tools.images.build import _secrets
 from tools.images.builders import Builder, empty_private_store_if_large, run
 from tools.images.stand_in import _HOOKS
 
@@ -38,3 +41,23 @@ def test_a_command_gets_the_umask_that_is_asked_for() -> None:
         assert run(["sh", "-c", "umask"], {}).strip() == "0077"
     finally:
         os.umask(before)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "kept"), [("", ""), ("/dev/null", ""), ("pip.ini", "timeout = 60\n")]
+)
+def test_the_index_of_the_environment_goes_before_the_one_of_pips_configuration(
+    configuration: str, kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pip.ini").write_text("[global]\ntimeout = 60\nindex-url = https://other/\n")
+    monkeypatch.setenv("TRAINWRIGHT_CACHE", str(tmp_path))
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", configuration)
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
+    with _secrets() as (secret,):
+        written = Path(secret.removeprefix("--secret=id=pip-config,src="))
+        wanted = f"[global]\n{kept}index-url = https://index.example/simple"
+        assert written.read_text().strip() == wanted
+        assert written.stat().st_mode & 0o077 == 0
+    assert not written.exists()

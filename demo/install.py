@@ -35,7 +35,7 @@ class Images:
     trainer: str
 
     def values(self) -> list[str]:
-        """The chart's values for them, as `helm --set` takes them.
+        """The chart's values for them, as `helm --set-string` takes them.
 
         A digest that an installed release pins would win over the tag.
         """
@@ -67,7 +67,7 @@ def install_chart(place: Place, images: Images, *more_values: str) -> str:
     if place.context:
         command += ["--kube-context", place.context]
     for value in images.values():
-        command += ["--set", value]
+        command += ["--set-string", value]
     for value in more_values:
         command += ["--set-json", value]
     done = subprocess.run(

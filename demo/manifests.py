@@ -5,9 +5,11 @@ Pure but for the reading.
 """
 
 import copy
+import math
 from typing import Any
 
 from ruamel.yaml import YAML
+from trainwright_api.quantities import parse_count
 
 from tools.machine import PROJECT
 
@@ -41,13 +43,23 @@ def _merge(target: Manifest, fields: Manifest) -> None:
 
 
 def with_steps(manifest: Manifest, num_steps: int | None) -> Manifest:
-    """A copy with a budget of so many steps and two checkpoints on the way; None changes nothing."""
-    if num_steps is None:
+    """A copy with at most so many steps and two checkpoints on the way.
+
+    None changes nothing, nor do more steps than the manifest's budget of tokens has.
+    """
+    if num_steps is None or num_steps >= _count_steps(manifest):
         return manifest
     changed = copy.deepcopy(manifest)
     changed["spec"]["budget"] = {"steps": num_steps}
     changed["spec"]["checkpoints"]["everySteps"] = max(1, num_steps // 3)
     return changed
+
+
+def _count_steps(manifest: Manifest) -> int:
+    """Return the steps of a budget of tokens, as examples have."""
+    spec = manifest["spec"]
+    per_step = spec["batch"]["globalSequences"] * spec["data"]["sequenceLength"]
+    return math.ceil(parse_count(spec["budget"]["tokens"]) / per_step)
 
 
 def with_bucket(manifest: Manifest, bucket: str) -> Manifest:

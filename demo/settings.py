@@ -47,7 +47,7 @@ class Settings:
     fine_tunes: bool = True
     """DEMO_FINE_TUNE=0: pretrain only."""
     num_steps: int | None = None
-    """DEMO_STEPS: optimizer steps of each run, for a quick look; default: the examples' own budgets."""
+    """DEMO_STEPS: at most so many optimizer steps of each run, for a quick look; default: the examples' budgets."""
     is_agreed: bool = False
     """YES=1: do not ask before touching the current cluster."""
 

@@ -1,3 +1,5 @@
+import pytest
+
 from demo.manifests import (
     EXAMPLES,
     read_example,
@@ -27,6 +29,13 @@ def test_fewer_steps_still_save_on_the_way() -> None:
     assert spec["budget"] == {"steps": 12}
     assert spec["checkpoints"]["everySteps"] == 4
     assert with_steps(read_example("stdlib-gpt"), None) == read_example("stdlib-gpt")
+
+
+@pytest.mark.parametrize("num_steps", [6, 12])
+def test_steps_beyond_the_budget_change_nothing(num_steps: int) -> None:
+    chat = read_example("smollm2-chat")  # 6k tokens, 1,024 a step
+    assert with_steps(chat, num_steps) == chat
+    assert with_steps(chat, 5)["spec"]["budget"] == {"steps": 5}
 
 
 def test_gpu_examples_ask_for_64_devices_in_zero_3() -> None:

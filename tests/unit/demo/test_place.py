@@ -51,8 +51,8 @@ def test_an_upgrade_keeps_the_releases_values_but_a_pinned_digest(
     install_chart(a_place(None), IMAGES)
     (helm,) = read_calls()
     assert " --reset-then-reuse-values " in helm
-    assert " --set image.digest= " in helm
-    assert helm.endswith(" --set trainer.image.digest=")
+    assert " --set-string image.digest= " in helm
+    assert helm.endswith(" --set-string trainer.image.digest=")
 
 
 def test_a_missing_namespace_is_created(read_calls: Callable[[], list[str]]) -> None:

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-STEP_SECONDS = 0.01
+from trainwright_api.quantities import parse_count
+
+STEP_SECONDS = float(os.environ.get("STEP_SECONDS", "0.01"))
 run = json.loads(Path(sys.argv[sys.argv.index("--run") + 1]).read_text())
 folder = Path(urlsplit(run["checkpoints"]["folder"]["uri"]).path)
-total = run["budget"]["steps"]
+per_step = run["batch"]["globalSequences"] * run["data"]["sequenceLength"]
+total = run["budget"]["steps"] or -(-parse_count(run["budget"]["tokens"]) // per_step)
 stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: stop.set())
 

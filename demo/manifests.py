@@ -59,7 +59,7 @@ def _count_steps(manifest: Manifest) -> int:
     """Return the steps of a budget of tokens, as examples have."""
     spec = manifest["spec"]
     per_step = spec["batch"]["globalSequences"] * spec["data"]["sequenceLength"]
-    return math.ceil(parse_count(spec["budget"]["tokens"]) / per_step)
+    return math.ceil(parse_count(spec["budget"]["tokens"]) / int(per_step))
 
 
 def with_bucket(manifest: Manifest, bucket: str) -> Manifest:

@@ -1,12 +1,20 @@
-"""Starts the trainer as a pod would: real processes, real process groups, on loopback."""
+"""Starts the trainer as a pod would: real processes, real process groups, on loopback.
 
-import json
+What trains in the trainer's own loop without its launcher is forked from a process that has imported all
+there is to import: that takes longer than most of them train.
+"""
+
 import os
+import runpy
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver, get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from unittest.mock import patch
 
 from trainwright_api.report import TerminationMessage
 from trainwright_api.run import Run
@@ -95,33 +103,56 @@ def run_workers(module: str, arguments: Sequence[str], *, num_ranks: int, folder
     """Run a module as a group of ranks and fail the test with its output if one ends badly."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    processes = []
+    processes, logs = [], []
     for rank in range(num_ranks):
         settings = Settings(scratch_folder=folder / f"scratch-{rank}", master_port=port)
-        environment = build_rank_environment(
-            settings,
-            rank=rank,
-            local_rank=0,
-            world_size=num_ranks,
-            num_threads=1,
-        )
-        environment |= KEEP_FREED_MEMORY | {
+        environment = rank_environment(settings, rank, num_ranks) | {
             "TRAINWRIGHT_SCRATCH_FOLDER": str(settings.scratch_folder),
             "TRAINWRIGHT_PORT": str(free_port()),
             "PET_NODE_RANK": str(rank),
         }
-        command = [sys.executable, "-m", module, *arguments]
-        processes.append(
-            subprocess.Popen(
-                command,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
-    outputs = [process.communicate(timeout=HANG_SECONDS)[0] for process in processes]
-    codes = [process.returncode for process in processes]
-    assert codes == [0] * num_ranks, (
-        json.dumps(codes) + "\n" + "\n".join(o[-3000:] for o in outputs)
+        logs.append(folder / f"rank-{rank}.log")
+        processes.append(fork_worker(module, arguments, environment, logs[-1]))
+    deadline = time.monotonic() + HANG_SECONDS
+    for process in processes:
+        process.join(deadline - time.monotonic())
+    codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+    said = "\n".join(log.read_text()[-3000:] for log in logs)
+    assert codes == [0] * num_ranks, f"{codes}\n{said}"
+
+
+def rank_environment(settings: Settings, rank: int, num_ranks: int) -> dict[str, str]:
+    """The environment of a rank with one thread, on a node of its own."""
+    return build_rank_environment(
+        settings, rank=rank, local_rank=0, world_size=num_ranks, num_threads=1
     )
+
+
+def fork_worker(
+    module: str, arguments: Sequence[str], environment: dict[str, str], log: Path
+) -> BaseProcess:
+    """Fork a process that runs a module as its main program, with its output in a file."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.trainer.worker_imports"])
+    # Libraries read some of it when they are loaded, which is in the server.
+    shared = rank_environment(Settings(), 0, 1) | KEEP_FREED_MEMORY
+    with patch.dict(os.environ, shared):
+        forkserver.ensure_running()
+    process = context.Process(target=run_worker, args=(module, arguments, environment, log))
+    process.start()
+    return process
+
+
+def run_worker(
+    module: str, arguments: Sequence[str], environment: dict[str, str], log: Path
+) -> None:
+    """Be the process that `fork_worker` forks."""
+    with log.open("wb") as output:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(output.fileno(), stream.fileno())
+    os.environ.update(environment)
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__")

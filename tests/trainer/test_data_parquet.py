@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from trainwright_api.resources import SFTLoss
 from trainwright_api.run import RunSource
-from trainwright_trainer.data import check_sources, prepare_data, reading
+from trainwright_trainer.data import check_sources, prepare_data
 from trainwright_trainer.data.reading import SourceReader
 from trainwright_trainer.data.records import parse_record
 from trainwright_trainer.data.sources import open_source
@@ -114,6 +114,6 @@ def test_what_arrow_cannot_read_is_told_with_the_file(
     def refuse(_: object) -> None:
         raise pa.ArrowNotImplementedError("Nested data conversions not implemented for chunks")
 
-    monkeypatch.setattr(reading.pq, "ParquetFile", refuse)
+    monkeypatch.setattr(pq, "ParquetFile", refuse)
     with pytest.raises(UserError, match=r"d\.parquet, which cannot be read \(Nested data conv"):
         check_sources(build_run(one), settings)

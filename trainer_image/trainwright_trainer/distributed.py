@@ -1,8 +1,5 @@
 """Joins the ranks: process groups for tensors and for small values, and DeepSpeed's own view of them."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
@@ -10,6 +7,7 @@ import torch.distributed as dist
 from trainwright_api.run import Run
 
 from trainwright_trainer.groups import Group, SingleGroup, TorchGroup
+from trainwright_trainer.imports import hidden, uncollected
 from trainwright_trainer.settings import Settings
 
 JOIN_TIMEOUT = timedelta(minutes=30)  # pods of one run may start far apart
@@ -48,7 +46,7 @@ def _join_deepspeed() -> None:
     On CPUs it would compile an operator of its own at this point (used for inference only): its list
     of operators that can be built is emptied first.
     """
-    with _hidden("mlflow"):
+    with uncollected(), hidden("mlflow"):
         import deepspeed
     import deepspeed.ops
 
@@ -57,22 +55,6 @@ def _join_deepspeed() -> None:
     deepspeed.init_distributed(
         dist_init_required=False if deepspeed.comm.is_initialized() else None
     )
-
-
-@contextmanager
-def _hidden(package: str) -> Iterator[None]:
-    """Let imports fail as if a package were not installed, unless it is imported already.
-
-    DeepSpeed's autotuner, which no run uses, imports MLflow wherever it is: a second of a rank's start.
-    """
-    if package in sys.modules:
-        yield
-        return
-    sys.modules[package] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[package]
 
 
 def _import_muon_uncompiled() -> None:

@@ -4,7 +4,6 @@ Turns every end into an outcome file: what failed, why, at which step. Traceback
 """
 
 import argparse
-import gc
 import logging
 import os
 import sys
@@ -26,6 +25,7 @@ from trainwright_trainer.errors import (
     is_out_of_memory,
     is_out_of_space,
 )
+from trainwright_trainer.imports import uncollected
 from trainwright_trainer.outcome import EXIT_CODES, outcome_file, reserve_outcome, write_outcome
 from trainwright_trainer.settings import Settings, read_settings
 
@@ -77,11 +77,9 @@ def main() -> int:
 
 def _build_trainer(run: Run, settings: Settings) -> "Trainer":
     started = time.perf_counter()
-    gc.disable()  # a million objects of imported modules, none of them garbage
-    from trainwright_trainer.train import Trainer
+    with uncollected():
+        from trainwright_trainer.train import Trainer
 
-    gc.enable()
-    gc.freeze()  # nor is it worth looking at them again
     logger.info("imported in %.1f s", time.perf_counter() - started)
     return Trainer(run, settings)
 

@@ -15,7 +15,7 @@ from trainwright_trainer.errors import TrainerError
 from trainwright_trainer.scratch import build_once
 
 UNIVERSAL_TAG = "universal"
-_CONVERTER = "deepspeed.checkpoint.ds_to_universal"
+_CONVERTER = "trainwright_trainer.conversion"
 _RANK_FILE = re.compile(r"(?:^|/)(?:bf16_|fp16_)?zero_pp_rank_(\d+)_|(?:^|/)random-(\d+)\.pt$")
 
 logger = logging.getLogger(__name__)

@@ -14,15 +14,16 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from trainwright_api.data import RecordFormat, TextFormat
 
 from trainwright_trainer.data.documents import DocumentCounts
 from trainwright_trainer.data.sources import Source, is_gzip, is_parquet
 from trainwright_trainer.store import FileInfo
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 READ_AHEAD_FILES = 16
 READ_AHEAD_BYTES = 4 * 2**20  # larger files are streamed
@@ -198,6 +199,10 @@ class SourceReader:
         self, file: FileInfo, stream: BinaryIO, chance: random.Random | None = None
     ) -> Iterator[Row]:
         """Yield the rows of a Parquet file; with `chance`, those of one row group of its choice."""
+        # Here, as it takes a fifth of a second of a start, and most runs read none.
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
         try:
             table = pq.ParquetFile(stream)
             columns = self._columns(table.schema_arrow.names)
@@ -216,7 +221,7 @@ class SourceReader:
             raise self._broken(file, str(error).partition("\n")[0][:200]) from error
 
     def _batch_records(
-        self, file: FileInfo, number: int, batch: pa.RecordBatch
+        self, file: FileInfo, number: int, batch: "pa.RecordBatch"
     ) -> Iterator[dict[str, Any]]:
         """Yield the rows of a batch that follows row `number`. Raises UserError for text that is none."""
         try:
@@ -227,7 +232,7 @@ class SourceReader:
             yield {name: _without_nulls(value) for name, value in record.items()}
 
     def _record(
-        self, file: FileInfo, number: int, batch: pa.RecordBatch, row: int
+        self, file: FileInfo, number: int, batch: "pa.RecordBatch", row: int
     ) -> dict[str, Any]:
         try:
             return cast(dict[str, Any], batch.slice(row, 1).to_pylist()[0])

@@ -4,8 +4,9 @@
 that this machine cannot run is skipped by name and reason; with CI set, that is a failure. Every
 tier runs even if one before it failed, so that one run shows all there is to mend.
 
-The trainer's tier computes, while the others mostly wait: it runs in the background, at a lower priority,
-and its output comes at the end.
+They run in three lanes beside each other. Those that start a cluster mostly wait for it; beside them run
+those that use one core, and, at a lower priority, that of the trainer, which computes on all there are. What
+the lanes beside the main one print comes at the end.
 """
 
 import subprocess
@@ -14,7 +15,9 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from enum import Enum
 from typing import IO
 
 from tools.machine import PROJECT, find_cluster_obstacle, is_ci
@@ -23,13 +26,21 @@ _NO_TESTS = 5  # pytest's exit code when it collected nothing
 _LOWER_PRIORITY = ("nice", "-n", "10")
 
 
+class Lane(Enum):
+    """Tiers of one lane run one after another, and beside those of the others."""
+
+    MAIN = "main"
+    BESIDE = "beside"
+    SPARE = "spare"  # at a lower priority
+
+
 @dataclass(frozen=True)
 class Tier:
-    """A named set of tests: a command, whether it runs beside the others, and whether it needs a cluster."""
+    """A named set of tests: a command, the lane that it runs in, and whether it needs a cluster."""
 
     name: str
     command: tuple[str, ...]
-    is_background: bool = False
+    lane: Lane = Lane.MAIN
     needs_cluster: bool = False
 
 
@@ -43,19 +54,22 @@ class Result:
     note: str = ""
 
 
-def pytest_tier(name: str, *folders: str, background: bool = False, cluster: bool = False) -> Tier:
-    """A tier that pytest runs."""
-    return Tier(name, ("-m", "pytest", "-q", "--durations=5", *folders), background, cluster)
+def pytest_tier(name: str, lane: Lane, *folders: str) -> Tier:
+    """A tier that pytest runs; those of the main lane need a cluster."""
+    command = ("-m", "pytest", "-q", "--durations=5", *folders)
+    return Tier(name, command, lane, needs_cluster=lane is Lane.MAIN)
 
 
 TIERS = (
-    Tier("check", ("-m", "tools.check")),
-    pytest_tier("unit", "tests/unit", "tests/contract", "tests/monitoring", "tests/docs"),
-    pytest_tier("trainer", "tests/trainer", background=True),
-    pytest_tier("chart", "tests/chart"),
-    pytest_tier("apiserver", "tests/apiserver", cluster=True),
-    pytest_tier("cluster", "tests/embedded_cluster", cluster=True),
-    pytest_tier("e2e", "tests/e2e", cluster=True),
+    Tier("check", ("-m", "tools.check"), Lane.BESIDE),
+    pytest_tier(
+        "unit", Lane.BESIDE, *(f"tests/{x}" for x in ("unit", "contract", "monitoring", "docs"))
+    ),
+    pytest_tier("chart", Lane.BESIDE, "tests/chart"),
+    pytest_tier("trainer", Lane.SPARE, "tests/trainer"),
+    pytest_tier("apiserver", Lane.MAIN, "tests/apiserver"),
+    pytest_tier("cluster", Lane.MAIN, "tests/embedded_cluster"),
+    pytest_tier("e2e", Lane.MAIN, "tests/e2e"),
 )
 
 
@@ -73,27 +87,44 @@ def main(names: Sequence[str]) -> int:
 
 
 def run_tiers(tiers: Sequence[Tier]) -> list[Result]:
-    """Run tiers one after another, and beside them those for the background; return the results in their order."""
-    background = [tier for tier in tiers if tier.is_background and len(tiers) > 1]
-    with ThreadPoolExecutor() as pool, tempfile.TemporaryFile("w+") as output:
-        for tier in background:
-            print(f"--- {tier.name} has begun, in the background", flush=True)
-        working = pool.submit(lambda: [run_tier(tier, output) for tier in background])
-        results = {tier: run_tier(tier) for tier in tiers if tier not in background}
-        results.update(zip(background, working.result(), strict=True))
-        output.seek(0)
-        print(output.read(), flush=True)
+    """Run tiers in their lanes; return the results in the tiers' order.
+
+    Where there is one lane only, its output is passed through, whichever it is.
+    """
+    lanes: dict[Lane, list[Tier]] = {}
+    for tier in tiers:
+        lanes.setdefault(tier.lane, []).append(tier)
+    main = lanes.pop(Lane.MAIN, None) or lanes.popitem()[1]
+    with ThreadPoolExecutor() as pool, ExitStack() as stack:
+        beside = []
+        for lane in lanes.values():
+            names = ", ".join(tier.name for tier in lane)
+            print(f"--- {names}: begun in the background", flush=True)
+            output = stack.enter_context(tempfile.TemporaryFile("w+"))
+            beside.append((output, pool.submit(_run_lane, lane, output)))
+        results = _run_lane(main)
+        for output, lane_results in beside:
+            if not lane_results.done():
+                print("\n--- waiting for what runs in the background", flush=True)
+            results |= lane_results.result()
+            output.seek(0)
+            print(output.read(), flush=True)
     return [results[tier] for tier in tiers]
 
 
+def _run_lane(tiers: Sequence[Tier], output: IO[str] | None = None) -> dict[Tier, Result]:
+    return {tier: run_tier(tier, output) for tier in tiers}
+
+
 def run_tier(tier: Tier, output: IO[str] | None = None) -> Result:
-    """Run one tier in the project's root, its output passed through; or into a file, at a lower priority."""
+    """Run one tier in the project's root, its output passed through or into a file."""
     obstacle = find_cluster_obstacle() if tier.needs_cluster else None
     if obstacle:
         return Result(tier.name, "FAILED" if is_ci() else "skipped", 0, f"no cluster: {obstacle}")
     print(f"\n--- {tier.name}", flush=True, file=output)
     started = time.monotonic()
-    command = [*(_LOWER_PRIORITY if output else ()), sys.executable, *tier.command]
+    is_spare = output is not None and tier.lane is Lane.SPARE
+    command = [*(_LOWER_PRIORITY if is_spare else ()), sys.executable, *tier.command]
     code = subprocess.run(
         command,
         cwd=PROJECT,

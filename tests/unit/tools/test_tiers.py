@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tools import tiers
-from tools.tiers import Result, Tier, format_results, run_tier, run_tiers
+from tools.tiers import Lane, Result, Tier, format_results, run_tier, run_tiers
 
 PASSING = Tier("good", ("-c", ""))
 FAILING = Tier("bad", ("-c", "import sys; sys.exit(3)"))
@@ -56,7 +56,7 @@ def test_a_tier_in_the_background_runs_beside_the_others(
     computes = "\n".join((make.format(begun), wait.format(seen)))
     waits = "\n".join((wait.format(begun), make.format(seen)))
     results = run_tiers(
-        [Tier("computes", ("-c", computes), is_background=True), Tier("waits", ("-c", waits))]
+        [Tier("computes", ("-c", computes), lane=Lane.SPARE), Tier("waits", ("-c", waits))]
     )
     assert [(result.name, result.verdict) for result in results] == [
         ("computes", "passed"),
@@ -67,8 +67,16 @@ def test_a_tier_in_the_background_runs_beside_the_others(
 
 
 def test_what_fails_in_the_background_fails_the_run() -> None:
-    failing = Tier("bad", ("-c", "import sys; sys.exit(3)"), is_background=True)
+    failing = Tier("bad", ("-c", "import sys; sys.exit(3)"), lane=Lane.SPARE)
     assert [result.verdict for result in run_tiers([PASSING, failing])] == ["passed", "FAILED"]
+
+
+def test_a_lane_alone_passes_its_output_through(capfd: pytest.CaptureFixture[str]) -> None:
+    said = [
+        Tier(name, ("-c", f"print('{name} speaks')"), Lane.BESIDE) for name in ("one", "another")
+    ]
+    assert [result.note for result in run_tiers(said)] == ["", ""]
+    assert "in the background" not in capfd.readouterr().out
 
 
 def test_unknown_tier_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ TINY = {
 # The demo's model.
 DEMO = {
     "hidden_size": 448,
-    "intermediate_size": 1216,
+    "intermediate_size": 1024,
     "num_hidden_layers": 3,
     "num_attention_heads": 7,
 }

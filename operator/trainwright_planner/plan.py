@@ -105,8 +105,9 @@ def plan_run(
 def flops_per_token(run: Run, model: ModelFacts) -> tuple[float, str]:
     """Return the floating point operations to train one token, and how they come about.
 
-    After Chowdhery et al. (PaLM), arXiv:2204.02311, appendix B: recomputation is not counted, and
-    attention is taken over the whole sequence, so that figures compare with those of others.
+    After Chowdhery et al. (PaLM), arXiv:2204.02311, appendix B: recomputation is not counted,
+    attention is taken over the whole sequence, and all tokens have logits, though the trainer computes
+    those of trained ones only, so that figures compare with those of others.
     """
     weights, length = model.matmul_parameters, run.data.sequence_length
     attention = 12 * model.num_layers * model.num_heads * model.head_dim * length

@@ -14,11 +14,16 @@ from trainwright_trainer.data.batch import IGNORED_LABEL, Batch
 
 @dataclass(frozen=True, slots=True)
 class DeviceBatch:
-    """A micro-batch on the rank's device; all of shape [sequences, sequence_length], int64."""
+    """A micro-batch on the rank's device; all of shape [sequences, sequence_length], int64.
+
+    `predicts` (bool) says where the next token is trained. It stays on the host, where to count is no wait for
+    the device.
+    """
 
     input_ids: torch.Tensor
     labels: torch.Tensor
     position_ids: torch.Tensor
+    predicts: torch.Tensor
 
     @classmethod
     def of(cls, batch: Batch, device: torch.device) -> "DeviceBatch":
@@ -27,7 +32,9 @@ class DeviceBatch:
         def move(array: Any) -> torch.Tensor:
             return torch.from_numpy(array).to(device, non_blocking=True)
 
-        return cls(move(batch.input_ids), move(batch.labels), move(batch.position_ids))
+        predicts = torch.zeros(batch.labels.shape, dtype=torch.bool)
+        predicts[:, :-1] = torch.from_numpy(batch.labels[:, 1:] != IGNORED_LABEL)
+        return cls(move(batch.input_ids), move(batch.labels), move(batch.position_ids), predicts)
 
     @property
     def num_trained(self) -> torch.Tensor:
@@ -37,7 +44,7 @@ class DeviceBatch:
     def split(self, size: int) -> list["DeviceBatch"]:
         """Return micro-batches of `size` sequences."""
         starts = range(0, len(self.input_ids), size)
-        tensors = (self.input_ids, self.labels, self.position_ids)
+        tensors = (self.input_ids, self.labels, self.position_ids, self.predicts)
         return [DeviceBatch(*(tensor[i : i + size] for tensor in tensors)) for i in starts]
 
 

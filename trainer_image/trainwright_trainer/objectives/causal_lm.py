@@ -3,24 +3,26 @@
 import torch
 from torch.nn import functional
 
-from trainwright_trainer.data.batch import IGNORED_LABEL
 from trainwright_trainer.objectives.base import DeviceBatch, Objective
+from trainwright_trainer.objectives.head import HeadAt
 
 
 def token_loss_sum(model: torch.nn.Module, batch: DeviceBatch) -> torch.Tensor:
     """Return the sum of cross entropies of the labels that are trained (scalar, float32, nats).
 
     Documents that share a sequence do not see each other: positions start anew in each, and
-    transformers builds its block-diagonal causal mask from that, for every attention backend.
+    transformers builds its block-diagonal causal mask from that, for every attention backend. No logits are
+    computed where nothing is trained.
     """
-    logits = model(
-        input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False
-    ).logits
-    predictions = logits[:, :-1].float().flatten(0, 1)
-    targets = batch.labels[:, 1:].flatten()
-    return functional.cross_entropy(
-        predictions, targets, ignore_index=IGNORED_LABEL, reduction="sum"
-    )
+    where = batch.predicts.flatten().nonzero().squeeze(1)
+    where = where.to(batch.labels.device, non_blocking=True)
+    with HeadAt(model, where) as head:
+        logits = model(
+            input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False
+        ).logits
+    predictions = head.select(logits).float()
+    targets = batch.labels.flatten()[where + 1]
+    return functional.cross_entropy(predictions, targets, reduction="sum")
 
 
 class CausalLM(Objective):

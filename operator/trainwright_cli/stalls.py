@@ -6,7 +6,7 @@ left of its last step. The tables, the page, the screens and `run --local` say s
 
 from datetime import datetime
 
-from trainwright_api.names import Phase
+from trainwright_api.names import ACTIVITY_TRAIN, Phase
 from trainwright_api.quantities import format_duration
 from trainwright_api.status import Progress
 
@@ -15,7 +15,6 @@ from trainwright_cli.runs import RunView, parse_time
 # The operator writes figures some seconds late, and this machine's clock need not be the pod's.
 LEAST_SECONDS = 120.0
 MISSED_STEPS = 5
-TRAINING = "train"
 
 
 def find_stall_seconds(view: RunView, now: datetime) -> float | None:
@@ -38,7 +37,7 @@ def measure_stall(progress: Progress, now: datetime) -> float | None:
     None also before training and after its last step, and without a time of the last figures.
     """
     updated = parse_time(progress.updated_at)
-    if updated is None or progress.activity != TRAINING:
+    if updated is None or progress.activity != ACTIVITY_TRAIN:
         return None
     if 0 < progress.total_steps <= progress.step:
         return None

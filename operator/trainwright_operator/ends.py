@@ -136,9 +136,8 @@ def _explain(pod: PodFacts, told: TerminationMessage | None) -> tuple[Cause, str
     if pod.reason in ("Evicted", "Preempting") or pod.disruption:
         why = pod.message or pod.disruption or pod.reason
         return Cause.PREEMPTED, f"pod {pod.name} was evicted: {why}"
-    if (
-        told is not None and told.outcome is not Outcome.SUCCEEDED
-    ):  # that it said before it was ended
+    # A success is what it said before it was ended.
+    if told is not None and told.outcome is not Outcome.SUCCEEDED:
         if told.outcome is Outcome.INTERRUPTED:
             return Cause.PREEMPTED, f"pod {pod.name} was asked to stop; {told.message}"
         return told.cause or Cause.UNKNOWN, told.message

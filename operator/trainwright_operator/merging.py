@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from trainwright_api.names import ACTIVITY_TRAIN
 from trainwright_api.printable import printable_hardware, printable_progress
 from trainwright_api.report import RunReport, TerminationMessage
 from trainwright_api.status import CheckpointRecord, CheckpointsStatus, Progress, RunStatus
@@ -12,7 +13,6 @@ from trainwright_operator.untrusted import parse_time
 
 MAXIMUM_CHECKPOINTS_KEPT = 10
 MAXIMUM_WARNINGS_KEPT = 10
-TRAINS = "train"  # the activity of a trainer that has found, or not, what to go on from
 CHECKPOINT_SAVED, TRAINER_WARNING = "CheckpointSaved", "TrainerWarning"
 TOLD_BY_TRAINERS = (
     CHECKPOINT_SAVED,
@@ -40,9 +40,8 @@ def merge_report(status: RunStatus, report: RunReport | None) -> RunStatus:
             best=report.best_checkpoint,
             items=report.checkpoints[:MAXIMUM_CHECKPOINTS_KEPT],
         )
-    elif (
-        report.progress.activity == TRAINS
-    ):  # it has looked: those of earlier attempts are damaged or gone
+    elif report.progress.activity == ACTIVITY_TRAIN:
+        # It has looked: those of earlier attempts are damaged or gone.
         changes["checkpoints"] = None
     if report.plan is not None:
         changes["plan"] = report.plan

@@ -8,13 +8,12 @@ the operator starts no clock anew. The condition does not exist until the utilis
 from collections.abc import Mapping
 from datetime import timedelta
 
-from trainwright_api.names import SHORT_NAMES, Condition
+from trainwright_api.names import ACTIVITY_TRAIN, SHORT_NAMES, Condition
 from trainwright_api.report import RunReport
 from trainwright_api.status import Hardware
 from trainwright_api.utilization import UtilizationAction
 
 from trainwright_operator.conditions import find_condition
-from trainwright_operator.merging import TRAINS
 from trainwright_operator.run_state import RunState
 from trainwright_operator.untrusted import parse_time
 
@@ -77,7 +76,9 @@ def _measure(state: RunState, report: RunReport | None) -> float | None:
     """Return the utilisation of this attempt's devices (percent); None while it does not train."""
     if report is None or report.attempt != state.status.attempt or report.hardware is None:
         return None
-    return report.hardware.utilization_percent if report.progress.activity == TRAINS else None
+    return (
+        report.hardware.utilization_percent if report.progress.activity == ACTIVITY_TRAIN else None
+    )
 
 
 def _suspend(state: RunState) -> bool:

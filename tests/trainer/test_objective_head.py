@@ -69,7 +69,7 @@ def test_loss_and_gradients_are_those_of_all_logits(family: str) -> None:
     for gradient, parameter in zip(gradients, model.parameters(), strict=True):
         torch.testing.assert_close(gradient, parameter.grad, rtol=1e-4, atol=1e-5)
     assert seen == [
-        (1, int(batch.num_trained), VOCABULARY),
+        (1, batch.num_trained, VOCABULARY),
         (SEQUENCES, LENGTH, VOCABULARY),  # outside of the objective the head is as it was
     ]
 

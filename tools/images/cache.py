@@ -46,9 +46,8 @@ def say(text: str) -> None:
 def publish(path: Path, usually_seconds: int, write: Callable[[Path], None]) -> Path:
     """`path`, made by `write(temporary path)` unless it is there; it appears whole or not at all."""
     try:
-        os.utime(
-            path
-        )  # not touch(): what another build has just deleted would be there again, empty
+        # Not touch(): what another build has just deleted would be there again, empty.
+        os.utime(path)
     except FileNotFoundError:
         pass
     else:

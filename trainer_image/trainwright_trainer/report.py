@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from trainwright_api import metrics as m
 from trainwright_api.history import MAXIMUM_ROWS, HistoryRow, dump_rows, thin_rows
+from trainwright_api.names import ACTIVITY_TRAIN
 from trainwright_api.otlp import NOT_INSTALLED, OtlpExport
 from trainwright_api.pod_server import PodHandler, PodServer, open_server
 from trainwright_api.report import RunReport
@@ -138,7 +139,7 @@ class Reporter:
     def set_activity(self, activity: str) -> None:
         """Say what the trainer does now: preflight, build, train, export."""
         logger.info("%s", activity)
-        if activity == "train":
+        if activity == ACTIVITY_TRAIN:
             self.heartbeats.beat()  # a rank that hangs in its first step is to be seen too
         else:
             self.heartbeats.rest()

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import torch
 from trainwright_api import metrics as m
-from trainwright_api.names import Cause, Outcome
+from trainwright_api.names import ACTIVITY_TRAIN, Cause, Outcome
 from trainwright_api.report import TerminationMessage
 from trainwright_api.run import Run
 from trainwright_api.status import ModelStatus, Progress
@@ -70,7 +70,7 @@ class Trainer:
         self._start_trackers()
         startup.lap("resume")
 
-        self.reporter.set_activity("train")
+        self.reporter.set_activity(ACTIVITY_TRAIN)
         signal.signal(signal.SIGTERM, self._interrupt)  # before, a rank just ends: nothing is lost
         while self.state.step < self.total_steps:
             self.train_step()
@@ -180,7 +180,7 @@ class Trainer:
     def _agree(self, batches: list[DeviceBatch]) -> dict[str, int]:
         """Exchange what all ranks must know of this step: counts, and whether to stop or to save."""
         own = {
-            "trained": sum(int(batch.num_trained) for batch in batches),
+            "trained": sum(batch.num_trained for batch in batches),
             "unpadded": self._num_unpadded,
             "interrupted": int(self.is_interrupted),
             "save_due": int(self.saving.is_due_by_time()),

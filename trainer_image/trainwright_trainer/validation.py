@@ -43,8 +43,9 @@ def measure_validation_loss(
         batch.labels[max(0, num_sequences - first) :] = IGNORED_LABEL
         moved = DeviceBatch.of(batch, device)
         loss = built.objective.loss_sum(model, moved).double()
-        num_trained = moved.num_trained.double()
-        sums += torch.stack([torch.where(num_trained > 0, loss, 0.0), num_trained])
+        if moved.num_trained:
+            sums[0] += loss
+            sums[1] += moved.num_trained
         finish_batch()
     model.train()
     if world_size > 1:

@@ -37,9 +37,9 @@ class DeviceBatch:
         return cls(move(batch.input_ids), move(batch.labels), move(batch.position_ids), predicts)
 
     @property
-    def num_trained(self) -> torch.Tensor:
-        """Terms of the loss (scalar, int64); the first token of a sequence is never predicted."""
-        return (self.labels[:, 1:] != IGNORED_LABEL).sum()
+    def num_trained(self) -> int:
+        """Terms of the loss; the first token of a sequence is never predicted."""
+        return int(self.predicts.sum())
 
     def split(self, size: int) -> list["DeviceBatch"]:
         """Return micro-batches of `size` sequences."""

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 
 from trainwright_trainer.objectives.base import DeviceBatch, Objective
-from trainwright_trainer.objectives.head import HeadAt
+from trainwright_trainer.objectives.head import compute_logits
 
 
 def token_loss_sum(model: torch.nn.Module, batch: DeviceBatch) -> torch.Tensor:
@@ -16,13 +16,11 @@ def token_loss_sum(model: torch.nn.Module, batch: DeviceBatch) -> torch.Tensor:
     """
     where = batch.predicts.flatten().nonzero().squeeze(1)
     where = where.to(batch.labels.device, non_blocking=True)
-    with HeadAt(model, where) as head:
-        logits = model(
-            input_ids=batch.input_ids, position_ids=batch.position_ids, use_cache=False
-        ).logits
-    predictions = head.select(logits).float()
+    logits = compute_logits(
+        model, where, input_ids=batch.input_ids, position_ids=batch.position_ids
+    )
     targets = batch.labels.flatten()[where + 1]
-    return functional.cross_entropy(predictions, targets, reduction="sum")
+    return functional.cross_entropy(logits.float(), targets, reduction="sum")
 
 
 class CausalLM(Objective):

@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from trainwright_api.run import Run
 from trainwright_api.training import Precision
 
 from tests.trainer.plain_loop import plain_losses
@@ -36,7 +37,7 @@ def name_of(layout: tuple[Precision, int, int, int]) -> str:
 def losses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[float]]:
     """All layouts' losses, and the plain loop's by precision."""
     folder = tmp_path_factory.mktemp("parity")
-    runs = {precision: build(folder, (precision, 1, 1, 1)) for precision in TOLERANCE}
+    runs = {precision: build(folder, (precision, 1, 1, 1), "plain") for precision in TOLERANCE}
     alone = [layout for layout in LAYOUTS if layout[1] == 1]
     together = [layout for layout in LAYOUTS if layout[1] == 2]
     with ThreadPoolExecutor() as pool:
@@ -52,7 +53,7 @@ def train(
 ) -> dict[str, list[float]]:
     """Train layouts of one number of ranks in one process group; return the losses of each."""
     runs = {
-        name_of(layout): build(folder, layout).model_dump(mode="json", by_alias=True)
+        name_of(layout): build(folder, layout, group).model_dump(mode="json", by_alias=True)
         for layout in layouts
     }
     file = folder / f"{group}.json"
@@ -66,10 +67,12 @@ def train(
     return {name: json.loads((folder / f"{name}.json").read_text()) for name in runs}
 
 
-def build(folder: Path, layout: tuple[Precision, int, int, int]):
+def build(folder: Path, layout: tuple[Precision, int, int, int], group: str) -> Run:
+    """Return the run of one layout; groups train at the same time, each with its store."""
     precision, ranks, accumulation, stage = layout
     return tiny_run(
         folder,
+        store=folder / f"store-{group}",
         model_config=DEMO,
         vocabulary=4096,
         sequence_length=4,  # BF16 without hardware for it costs by the token

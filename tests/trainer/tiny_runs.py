@@ -36,11 +36,14 @@ def write_text(folder: Path) -> Path:
 
 
 def tiny_run(folder: Path, **changes: Any) -> Run:
-    """Return a run that trains in seconds; everything it reads and writes is in a folder."""
+    """Return a run that trains in seconds; everything it reads and writes is in a folder.
+
+    Runs that train at the same time read the same text and have a `store` each, as any runs do.
+    """
     text = folder / "text"
     if not text.exists():
         write_text(text)
-    store = Location(uri=f"file://{folder}/store/")
+    store = Location(uri=f"file://{changes.pop('store', folder / 'store')}/")
     run = build_run(
         source(text),
         folder=store,
@@ -69,7 +72,7 @@ def tiny_run(folder: Path, **changes: Any) -> Run:
             "parallelism": run.parallelism.model_copy(update={"zero_stage": stage}),
             "workers": run.workers.model_copy(update={"processes_per_node": ranks}),
             "output": RunOutput(
-                uri=f"file://{folder}/store/model/",
+                uri=f"{store.uri}model/",
                 merge=False,
                 sample_prompts=["def main"],
                 sample_tokens=4,

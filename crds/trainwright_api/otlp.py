@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NOT_INSTALLED = (
     "OpenTelemetry's exporter is not installed, so metrics are not sent by OTLP; run "
-    "pip install 'trainwright[otlp]', or unset OTEL_EXPORTER_OTLP_ENDPOINT"
+    "pip install '.[otlp]' in Trainwright's source, or unset OTEL_EXPORTER_OTLP_ENDPOINT"
 )
 SCOPE = "trainwright"
 DEFAULT_INTERVAL_SECONDS = 60.0

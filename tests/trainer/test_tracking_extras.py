@@ -62,7 +62,7 @@ def test_one_that_is_not_installed_is_the_users_to_mend(
     text = caught.value.message
     assert text.startswith(f"spec.tracking.{module}: got an environment without {module} ")
     assert "use an image built with --build-arg LOCK=trackers" in text
-    assert f"pip install 'trainwright[trainer,{module}]'" in text
+    assert f"pip install '.[trainer,{module}]' in Trainwright's source" in text
 
 
 def test_a_secret_without_the_key_is_the_users_to_mend(tmp_path: Path) -> None:

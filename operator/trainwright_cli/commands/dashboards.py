@@ -50,8 +50,8 @@ def export(folder: Path, runbook_base_url: str) -> None:
         from trainwright_dashboards.generate import write_files
     except ImportError as error:
         raise CliError(
-            f"{error.name} is missing; install trainwright[dashboards], or take the files from "
-            "helm/trainwright/files/monitoring"
+            f"{error.name} is missing; run pip install '.[cli,dashboards]' in Trainwright's source, or take "
+            "the files from its helm/trainwright/files/monitoring"
         ) from error
     for path in write_files(folder, runbook_base_url):
         click.echo(path)

@@ -191,5 +191,5 @@ def _check_trainer_is_installed() -> None:
     if missing:
         raise CliError(
             f"{' and '.join(missing)} not found beside {sys.executable}; install the trainer: "
-            "pip install 'trainwright[trainer]'"
+            "pip install '.[cli,trainer]' in Trainwright's source"
         )

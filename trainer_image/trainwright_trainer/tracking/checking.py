@@ -13,7 +13,10 @@ from trainwright_trainer.errors import UserError
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.tracking.secrets import has_secret, read_secret
 
-REMEDY = "use an image built with --build-arg LOCK=trackers (on a laptop: pip install 'trainwright[trainer,{}]')"
+REMEDY = (
+    "use an image built with --build-arg LOCK=trackers (on a laptop: pip install '.[trainer,{}]' in Trainwright's "
+    "source)"
+)
 
 
 def check_trackers(run: Run, settings: Settings) -> None:

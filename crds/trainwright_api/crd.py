@@ -6,8 +6,8 @@ from trainwright_api import names
 from trainwright_api.resources import KINDS, Resource
 from trainwright_api.schema import build_rule, build_schema
 
-# Name, JSON path, type, priority (1: only with -o wide), description.
-_COLUMNS = (
+# Of `kubectl get`: name, JSON path, type, priority (1: only with -o wide), description.
+COLUMNS = (
     ("PHASE", ".status.phase", "string", 0, "What the run does."),
     ("STEP", ".status.progress.stepText", "string", 0, "Optimizer steps done and planned."),
     ("LOSS", ".status.progress.lossText", "string", 0, "Loss of the last step."),
@@ -67,7 +67,7 @@ def _build_version(model: type[Resource]) -> dict[str, Any]:
                 "priority": priority,
                 "description": text,
             }
-            for name, path, type_, priority, text in _COLUMNS
+            for name, path, type_, priority, text in COLUMNS
         ],
         "schema": {"openAPIV3Schema": _build_root(model)},
     }

@@ -20,7 +20,7 @@ class TextFormat(StrEnum):
 
 
 class RecordFormat(StrEnum):
-    """How a fine-tuning source stores its records (files end in .jsonl or .parquet)."""
+    """What a row of a fine-tuning source holds, in JSON lines or Parquet."""
 
     MESSAGES = "Messages"
     PROMPT_COMPLETION = "PromptCompletion"
@@ -98,27 +98,29 @@ class Location(Model):
     RULES: ClassVar[tuple[Rule, ...]] = LOCATION_RULES
 
     uri: str = Field(
-        description="Where: s3://bucket/prefix/, pvc://claim/path/, file:///path/ (in the container) or "
-        "hf://organization/name. No default.",
+        description="A folder or file: s3://bucket/prefix/, pvc://claim/path/, file:///path/ (in the container), "
+        "hf://organization/name or hf://datasets/organization/name, the last two with @revision after the name and a "
+        "/path if wanted. No default.",
         max_length=1024,
     )
     endpoint: str | None = Field(
         None,
         max_length=512,
-        description="URL of the S3 endpoint (of the hub for hf://). Default: the Secret's AWS_ENDPOINT_URL, "
-        "then the operator's setting, then AWS.",
+        description="URL of the S3 endpoint (of the hub for hf://). Default: that of checkpoints.store for s3://, then "
+        "the Secret's AWS_ENDPOINT_URL, then the operator's setting, then AWS; for hf:// https://huggingface.co.",
     )
     region: str | None = Field(
         None,
         max_length=64,
-        description="Region of the bucket, s3:// only. Default: the Secret's AWS_REGION.",
+        description="Region of the bucket, s3:// only. Default: that of checkpoints.store, then the Secret's AWS_REGION, "
+        "then us-east-1.",
     )
     credentials_secret: str | None = Field(
         None,
         max_length=253,
         description="Name of a Secret in the run's namespace with AWS_ACCESS_KEY_ID and "
         "AWS_SECRET_ACCESS_KEY (for hf://: HF_TOKEN). Default: that of checkpoints.store for s3://, none "
-        "for hf://.",
+        "for hf://; without one, s3:// is opened with what the pod's own environment or identity gives.",
     )
 
 
@@ -136,7 +138,9 @@ class TextSource(Location):
     )
 
     format: TextFormat = Field(
-        description="Text (each file is a document), JSONL or Parquet (each row is a document). No default."
+        description="Text (each file is a document), JSONL or Parquet (each row is a document). Of a folder and those "
+        "below it, but none whose name begins with a dot, Text takes all files, JSONL those that end in .jsonl, .ndjson or "
+        ".json, Parquet those in .parquet. Text and JSONL that end in .gz are unpacked. No default."
     )
     field: str = Field(
         "text",
@@ -167,8 +171,9 @@ class RecordSource(Location):
     )
 
     format: RecordFormat = Field(
-        description="Messages (a list of {role, content}) or PromptCompletion (fields prompt and completion). "
-        "No default."
+        description="Messages (a list of {role, content}) or PromptCompletion (fields prompt and completion), a record "
+        "a row. Of a folder and those below it, but none whose name begins with a dot, files that end in .jsonl, .ndjson or "
+        ".json (also with .gz) or in .parquet count. No default."
     )
     field: str = Field(
         "messages",

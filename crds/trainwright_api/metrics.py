@@ -85,7 +85,7 @@ PACKING_UTILIZATION = Metric(
 HEARTBEAT_AGE = Metric(
     "trainwright_heartbeat_age_seconds",
     "gauge",
-    "Seconds since the rank finished a step.",
+    "Seconds since the rank finished a step or a batch of a validation, or began to train.",
     ("rank",),
 )
 

@@ -132,22 +132,27 @@ class BaseModelSource(Model):
     uri: str | None = Field(
         None,
         max_length=1024,
-        description="A folder that transformers loads: s3://, pvc://, file:// or hf://. Excludes run. No default.",
+        description="A folder that transformers loads: s3://, pvc://, file:// or hf://organization/name, with @revision if "
+        "wanted. Excludes run. No default.",
     )
     endpoint: str | None = Field(
         None,
         max_length=512,
-        description="URL of the S3 endpoint (of the hub for hf://). Default: that of checkpoints.store for s3://.",
+        description="URL of the S3 endpoint (of the hub for hf://). Default: that of checkpoints.store for s3://, then "
+        "the Secret's AWS_ENDPOINT_URL, then the operator's setting, then AWS; for hf:// https://huggingface.co.",
     )
     region: str | None = Field(
         None,
         max_length=64,
-        description="Region of the bucket, s3:// only. Default: that of checkpoints.store.",
+        description="Region of the bucket, s3:// only. Default: that of checkpoints.store, then the Secret's AWS_REGION, "
+        "then us-east-1.",
     )
     credentials_secret: str | None = Field(
         None,
         max_length=253,
-        description="Secret with the credentials. Default: that of checkpoints.store for s3://, none for hf://.",
+        description="Name of a Secret in the run's namespace with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (for "
+        "hf://: HF_TOKEN). Default: that of checkpoints.store for s3://, none for hf://; without one, s3:// is opened with "
+        "what the pod's own environment or identity gives.",
     )
     gguf_file: str | None = Field(
         None,

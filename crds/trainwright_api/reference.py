@@ -1,15 +1,15 @@
 """Builds the reference page of the API from the same schemas as the CRDs.
 
-What both kinds share is told once, then what each has of its own, then the status. Called by
-`generate`.
+What both kinds share is told once, then what each has of its own, the status, and the metrics. Called
+by `generate`.
 """
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
-from trainwright_api import names
-from trainwright_api.crd import build_crd
+from trainwright_api import metrics, names
+from trainwright_api.crd import COLUMNS, build_crd
 from trainwright_api.resources import KINDS
 from trainwright_api.run_spec import RunSpec
 
@@ -24,6 +24,16 @@ After a run is created only `suspend`, `recovery`, `deadlineSeconds`, `ttlSecond
 `checkpoints.keepLast` and `checkpoints.keepBest` may change. For anything else create a new run, with
 `checkpoints.resumeFrom` to go on from this one.
 """
+_STATUS_INTRODUCTION = """\
+Written by the operator; the same for both kinds. What stands in `reason`, in the conditions and in the events:
+[what a run says](../operator/docs/reasons.md). `kubectl get` shows the columns below.
+"""
+_METRICS_INTRODUCTION = """\
+Every trainer pod serves its own at `/metrics` on port {port}, the operator those that begin with `{prefix}` on port 8080.
+A GPU's series are there only for what its driver offers. Whose figures they are, and how many series that makes:
+[monitoring](../operator/docs/monitoring.md).
+"""
+_OPERATORS = "trainwright_operator_"
 _SHARED = "Both kinds"
 _STATUS = "Status"
 
@@ -40,9 +50,26 @@ def build_reference() -> str:
     for kind, schema in schemas.items():
         own = set(schema["properties"]["spec"]["properties"]) - shared
         parts += _build_chapter(kind, schema, schema["description"], own)
-    parts.append(f"## {_STATUS}\n\nWritten by the operator; the same for both kinds.\n")
+    parts += [f"## {_STATUS}\n\n{_STATUS_INTRODUCTION}", _build_columns()]
     parts.append(_build_table(first["properties"]["status"], "status"))
+    introduction = _METRICS_INTRODUCTION.format(port=names.TRAINER_PORT, prefix=_OPERATORS)
+    parts += [f"## Metrics\n\n{introduction}", _build_metrics()]
     return "\n".join(parts)
+
+
+def _build_columns() -> str:
+    rows = ["| column | shown | |", "|---|---|---|"]
+    for name, _, _, priority, text in COLUMNS:
+        rows.append(f"| {name} | {'with `-o wide`' if priority else 'always'} | {text} |")
+    return "\n".join(rows) + "\n"
+
+
+def _build_metrics() -> str:
+    rows = ["| metric | type | labels | |", "|---|---|---|---|"]
+    for metric in metrics.ALL:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        rows.append(f"| `{metric.name}` | {metric.type} | {labels} | {metric.help} |")
+    return "\n".join(rows) + "\n"
 
 
 def _build_chapter(

@@ -13,7 +13,9 @@ from trainwright_api.names import Cause, Phase
 class ConditionStatus(Model):
     """One condition, as in metav1.Condition."""
 
-    type: str = Field(description="Type of the condition.")
+    type: str = Field(
+        description="Accepted, Running, Suspended, CheckpointReady, Underutilized, Complete or Failed."
+    )
     status: str = Field(description="True, False or Unknown.")
     reason: str = Field(description="Reason in CamelCase.")
     message: str = Field("", description="What a person should know.")
@@ -115,25 +117,19 @@ class Progress(Model):
     updated_at: str | None = Field(None, description="When this was measured (RFC 3339).")
     step_text: str | None = Field(
         None,
-        description="step/totalSteps for kubectl, such as 120/400; filled by printable_progress.",
+        description="step/totalSteps for kubectl, such as 120/400.",
     )
-    loss_text: str | None = Field(
-        None, description="Loss with four digits for kubectl; filled by printable_progress."
-    )
+    loss_text: str | None = Field(None, description="Loss with four digits for kubectl.")
     tokens_per_second_text: str | None = Field(
         None,
-        description="tokensPerSecond in whole numbers for kubectl; filled by printable_progress.",
+        description="tokensPerSecond in whole numbers for kubectl.",
     )
-    mfu_text: str | None = Field(
-        None, description="mfu in percent for kubectl, such as 41.2%; filled by printable_progress."
-    )
-    eta_text: str | None = Field(
-        None, description="Time left for kubectl, such as 3m20s; filled by printable_progress."
-    )
+    mfu_text: str | None = Field(None, description="mfu in percent for kubectl, such as 41.2%.")
+    eta_text: str | None = Field(None, description="Time left for kubectl, such as 3m20s.")
 
 
 class Hardware(Model):
-    """What the devices of a run do."""
+    """What the devices of a run do. `summary` is filled by `printable.printable_hardware`."""
 
     device: str = Field(description="Kind of device, such as NVIDIA H100 or the CPU's name.")
     accelerators: int = Field(description="Devices in all (unit: devices).")
@@ -160,7 +156,7 @@ class Hardware(Model):
     )
     summary: str | None = Field(
         None,
-        description="One line for kubectl, such as 16x H100 93%; filled by printable_hardware.",
+        description="One line for kubectl, such as 16x H100 93%.",
     )
 
     @property
@@ -196,7 +192,7 @@ class CheckpointsStatus(Model):
     latest: CheckpointRecord | None = Field(None, description="Newest checkpoint.")
     best: CheckpointRecord | None = Field(None, description="Lowest validation loss.")
     items: list[CheckpointRecord] = Field(
-        default_factory=list, max_length=10, description="Newest checkpoints, newest first."
+        default_factory=list, max_length=10, description="The ten newest checkpoints, newest first."
     )
 
 
@@ -208,12 +204,14 @@ class Attempt(Model):
     started_at: str = Field(description="When its job was created (RFC 3339).")
     ended_at: str | None = Field(None, description="When it ended (RFC 3339).")
     outcome: str | None = Field(None, description="Succeeded, Failed, Suspended or Deadline.")
-    cause: Cause | None = Field(None, description="Why it failed.")
+    cause: Cause | None = Field(None, description="Why it failed; only with outcome Failed.")
     pod: str | None = Field(None, description="Pod that fell first.")
     node: str | None = Field(None, description="Node of that pod.")
     rank: int | None = Field(None, description="Rank that fell first (unit: none, a number).")
     exit_code: int | None = Field(
-        None, description="Exit code of that pod's container (unit: none, a number)."
+        None,
+        description="Exit code of that pod's container: 1 failed, 2 user error, 143 stopped on request, 137 killed; others are "
+        "its own (unit: none, a number).",
     )
     message: str | None = Field(None, max_length=2048, description="What it said.")
     resumed_from_step: int | None = Field(
@@ -238,7 +236,10 @@ class GeneratedSample(Model):
 
 
 class Cost(Model):
-    """What a run has held so far, over all its attempts, and what that costs."""
+    """What a run has held so far, over all its attempts, and what that costs.
+
+    `summary` is filled by `printable.printable_cost`.
+    """
 
     held_seconds: int = Field(
         0,
@@ -267,9 +268,7 @@ class Cost(Model):
         description="Cost at the end of the run, if it goes on as fast (unit: USD).",
     )
     counted_until: str | None = Field(None, description="Until when heldSeconds counts (RFC 3339).")
-    summary: str | None = Field(
-        None, description="One line for people, such as $3.20 of $12.80; filled by printable_cost."
-    )
+    summary: str | None = Field(None, description="One line for people, such as $3.20 of $12.80.")
 
 
 class ModelStatus(Model):
@@ -315,7 +314,7 @@ class RunStatus(Model):
     cost: Cost | None = Field(None, description="What the run has held and costs.")
     checkpoints: CheckpointsStatus | None = Field(None, description="The run's checkpoints.")
     attempts: list[Attempt] = Field(
-        default_factory=list, max_length=10, description="Newest attempts, newest last."
+        default_factory=list, max_length=10, description="The ten newest attempts, newest last."
     )
     sources: list[SourceStatus] = Field(
         default_factory=list,
@@ -325,11 +324,13 @@ class RunStatus(Model):
     warnings: list[str] = Field(
         default_factory=list,
         max_length=10,
-        description="What the trainer warned of, such as a checkpoint that does not verify, newest last.",
+        description="The last ten things that the trainer warned of, such as a checkpoint that does not verify, newest "
+        "last.",
     )
     attempt: int = Field(0, description="Current or last attempt (unit: none, a number).")
     failures: dict[str, int] = Field(
-        default_factory=dict, description="Failures by cause since the last new checkpoint."
+        default_factory=dict,
+        description="Failures by cause since the last attempt that saved a checkpoint.",
     )
     next_attempt_at: str | None = Field(
         None, description="When the next attempt starts (RFC 3339)."

@@ -136,7 +136,7 @@ _FIRST_BAD_QUANTITY = f"self.resources.filter(name, !({_IS_QUANTITY}))[0]"
 
 
 class Workers(Model):
-    """The pods of the run, one per node, all alike."""
+    """The pods of the run, all alike; what a spec calls a node is one pod."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         expects(
@@ -201,7 +201,8 @@ class Workers(Model):
         1,
         ge=1,
         le=4096,
-        description="Number of pods, each on a node of its own (unit: pods). Default 1.",
+        description="Number of pods; small ones may share a node of the cluster, unless podOverrides has an "
+        "anti-affinity (unit: pods). Default 1.",
     )
     accelerator: str = Field(
         "nvidia.com/gpu",
@@ -263,7 +264,7 @@ class Workers(Model):
 
 
 class RestartBudgets(Model):
-    """Restarts allowed per cause; progress past a new checkpoint refills them."""
+    """Restarts allowed per cause; an attempt that saves a checkpoint refills them."""
 
     infrastructure: int = Field(
         10,
@@ -292,7 +293,7 @@ class RestartBudgets(Model):
 
 
 class Backoff(Model):
-    """Pause before a restart; it doubles with each failure in a row."""
+    """Pause before a restart; it doubles with each failure since the last new checkpoint."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         expects(
@@ -316,6 +317,12 @@ class Recovery(Model):
     """What happens when an attempt fails. User errors are never retried."""
 
     budgets: RestartBudgets = Field(
-        default_factory=RestartBudgets, description="Restarts allowed per cause."
+        default_factory=RestartBudgets,
+        description="Restarts allowed per cause; an attempt that saves a checkpoint refills all of them. A user "
+        "error is never retried.",
     )
-    backoff: Backoff = Field(default_factory=Backoff, description="Pause before a restart.")
+    backoff: Backoff = Field(
+        default_factory=Backoff,
+        description="Pause before a restart: it doubles with each failure since the last new checkpoint, and up to a "
+        "fifth of it is left out at random.",
+    )

@@ -27,6 +27,8 @@ from tools.images.environment import find_uv
 from tools.tiers import TIERS
 
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
+ANCHOR = re.compile(r"\]\((?!https?://)([^)#]*)#([^)]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 def test_commands_are_parsed_line_by_line_with_continuations_joined() -> None:
@@ -132,6 +134,23 @@ def test_the_wheel_has_all_packages_and_commands(tmp_path: Path) -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     broken = [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()]
     assert broken == []
+
+
+@pytest.mark.parametrize("page", find_pages(), ids=lambda page: page.name)
+def test_anchors_are_headings(page: Path) -> None:
+    links = ANCHOR.findall(page.read_text())
+    assert [
+        link
+        for link in links
+        if link[1] not in find_anchors(page.parent / link[0] if link[0] else page)
+    ] == []
+
+
+def find_anchors(page: Path) -> set[str]:
+    """The anchors of a page, as GitHub makes them of its headings."""
+    text = page.read_text() if page.is_file() else ""
+    titles = (re.sub(r"[^\w -]", "", title).strip().lower() for title in HEADING.findall(text))
+    return {title.replace(" ", "-") for title in titles}
 
 
 def test_examples_are_filled_in_from_their_files(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """What is learned: one file per objective, all with the same small interface.
 
-An objective turns model and batch into the sum of token losses and the number of tokens trained; the
-loop divides by the number over all ranks and accumulation steps, so that the loss is exact whatever
-the layout. To add one: a file here, a member of RunObjective, a row in `_OBJECTIVES`.
+An objective turns model and batch into the sum of token losses. The batch's labels say how many tokens
+are trained; the loop divides by their number over all ranks and accumulation steps, so that the loss
+is exact whatever the layout. To add one: a file here, a member of RunObjective, a row in `_OBJECTIVES`.
 """
 
 from trainwright_api.run import Run, RunObjective

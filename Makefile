@@ -52,7 +52,7 @@ bench: ## Measure trainer against a plain PyTorch loop, and the cost of metrics 
 	@$(PYTHON) -m pytest -q -s tests/bench
 
 .PHONY: images
-images: ## Build both container images (TRACKERS=1: a third, the trainer with MLflow and W&B); with REGISTRY=registry.example/team also push them
+images: ## Build both container images (TRACKERS=1: a third, the trainer with MLflow and W&B; BASE_IMAGE=...: on another base); with REGISTRY=registry.example/team also push them
 	@tools/bootstrap python
 	@$(PYTHON) -m tools.images all $(if $(TRACKERS),trainer-trackers) $(if $(REGISTRY),--registry $(REGISTRY) --push) $(if $(BASE_IMAGE),--base-image $(BASE_IMAGE))
 

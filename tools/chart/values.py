@@ -82,10 +82,11 @@ class Utilization(Values):
 
     minimum_percent: Annotated[float, Field(ge=0, le=100)] = Field(
         30,
-        description="Mean utilisation of its devices below which it does; 0: never (unit: percent).",
+        description="Mean utilisation of its devices below which a run counts as underutilized, unless its "
+        "spec says otherwise; 0: never (unit: percent).",
     )
     minutes: Annotated[float, Field(gt=0)] = Field(
-        30, description="How long it has to stay below (unit: minutes)."
+        30, description="How long a run has to stay below it (unit: minutes)."
     )
 
 

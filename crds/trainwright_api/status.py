@@ -74,7 +74,7 @@ class Plan(Model):
         None, description="Whether the plan fits the memory; unknown without a capacity."
     )
     flops_per_token: float = Field(
-        description="Work per trained token (unit: floating point operations)."
+        description="Work to train on one input token (unit: floating point operations)."
     )
     decisions: list[PlanDecision] = Field(
         default_factory=list, description="Derived settings with reasons."

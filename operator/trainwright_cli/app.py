@@ -15,7 +15,7 @@ COMMANDS: dict[str, str] = {
     "validate": "Check manifests without a cluster.",
     "plan": "Show what a run needs and how it will be laid out.",
     "run": "Train on this machine, without a cluster.",
-    "status": "Show runs, or everything about one.",
+    "status": "Show runs, or one in detail.",
     "watch": "Follow runs on a full screen: progress, loss, GPUs, attempts, log.",
     "logs": "Print the log of a run's pods.",
     "checkpoints": "List a run's checkpoints, and verify them.",

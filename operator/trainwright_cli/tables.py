@@ -63,7 +63,7 @@ def runs_table(views: Sequence[RunView], now: datetime, *, all_namespaces: bool)
 
 
 def run_page(view: RunView, now: datetime) -> RenderableType:
-    """Return all that is known of one run."""
+    """Return one run: where it stands, conditions, plan, checkpoints, attempts and model."""
     status = view.status
     parts: list[RenderableType] = [_summary(view, now)]
     if status.conditions:

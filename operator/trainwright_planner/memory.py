@@ -1,8 +1,9 @@
 """Memory of one device by term: parameters, gradients, optimizer, activations, logits, buffers.
 
 Called by `plan` for each layout that it tries. The terms are added up as if all were there at once,
-which is the case with gradient accumulation and slightly too much without. The optimizer is taken to
-be a fused one, which needs no room of its own in the step. Sources of the formulas:
+which is the case with gradient accumulation and slightly too much without. Logits are counted for all
+tokens: the trainer computes those of trained ones only, but a micro-batch may hold no others. The
+optimizer is taken to be a fused one, which needs no room of its own in the step. Sources of the formulas:
 ZeRO's partitions from DeepSpeed 0.19's stage_1_and_2.py and stage3.py; what autograd keeps was
 measured per family with saved-tensor hooks (see `families`); recomputation after Korthikanti et al.,
 arXiv:2205.05198. "Constants" below were measured on Linux with torch 2.15 and transformers 5.23.

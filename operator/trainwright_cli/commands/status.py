@@ -1,4 +1,4 @@
-"""`trainwright status`: a table of runs, or everything about one."""
+"""`trainwright status`: a table of runs, or one in detail."""
 
 import time
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ POLL_SECONDS = 2.0
 def status(
     name: RunName | None, target: Target, all_namespaces: bool, follow: bool, output: str
 ) -> None:
-    """Show runs, or everything about one.
+    """Show runs, or one in detail.
 
     \b
     Example:

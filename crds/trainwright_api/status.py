@@ -131,16 +131,24 @@ class Progress(Model):
 class Hardware(Model):
     """What the devices of a run do. `summary` is filled by `printable.printable_hardware`."""
 
-    device: str = Field(description="Kind of device, such as NVIDIA H100 or the CPU's name.")
-    accelerators: int = Field(description="Devices in all (unit: devices).")
+    device: str = Field(
+        description="Kind of device, such as NVIDIA H100 80GB HBM3, or CPU (4 cores): those of rank 0's pod."
+    )
+    accelerators: int = Field(
+        description="Devices in all; in CPU training, processes (unit: devices)."
+    )
     utilization_percent: float | None = Field(
         None, description="Mean utilisation of the last minute over all devices (unit: percent)."
     )
     memory_used_gib: float | None = Field(
-        None, alias="memoryUsedGiB", description="Largest use (unit: GiB)."
+        None,
+        alias="memoryUsedGiB",
+        description="Largest use of a device, or of a pod in CPU training (unit: GiB).",
     )
     memory_total_gib: float | None = Field(
-        None, alias="memoryTotalGiB", description="Per device (unit: GiB)."
+        None,
+        alias="memoryTotalGiB",
+        description="Memory of a device, or of a pod in CPU training (unit: GiB).",
     )
     power_watts: float | None = Field(
         None, description="Power of the devices of all pods (unit: watts)."

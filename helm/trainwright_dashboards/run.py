@@ -245,7 +245,7 @@ def _step_panels() -> tuple[timeseries.Panel, ...]:
         line_panel(
             Text(
                 "Heartbeat age",
-                "Seconds since each rank finished a step; one rank above the others is stuck.",
+                "Seconds since each rank finished a step or a batch of a validation; one rank above the others is stuck.",
                 "s",
             ),
             Query(by_rank(m.HEARTBEAT_AGE), LEGEND + " rank {{rank}}"),

@@ -153,7 +153,8 @@ class TextSource(Location):
         gt=0,
         le=1000000,
         description="Share of this source in the mixture, relative to the other weights; 1 each takes "
-        "the sources in their natural proportion. Default 1 (unit: none, a ratio).",
+        "the sources in their natural proportion, 2 against 1 doubles how often its sequences come. Default 1 (unit: none, "
+        "a ratio).",
     )
 
 
@@ -171,8 +172,8 @@ class RecordSource(Location):
     )
 
     format: RecordFormat = Field(
-        description="Messages (a list of {role, content}) or PromptCompletion (fields prompt and completion), a record "
-        "a row. Of a folder and those below it, but none whose name begins with a dot, files that end in .jsonl, .ndjson or "
+        description="Messages (a list of {role, content}, one of them at least the assistant's; a field tools goes to the "
+        "chat template) or PromptCompletion (fields prompt and completion: two texts, or two such lists), a record a row. Of a folder and those below it, but none whose name begins with a dot, files that end in .jsonl, .ndjson or "
         ".json (also with .gz) or in .parquet count. No default."
     )
     field: str = Field(
@@ -186,7 +187,8 @@ class RecordSource(Location):
         gt=0,
         le=1000000,
         description="Share of this source in the mixture, relative to the other weights; 1 each takes "
-        "the sources in their natural proportion. Default 1 (unit: none, a ratio).",
+        "the sources in their natural proportion, 2 against 1 doubles how often its sequences come. Default 1 (unit: none, "
+        "a ratio).",
     )
 
 
@@ -288,7 +290,8 @@ class FineTuningData(Model):
         None,
         min_length=1,
         max_length=65536,
-        description="Jinja chat template; its hash is kept with every checkpoint. Default: the tokenizer's own.",
+        description="Jinja chat template of lists of messages; its hash is kept with every checkpoint. Default: the "
+        "tokenizer's own.",
     )
     validation: Validation | None = Field(
         None, description="Held-out data whose loss is measured. None by default."

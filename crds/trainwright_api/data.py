@@ -173,7 +173,8 @@ class RecordSource(Location):
 
     format: RecordFormat = Field(
         description="Messages (a list of {role, content}, one of them at least the assistant's; a field tools goes to the "
-        "chat template) or PromptCompletion (fields prompt and completion: two texts, or two such lists), a record a row. Of a folder and those below it, but none whose name begins with a dot, files that end in .jsonl, .ndjson or "
+        "chat template) or PromptCompletion (fields prompt and completion: two texts, or two such lists), a record a row. "
+        "Of a folder and those below it, but none whose name begins with a dot, files that end in .jsonl, .ndjson or "
         ".json (also with .gz) or in .parquet count. No default."
     )
     field: str = Field(

@@ -63,7 +63,7 @@ def runs_table(views: Sequence[RunView], now: datetime, *, all_namespaces: bool)
 
 
 def run_page(view: RunView, now: datetime) -> RenderableType:
-    """Return one run: where it stands, conditions, plan, checkpoints, attempts and model."""
+    """Return one run: where it stands, conditions, plan, checkpoints, attempts, warnings and model."""
     status = view.status
     parts: list[RenderableType] = [_summary(view, now)]
     if status.conditions:
@@ -74,6 +74,8 @@ def run_page(view: RunView, now: datetime) -> RenderableType:
         parts += [_title("Checkpoints"), checkpoints_table(status.checkpoints.items, now)]
     if status.attempts:
         parts += [_title("Attempts"), _attempts_table(status)]
+    if status.warnings:
+        parts += [_title("Warnings"), *(Text(warning) for warning in status.warnings)]
     if status.model:
         parts += [_title("Model"), Text(status.model.uri)]
         for sample in status.model.samples:

@@ -1,11 +1,13 @@
 """Our two kinds on a real API server, by the official client: quicker than kubectl for many requests."""
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kubernetes import client, config
 from trainwright_api import names
 
@@ -23,10 +25,17 @@ class Answer:
 
 
 def install_definitions(cluster: Cluster, paths: Sequence[Path]) -> None:
-    """Apply CRDs and wait until the server serves them."""
+    """Apply CRDs and wait until the server serves them and kubectl knows them."""
     files = [f"--filename={path}" for path in paths]
     cluster.kubectl("apply", "--server-side", *files)
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)
+    # The server tells of new kinds a little later than it serves them, and kubectl goes by what it was
+    # told last: it asks once more for an unknown kind, but not for an unknown category.
+    named = {yaml.safe_load(path.read_text())["metadata"]["name"] for path in paths}
+    deadline = time.monotonic() + 30
+    while missing := named - set(cluster.kubectl("api-resources", "--output=name").split()):
+        assert time.monotonic() < deadline, f"not in discovery: {missing}"
+        time.sleep(0.1)
 
 
 class Kinds:

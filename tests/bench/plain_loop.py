@@ -1,6 +1,6 @@
 """The plain PyTorch loop that the trainer is measured against: same model, batch and optimizer.
 
-`python tests/bench/plain_loop.py STEPS`, prints tokens per second of the second half of the steps.
+`python -m tests.bench.plain_loop STEPS`, prints tokens per second of the second half of the steps.
 """
 
 import sys
@@ -9,15 +9,10 @@ import time
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from demo.manifests import read_example
+
 SEQUENCES, TOKENS, VOCABULARY = 8, 256, 4096
-CONFIG = {
-    "hidden_size": 320,
-    "intermediate_size": 1024,
-    "num_hidden_layers": 8,
-    "num_attention_heads": 5,
-    "num_key_value_heads": 5,
-    "max_position_embeddings": 512,
-}
+CONFIG = read_example("stdlib-gpt")["spec"]["model"]["config"]
 
 
 def main(num_steps: int) -> float:

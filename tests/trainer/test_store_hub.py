@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import huggingface_hub.constants
 import pytest
 from trainwright_api.data import Location
 from trainwright_api.names import Cause
@@ -118,6 +119,17 @@ def test_a_secret_opens_a_private_repository(hub: str, settings: Settings) -> No
     (settings.credentials_folder / "hub").mkdir()
     (settings.credentials_folder / "hub" / "HF_TOKEN").write_text(f"{TOKEN}\n")
     assert open_hub("hf://org/private", hub, settings, "hub").list_files()
+
+
+def test_the_s3_server_of_a_secret_is_no_hub(
+    hub: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", hub)
+    (settings.credentials_folder / "both").mkdir()
+    for key, value in {"HF_TOKEN": TOKEN, "AWS_ENDPOINT_URL": "http://127.0.0.1:1"}.items():
+        (settings.credentials_folder / "both" / key).write_text(value)
+    location = Location(uri="hf://org/private", credentials_secret="both")
+    assert open_store(location, settings, field=FIELD).list_files()
 
 
 def test_a_missing_file_is_named(hub: str, settings: Settings) -> None:

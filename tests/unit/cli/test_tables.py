@@ -91,6 +91,12 @@ def test_a_page_leads_to_the_dashboard() -> None:
     assert "Dashboard" not in rendered(run_page(a_view(), NOW))
 
 
+def test_a_page_has_what_the_trainer_warned_of() -> None:
+    page = rendered(run_page(a_view(warnings=["step 8: model.safetensors does not verify"]), NOW))
+    assert "step 8: model.safetensors does not verify" in page
+    assert "Warnings" not in rendered(run_page(a_view(), NOW))
+
+
 def test_text_of_others_is_never_markup() -> None:
     condition = {
         "type": "Failed",

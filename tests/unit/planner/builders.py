@@ -8,10 +8,10 @@ from trainwright_api.run import Run
 from trainwright_planner.facts import ModelFacts, model_facts_from_config
 
 DEMO_CONFIG = {
-    "hidden_size": 320,
-    "intermediate_size": 864,
-    "num_hidden_layers": 8,
-    "num_attention_heads": 5,
+    "hidden_size": 448,
+    "intermediate_size": 1024,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 7,
 }
 SMOLLM2_CONFIG = {
     "hidden_size": 576,

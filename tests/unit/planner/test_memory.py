@@ -101,7 +101,7 @@ def test_every_reason_shows_its_arithmetic() -> None:
         f"{a_model().parameters:,} trained x 12 B (FP32 master weight and two moments) "
         "/ 2 devices (ZeRO 1)"
     )
-    assert terms["activations"].startswith("8 x 256 tokens x 8 layers x ")
+    assert terms["activations"].startswith("8 x 256 tokens x 3 layers x ")
     assert terms["logits"].startswith("8 x 256 tokens x 4,096 entries x 14 B")
 
 

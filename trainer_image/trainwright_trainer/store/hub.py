@@ -50,7 +50,7 @@ class HubStore(Store):
         self._root = place.path
         self._revision = place.revision
         self._token = credentials.hub_token
-        self._endpoint = location.endpoint or credentials.endpoint
+        self._endpoint = location.endpoint  # a Secret's is that of an S3 server
         self._cache_folder = cache_folder
         self._api = HfApi(endpoint=self._endpoint, token=self._token)
 

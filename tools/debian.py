@@ -45,6 +45,18 @@ def install_packages(*packages: str) -> None:
             _apt_get("install", "--yes", "--no-install-recommends", *packages)
 
 
+def download_package(package: str, folder: Path) -> Path:
+    """Download a package's file into a folder without installing it; raises DebianError."""
+    with _one_at_a_time():  # the lists that an update writes have no lock that waits
+        try:
+            _apt_get("download", package, folder=folder)
+        except DebianError:
+            _apt_get("update")
+            _apt_get("download", package, folder=folder)
+    (file,) = folder.glob("*.deb")
+    return file
+
+
 @contextmanager
 def services_forbidden() -> Iterator[None]:
     """While this lasts, no package's installation starts a service (invoke-rc.d's policy hook).
@@ -93,9 +105,10 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
-def _apt_get(*arguments: str) -> None:
+def _apt_get(*arguments: str, folder: Path | None = None) -> None:
     done = subprocess.run(
         ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=240", *arguments],
+        cwd=folder,
         env={**os.environ, "PATH": SYSTEM_PATH, "DEBIAN_FRONTEND": "noninteractive"},
         capture_output=True,
         text=True,

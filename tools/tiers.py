@@ -100,7 +100,7 @@ def run_tiers(tiers: Sequence[Tier]) -> list[Result]:
         for lane in lanes.values():
             names = ", ".join(tier.name for tier in lane)
             print(f"--- {names}: begun in the background", flush=True)
-            output = stack.enter_context(tempfile.TemporaryFile("w+"))
+            output = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
             beside.append((output, pool.submit(_run_lane, lane, output)))
         results = _run_lane(main)
         for output, lane_results in beside:

@@ -65,6 +65,7 @@ FINISHED_MODEL_FOLDER = "model"
 TENSORBOARD_FOLDER = "tensorboard"
 WANDB_FOLDER = "wandb"
 MANIFEST_FILE = "manifest.json"
+UNFINISHED_PREFIX = ".trainwright-unfinished-"  # of a file in a folder while it is written
 ACTIVITY_TRAIN = "train"  # what a trainer does once it has found, or not, what to go on from
 
 

@@ -7,12 +7,15 @@ cluster's Secrets. Read only; used by `checkpoints`, `plan`, `report`, `compare`
 from __future__ import annotations
 
 import io
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import unquote
+
+from trainwright_api.names import UNFINISHED_PREFIX
 
 from trainwright_cli.errors import CliError, NotFoundError, UnreachableError
 from trainwright_cli.proxies import is_loopback
@@ -76,9 +79,14 @@ class LocalFolder(Folder):
         self._root = root
 
     def list_sizes(self) -> Mapping[str, int]:
-        """See Folder."""
-        files = (path for path in self._root.rglob("*") if path.is_file())
-        return {path.relative_to(self._root).as_posix(): path.stat().st_size for path in files}
+        """See Folder. What a trainer still writes, or has deleted since it was found, is left out."""
+        sizes = {}
+        for folder, _, names in os.walk(self._root):
+            for path in (Path(folder, name) for name in names):
+                with suppress(FileNotFoundError):
+                    if not path.name.startswith(UNFINISHED_PREFIX) and path.is_file():
+                        sizes[path.relative_to(self._root).as_posix()] = path.stat().st_size
+        return sizes
 
     def open(self, path: str) -> BinaryIO:
         """See Folder."""

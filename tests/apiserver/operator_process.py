@@ -19,12 +19,13 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
+from kubernetes import client, config
 from ruamel.yaml import YAML
-from trainwright_cli.local.ports import find_free_ports
 from trainwright_operator.permissions import PERMISSIONS
 
 from tests.apiserver.waiting import wait_for
 from tests.cluster import Cluster
+from tests.ports import free_port
 
 ACCOUNT = "trainwright-operator"
 ACCOUNT_NAMESPACE = "default"
@@ -41,7 +42,7 @@ QUICK = {
 
 
 def grant_rights(cluster: Cluster, without: Collection[Right] = ()) -> None:
-    """Give the operator's account the rights of the table, but for some."""
+    """Give the operator's account the rights of the table, but for some; returns once those are refused."""
     rules = [
         {
             "apiGroups": [row.api_group],
@@ -75,6 +76,22 @@ def grant_rights(cluster: Cluster, without: Collection[Right] = ()) -> None:
     }
     both = {"apiVersion": "v1", "kind": "List", "items": [account, role, binding]}
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(both))
+    for right in without:
+        wait_for(f"{right} is refused", lambda right=right: not is_allowed(cluster, right), 20)
+
+
+def is_allowed(cluster: Cluster, right: Right) -> bool:
+    """Whether the API server, which learns of a changed role a moment later, allows it to the operator."""
+    (name, verb), api_groups = (
+        right,
+        {r: row.api_group for row in PERMISSIONS for r in row.resources},
+    )
+    resource, _, subresource = name.partition("/")
+    asked = {"group": api_groups[name], "resource": resource, "subresource": subresource}
+    user = f"system:serviceaccount:{ACCOUNT_NAMESPACE}:{ACCOUNT}"
+    review = {"spec": {"user": user, "resourceAttributes": {**asked, "verb": verb}}}
+    api = client.AuthorizationV1Api(config.new_client_from_config(str(cluster.kubeconfig)))
+    return bool(api.create_subject_access_review(review).status.allowed)
 
 
 def write_kubeconfig(cluster: Cluster, folder: Path) -> Path:
@@ -100,7 +117,7 @@ class OperatorProcess:
 
     def start(self) -> None:
         """Start it, and wait until it has seen all that exists."""
-        (self.port,) = find_free_ports(1)
+        self.port = free_port()
         environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("TRAINWRIGHT_")},
             "KUBECONFIG": str(self.kubeconfig),

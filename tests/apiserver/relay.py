@@ -4,19 +4,22 @@ import socket
 import threading
 from contextlib import suppress
 
+from tests.ports import keep_port
+
 
 class Relay:
     """Leads connections of its own port to another one of 127.0.0.1; nothing answers while it is cut."""
 
     def __init__(self, port: int) -> None:
-        self._target, self.port = port, 0
+        self._target = port
         self._open: list[socket.socket] = []
+        self._keeper = keep_port(0)  # else another program could get the port while it is cut
+        self.port = self._keeper.getsockname()[1]
         self.mend()
 
     def mend(self) -> None:
         """Take connections, at the port of before."""
         self._door = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._door.getsockname()[1]
         threading.Thread(target=self._serve, args=(self._door,), daemon=True).start()
 
     def cut(self) -> None:

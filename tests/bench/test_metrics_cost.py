@@ -29,7 +29,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.bench.machine import describe_machine
 from tests.bench.plain_loop import CONFIG, SEQUENCES, TOKENS, VOCABULARY
-from tests.trainer.ranks import free_port
+from tests.ports import free_port
 from tests.trainer.run_builder import build_run
 
 pytestmark = pytest.mark.timeout(1200)

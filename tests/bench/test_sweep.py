@@ -24,7 +24,7 @@ from trainwright_operator.world import World
 
 from tests.bench.machine import describe_machine
 from tests.bench.reporters import address_of
-from tests.trainer.ranks import free_port
+from tests.ports import free_port
 from tests.unit.operator.builders import at, raw_run
 from tests.unit.operator.test_world import raw_pod
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainwright_cli.local.ports import find_free_ports
-
+from tests.ports import free_port
+from tools.debian import download_package
 from tools.images.cache import cache_folder, publish
 
 PACKAGE = "docker-registry"
-_START_SECONDS = 10
+_START_SECONDS = 60
 
 _CONFIGURATION = """\
 version: 0.1
@@ -32,10 +32,7 @@ def fetch_registry_program() -> Path:
 def _download(program: Path) -> None:
     with tempfile.TemporaryDirectory(dir=program.parent) as name:
         work = Path(name)
-        if subprocess.run(["apt-get", "-q", "download", PACKAGE], cwd=work, check=False).returncode:
-            subprocess.run(["apt-get", "update", "-qq"], check=True)
-            subprocess.run(["apt-get", "-q", "download", PACKAGE], cwd=work, check=True)
-        (package,) = work.glob("*.deb")
+        package = download_package(PACKAGE, work)
         subprocess.run(["dpkg", "-x", str(package), str(work / "tree")], check=True)
         shutil.move(work / "tree" / "usr" / "bin" / "docker-registry", program)
 
@@ -44,7 +41,7 @@ def _download(program: Path) -> None:
 def running_registry(folder: Path) -> Iterator[str]:
     """Yields HOST:PORT of a registry that keeps its images below `folder`."""
     program = fetch_registry_program()
-    (port,) = find_free_ports(1)
+    port = free_port()
     settings = folder / "registry.yml"
     settings.write_text(_CONFIGURATION.format(folder=folder / "images", port=port))
     with (folder / "registry.log").open("w") as log:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -138,6 +139,21 @@ def test_each_builder_is_told_in_its_own_words(
     archive = tmp_path / "trainwright-operator.tar"
     assert ended.stdout == f"operator {REFERENCE} {archive}\n"
     assert told == [line.format(archive=archive) for line in expected]
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="it comes with util-linux")
+def test_the_store_is_held_until_the_image_is_handed_on(tmp_path: Path) -> None:
+    """A build beside it would empty a store that has grown large."""
+    lock, free = tmp_path / "cache" / "locks" / "store.lock", tmp_path / "free"
+    builder = tmp_path / "buildah"
+    look = f"{shutil.which('flock')} --nonblock {lock} {shutil.which('echo')} $1 >> {free}"
+    builder.write_text(f"#!/bin/sh\n[ $1 = --version ] || {look}\nexit 0\n")
+    builder.chmod(0o755)
+    arguments = ("operator", "--tag", "v1", "--push", "--registry", "registry.example/team")
+    environment = {"PATH": str(tmp_path), "TRAINWRIGHT_CACHE": str(tmp_path / "cache")}
+    ended = run_command(*arguments, "--archive", str(tmp_path), **environment)
+    assert ended.returncode == 0, ended.stderr
+    assert free.read_text() == ""
 
 
 def test_the_image_with_trackers_installs_their_lock(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from typing import NamedTuple
 import pytest
 from kubernetes.client.exceptions import ApiException
 from trainwright_api.names import LABEL_ATTEMPT, LABEL_REPLICA_TYPE
-from trainwright_cli.local.ports import find_free_ports
 
 from demo.errors import DemoError
 from demo.manifests import FINE_TUNING, PRETRAINING
@@ -26,6 +25,7 @@ from tests.e2e.planned_memory import planned_to_measured
 from tests.e2e.reader import read_log, read_pods
 from tests.e2e.world import World, wait_for
 from tests.monitoring.server import Prometheus
+from tests.ports import free_port
 from tests.tensorboard_page import read_loss_steps
 from tools.machine import PROJECT
 
@@ -184,7 +184,7 @@ def test_every_model_answers_its_prompts_before_and_after(story: Story) -> None:
 
 def test_tensorboard_shows_every_step_once_whatever_was_killed(story: Story) -> None:
     place = story.place
-    (port,) = find_free_ports(1)
+    port = free_port()
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "trainwright_cli", "logs", f"trainingrun/{PRETRAINING}"),

@@ -5,13 +5,13 @@ had, the error makes pytest skip the test by name and reason; with CI set, it fa
 """
 
 import fcntl
-import os
 import shutil
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
+from tools.debian import can_install, download_package
 from tools.machine import is_ci
 
 PACKAGE = "prometheus"
@@ -49,12 +49,12 @@ def _download(folder: Path) -> None:
         raise _refuse("it comes by apt-get, which this system does not have")
     with tempfile.TemporaryDirectory(dir=folder.parent) as name:
         work = Path(name)
-        if subprocess.run(["apt-get", "download", PACKAGE], cwd=work, check=False).returncode:
-            if os.geteuid() != 0:
+        if can_install():
+            package = download_package(PACKAGE, work)
+        else:
+            if subprocess.run(["apt-get", "download", PACKAGE], cwd=work, check=False).returncode:
                 raise _refuse("apt-get has no list with it, and only root can update that")
-            subprocess.run(["apt-get", "update", "-qq"], check=True)
-            subprocess.run(["apt-get", "download", PACKAGE], cwd=work, check=True)
-        (package,) = work.glob("*.deb")
+            (package,) = work.glob("*.deb")
         subprocess.run(["dpkg", "-x", str(package), str(work / "tree")], check=True)
         shutil.rmtree(folder, ignore_errors=True)
         (work / "tree" / "usr" / "bin").rename(folder)

@@ -8,6 +8,7 @@ import os
 import runpy
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +19,14 @@ from unittest.mock import patch
 
 from trainwright_api.report import TerminationMessage
 from trainwright_api.run import Run
-from trainwright_cli.local.ports import find_free_ports
 from trainwright_trainer.settings import Settings, build_rank_environment
 
-HANG_SECONDS = 2400  # far more than workers take on a slow machine beside the other tiers
+from tests.ports import free_port
+
+# Far more than anything here takes: beside the other tiers, which have priority, this one gets a tenth of the
+# cores for minutes.
+HANG_SECONDS = 2400
+PORTS_OF_A_GROUP = 2  # the ranks' own, and on the next one launchers watch each other
 # Steps of a few tokens are mostly buffers of gradients, which the C library otherwise gives back to the
 # kernel after each of them and gets anew, page by page: a third of the time. It does so in any case with
 # the heaps of its own that it gives to threads, such as gloo's.
@@ -31,11 +36,9 @@ KEEP_FREED_MEMORY = {
     "MALLOC_ARENA_MAX": "1",
 }
 
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
-    (port,) = find_free_ports(1)
-    return port
+# Of two threads that change the environment at once, the second would take what the first has put there
+# for what was there before, and leave it behind.
+_environment = threading.RLock()
 
 
 @dataclass
@@ -46,7 +49,7 @@ class Launched:
     folder: Path
     port: int
 
-    def wait(self, seconds: float = 300) -> int:
+    def wait(self, seconds: float = HANG_SECONDS) -> int:
         """Return the exit code."""
         try:
             return self.process.wait(seconds)
@@ -56,7 +59,7 @@ class Launched:
     @property
     def log(self) -> str:
         """What launcher and ranks printed."""
-        return (self.folder / "log").read_text()
+        return (self.folder / "log").read_text(errors="replace")  # half a letter may be written
 
     @property
     def message(self) -> TerminationMessage:
@@ -66,7 +69,7 @@ class Launched:
     def rank_pids(self) -> list[int]:
         """Return the processes of the ranks, by rank."""
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return sorted(int(pid) for pid in path.read_text().split())
+        return [int(pid) for pid in path.read_text().split()]  # as they were started
 
 
 def launch(
@@ -84,7 +87,7 @@ def launch(
         "TRAINWRIGHT_SCRATCH_FOLDER": str(folder / "scratch"),
         "TRAINWRIGHT_TERMINATION_FILE": str(folder / "termination"),
         "TRAINWRIGHT_PORT": str(port),
-        "MASTER_PORT": str(master_port or free_port()),
+        "MASTER_PORT": str(master_port or free_port(PORTS_OF_A_GROUP)),
         "PET_NODE_RANK": str(node_rank),
         **more,
     }
@@ -119,15 +122,16 @@ def run_workers(module: str, arguments: Sequence[str], *, num_ranks: int, folder
     codes = [process.exitcode for process in processes]
     for process in processes:
         process.kill()
-    said = "\n".join(log.read_text()[-3000:] for log in logs)
+    said = "\n".join(log.read_text(errors="replace")[-3000:] for log in logs)
     assert codes == [0] * num_ranks, f"{codes}\n{said}"
 
 
 def rank_environment(settings: Settings, rank: int, num_ranks: int) -> dict[str, str]:
     """The environment of a rank with one thread, on a node of its own."""
-    return build_rank_environment(
-        settings, rank=rank, local_rank=0, world_size=num_ranks, num_threads=1
-    )
+    with _environment:
+        return build_rank_environment(
+            settings, rank=rank, local_rank=0, world_size=num_ranks, num_threads=1
+        )
 
 
 def fork_worker(
@@ -136,10 +140,11 @@ def fork_worker(
     """Fork a process that runs a module as its main program, with its output in a file."""
     context = get_context("forkserver")
     context.set_forkserver_preload(["tests.trainer.worker_imports"])
-    # Libraries read some of it when they are loaded, which is in the server.
-    shared = rank_environment(Settings(), 0, 1) | KEEP_FREED_MEMORY
-    with patch.dict(os.environ, shared):
-        forkserver.ensure_running()
+    with _environment:
+        # Libraries read some of it when they are loaded, which is in the server.
+        shared = rank_environment(Settings(), 0, 1) | KEEP_FREED_MEMORY
+        with patch.dict(os.environ, shared):
+            forkserver.ensure_running()
     process = context.Process(target=run_worker, args=(module, arguments, environment, log))
     process.start()
     return process

@@ -17,11 +17,11 @@ from trainwright_trainer.pod_hardware import PATH, PodHardware
 from trainwright_trainer.report import Reporter, now_text
 from trainwright_trainer.settings import Settings, read_settings
 
+from tests.trainer.ranks import HANG_SECONDS
 from tests.trainer.run_builder import build_run
 
 RANKS = 8
 XIDS = RANKS * (MAXIMUM_XIDS + 1)  # series: each device has had more codes than it shows
-DEADLINE_SECONDS = 20
 OTHER_POD = Hardware(
     device="Fake GPU 80GB",
     accelerators=16,
@@ -81,21 +81,21 @@ def message(run: Run, node_rank: int) -> str:
 
 def post(settings: Settings, body: str) -> int:
     """The code by which the reporter answers a message."""
-    connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=HANG_SECONDS)
     connection.request("POST", PATH, body)
     return connection.getresponse().status
 
 
 def get(settings: Settings, path: str) -> str:
     """A page of the reporter."""
-    connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", settings.port, timeout=HANG_SECONDS)
     connection.request("GET", path)
     return connection.getresponse().read().decode()
 
 
 def wait_for_devices(reporter: Reporter) -> None:
     """Wait until the devices were sampled and all Xids are known."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + HANG_SECONDS
     while reporter.report.hardware is None:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -14,8 +14,10 @@ from trainwright_api import names
 from trainwright_api.data import Location
 from trainwright_trainer.settings import Settings
 
+from tests.ports import free_port
+from tests.trainer.ranks import HANG_SECONDS
+
 ACCESS_KEY, SECRET_KEY = "trainwright-test", "trainwright-test-secret"
-START_DEADLINE_SECONDS = 20
 
 
 @dataclass
@@ -41,8 +43,7 @@ class S3Server:
 def running_s3_server(folder: Path, port: int = 0) -> Iterator[S3Server]:
     """Run rclone's S3 server over a folder until the end of the block; port 0 takes a free one."""
     folder.mkdir(parents=True, exist_ok=True)
-    with socket.create_server(("127.0.0.1", port)) as probe:
-        port = probe.getsockname()[1]
+    port = port or free_port()
     command = [
         str(Path(sys.executable).parent / "rclone"), "serve", "s3", "--config=",
         f"--addr=127.0.0.1:{port}", f"--auth-key={ACCESS_KEY},{SECRET_KEY}", str(folder),
@@ -56,7 +57,7 @@ def running_s3_server(folder: Path, port: int = 0) -> Iterator[S3Server]:
 
 
 def _wait_until_it_listens(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + START_DEADLINE_SECONDS
+    deadline = time.monotonic() + HANG_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             assert process.stderr is not None

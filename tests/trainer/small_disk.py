@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.trainer.ranks import HANG_SECONDS
+
 needs_mounts = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("unshare") is None, reason="mounting needs root on Linux"
 )
@@ -20,7 +22,7 @@ def run_on_small_disk(folder: Path, code: str, *arguments: str) -> str:
         ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, "-c", code, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG_SECONDS,
         env={**os.environ, "PYTHONPATH": str(Path.cwd())},
     )
     assert done.returncode == 1

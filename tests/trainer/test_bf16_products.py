@@ -7,6 +7,7 @@ from trainwright_api.training import Precision
 from trainwright_trainer import bf16_products
 from trainwright_trainer.bf16_products import has_bf16_kernels, needs_fp32_products
 
+from tests.trainer.ranks import HANG_SECONDS
 from tests.trainer.tiny_runs import tiny_run
 
 
@@ -38,7 +39,7 @@ def test_products_are_those_of_pytorchs_kernels_and_faster_where_they_are_needed
         [sys.executable, "-m", "tests.trainer.bf16_worker"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 0, done.stderr
     if not has_bf16_kernels():

@@ -20,8 +20,6 @@ from trainwright_trainer.schedules import learning_rate
 from tests.trainer.ranks import run_workers
 from tests.trainer.tiny_runs import tiny_run
 
-pytestmark = pytest.mark.timeout(600)
-
 SECONDS = 0.6
 # Minutes between checkpoints.
 CLOCKS = {"always": 1e-9, "some": SECONDS / 60, "never": 1000.0}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from trainwright_api.data import Location
+from trainwright_api.names import UNFINISHED_PREFIX
 from trainwright_trainer.settings import Settings
-from trainwright_trainer.store.folder import UNFINISHED_PREFIX
 from trainwright_trainer.store.s3 import S3Store
 
 from tests.trainer.checkpoint_harness import Place, folder_of, open_manager, save

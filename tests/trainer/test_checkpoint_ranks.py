@@ -15,6 +15,7 @@ from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import Store, open_store
 
 from tests.trainer.checkpoint_harness import FIELD, is_whole, open_manager, resumed
+from tests.trainer.ranks import HANG_SECONDS
 from tests.trainer.run_builder import build_run
 from tests.trainer.s3_server import S3Server, make_settings, s3_server, settings
 
@@ -62,7 +63,7 @@ class Ranks:
     def seen(self, *plan: str) -> list[list[dict[str, Any]]]:
         """Return what each rank said of a plan that ends by itself."""
         with self.started(*plan) as processes:
-            outputs = [process.communicate(timeout=120)[0] for process in processes]
+            outputs = [process.communicate(timeout=HANG_SECONDS)[0] for process in processes]
             assert [process.returncode for process in processes] == [0, 0]
         return [[json.loads(line) for line in output.splitlines()] for output in outputs]
 

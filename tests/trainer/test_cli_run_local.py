@@ -19,11 +19,9 @@ from ruamel.yaml import YAML
 from trainwright_cli.errors import ExitCode
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.trainer.ranks import HANG_SECONDS
 from tests.unit.cli.manifests import EXAMPLES, command, write
 
-pytestmark = pytest.mark.timeout(900)
-
-DEADLINE_SECONDS = 400
 NUM_FILES = 24  # whichever are held out for validation, the others give a whole vocabulary
 
 
@@ -67,7 +65,7 @@ def start(manifest: dict[str, Any], data: Path, folder: Path) -> "subprocess.Pop
 
 def finish(process: "subprocess.Popen[str]", folder: Path) -> Ended:
     """Wait for the end, reading the peaks of the ranks on the way."""
-    deadline, peak = time.monotonic() + DEADLINE_SECONDS, 0.0
+    deadline, peak = time.monotonic() + HANG_SECONDS, 0.0
     while process.poll() is None:
         assert time.monotonic() < deadline, (folder / "said.txt").read_text()
         peak = max([peak, *rank_peaks(process.pid)])
@@ -140,7 +138,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(data: Path, tmp_path: Path) -
     before = psutil.Process().children(recursive=True)  # the servers of forked workers
     process = start(manifest, data, tmp_path)
     folder = tmp_path / "w" / "checkpoints" / "default" / "stdlib-gpt"
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + HANG_SECONDS
     while not list(folder.glob("step-*/manifest.json")):
         assert process.poll() is None, (tmp_path / "said.txt").read_text()
         assert time.monotonic() < deadline

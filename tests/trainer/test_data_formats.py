@@ -15,6 +15,7 @@ from trainwright_trainer.data import check_sources, reading
 from trainwright_trainer.settings import Settings
 
 from tests.trainer.batch_checks import END, TOKENIZER, epoch, prepare, segments, texts
+from tests.trainer.ranks import HANG_SECONDS
 from tests.trainer.run_builder import build_run, source, write_json_lines, write_parquet
 from tests.trainer.s3_server import settings
 
@@ -183,6 +184,6 @@ def test_one_process_of_a_node_works_and_the_next_takes_over_if_it_dies(
         assert first.stdout.readline() == "started\n"
         with start("works") as second, start("works") as third:
             first.kill()
-            answers = [json.loads(p.communicate(timeout=60)[0]) for p in (second, third)]
+            answers = [json.loads(p.communicate(timeout=HANG_SECONDS)[0]) for p in (second, third)]
     assert sorted(calls for calls, _ in answers) == [0, 1]
     assert answers[0][1] == answers[1][1]

@@ -17,8 +17,6 @@ from trainwright_api.training import ActivationCheckpointing, OffloadDevice, Opt
 from tests.trainer.ranks import run_workers
 from tests.trainer.tiny_runs import TINY, tiny_run
 
-pytestmark = pytest.mark.timeout(1200)
-
 RANKS, STEPS = 2, 8
 MICRO_BATCHES = 2  # per rank and step
 TOLERANCE = 1e-5  # of the loss, in FP32

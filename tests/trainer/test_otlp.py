@@ -7,7 +7,7 @@ from trainwright_api.status import Progress
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.settings import read_settings
 
-from tests.trainer.ranks import free_port
+from tests.ports import free_port
 from tests.trainer.run_builder import build_run
 from tests.unit.otlp_receiver import receive
 

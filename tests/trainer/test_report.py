@@ -24,7 +24,8 @@ from trainwright_trainer.report import Reporter
 from trainwright_trainer.settings import Settings
 
 from tests.fake_nvml import build_fake_nvml
-from tests.trainer.ranks import free_port
+from tests.ports import free_port
+from tests.trainer.ranks import HANG_SECONDS
 from tests.trainer.report_worker import RANKS
 from tests.trainer.run_builder import build_run
 
@@ -49,7 +50,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
     command = [sys.executable, "-m", "tests.trainer.report_worker"]
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+        command, env=environment, capture_output=True, text=True, timeout=HANG_SECONDS, check=False
     )
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)

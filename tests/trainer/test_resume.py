@@ -16,8 +16,6 @@ from trainwright_api.training import Optimizer, Precision
 from tests.trainer.ranks import run_workers
 from tests.trainer.tiny_runs import tiny_run
 
-pytestmark = pytest.mark.timeout(1800)
-
 HALF, WHOLE = 4, 8
 
 

@@ -28,9 +28,9 @@ from trainwright_trainer.store.folder import FolderStore
 
 from tests.trainer.checkpoint_harness import FACTS, FIELD, open_manager
 from tests.trainer.other_rank import OtherRank
+from tests.trainer.ranks import HANG_SECONDS
 from tests.trainer.run_builder import build_run
 
-DEADLINE_SECONDS = 30
 FAILED = "checkpoint of step 2 failed"
 
 
@@ -104,7 +104,7 @@ def num_failures(reporter: Reporter) -> int:
 def test_a_refused_checkpoint_is_counted_and_training_goes_on(tmp_path: Path) -> None:
     saving, reporter = open_saving(tmp_path)
     assert num_failures(reporter) == 0
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + HANG_SECONDS
     with refusing(tmp_path / "store"):
         while not has_told(reporter, FAILED):  # the upload runs in a thread of its own
             saving.save_if_due(TrainingState(step=2), is_due=True)

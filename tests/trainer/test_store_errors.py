@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from trainwright_api.data import Location
-from trainwright_api.names import Cause
+from trainwright_api.names import UNFINISHED_PREFIX, Cause
 from trainwright_trainer.errors import StoreError, TrainerError, UserError
 from trainwright_trainer.settings import Settings
-from trainwright_trainer.store import MissingFileError, is_inside, open_store
+from trainwright_trainer.store import FileInfo, MissingFileError, is_inside, open_store
 from trainwright_trainer.store import s3 as s3_module
-from trainwright_trainer.store.folder import UNFINISHED_PREFIX, FolderStore
+from trainwright_trainer.store.folder import FolderStore
 from trainwright_trainer.store.s3 import S3Store
 from trainwright_trainer.store.s3_errors import translate
 
+from tests.trainer.ranks import HANG_SECONDS
 from tests.trainer.s3_server import S3Server, running_s3_server, s3_server, settings
 from tests.trainer.small_disk import needs_mounts
 
@@ -240,7 +241,7 @@ def test_a_full_and_a_read_only_volume(
         ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, program],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 1
     assert expected in done.stdout.splitlines()[-1]
@@ -313,6 +314,26 @@ def test_an_object_that_is_overwritten_while_it_is_read_is_no_splice_of_both(
 )
 def test_is_inside(path: str, expected: bool) -> None:
     assert is_inside(path) is expected
+
+
+def test_what_goes_while_a_folder_is_listed_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its run may be training, and delete old checkpoints."""
+    store = FolderStore("file:///x", FIELD, tmp_path)
+    for path in ("kept", "step-1/a", "step-1/b", "step-2/c"):
+        store.write_bytes(path, b"x")
+    info = FolderStore._info
+
+    def look_too_late(self: FolderStore, path: Path, name: str) -> FileInfo:
+        if name.startswith("step-1/"):
+            path.unlink()
+        if (tmp_path / "step-2").exists():
+            shutil.rmtree(tmp_path / "step-2")
+        return info(self, path, name)
+
+    monkeypatch.setattr(FolderStore, "_info", look_too_late)
+    assert [file.path for file in store.list_files()] == ["kept"]
 
 
 def test_a_file_of_a_folder_that_goes_while_it_is_read_is_missing(

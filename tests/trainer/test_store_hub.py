@@ -17,6 +17,7 @@ from trainwright_trainer.errors import TrainerError
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import MissingFileError, Store, open_store
 
+from tests.trainer.ranks import HANG_SECONDS
 from tests.trainer.s3_server import settings
 
 __all__ = ["settings"]
@@ -184,7 +185,7 @@ def test_offline_is_said_at_once(settings: Settings) -> None:
         env={"HF_HUB_OFFLINE": "1", "PATH": ""},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 1
     last_line = done.stderr.strip().splitlines()[-1]

@@ -11,7 +11,7 @@ from trainwright_trainer.errors import UserError
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.tracking import check_trackers
 
-from tests.trainer.ranks import free_port
+from tests.ports import free_port
 from tests.trainer.run_builder import build_run
 
 MLFLOW = Tracking(mlflow=MLflowTracking(tracking_uri="http://127.0.0.1:9"))

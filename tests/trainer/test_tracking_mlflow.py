@@ -19,14 +19,11 @@ from trainwright_trainer.tracking.feed import Feed
 from trainwright_trainer.tracking.mlflow_runs import MLflowRuns
 from trainwright_trainer.tracking.sink import Ending
 
-from tests.trainer.ranks import free_port, launch
+from tests.ports import free_port
+from tests.trainer.ranks import HANG_SECONDS, launch
 from tests.trainer.run_builder import build_run
 from tests.trainer.tiny_runs import tiny_run
 from tests.trainer.tracking_builder import NOON, build_beginning, build_points
-
-pytestmark = pytest.mark.timeout(300)
-
-SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +44,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             [sys.executable, "-c", code], env=environment, stdout=log, stderr=log, cwd=folder
         )
     uri = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + HANG_SECONDS
     while not is_up(uri):
         assert process.poll() is None, (folder / "log").read_text()[-3000:]
         assert time.monotonic() < deadline, (folder / "log").read_text()[-3000:]
         time.sleep(0.1)
     yield uri
     process.terminate()
-    process.wait(SECONDS)
+    process.wait(HANG_SECONDS)
 
 
 def is_up(uri: str) -> bool:
@@ -158,7 +155,7 @@ def test_a_server_that_is_gone_warns_drops_and_lets_the_run_end(
     for point in build_points([1, 2, 3]):
         feed.put(point)
     feed.begin_to_close(Ending(Outcome.SUCCEEDED, 3, []))
-    feed.wait_closed(SECONDS)
+    feed.wait_closed(HANG_SECONDS)
     assert dropped == [3]
     assert warnings
     assert warnings[0].startswith("tracking by MLflow: MlflowException: ")

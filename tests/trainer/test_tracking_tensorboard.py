@@ -14,12 +14,12 @@ from trainwright_api.status import GeneratedSample
 from trainwright_trainer.tracking.sink import Ending
 from trainwright_trainer.tracking.tensorboard_files import TensorBoardFiles
 
+from tests.ports import free_port
 from tests.tensorboard_page import read_loss_steps
-from tests.trainer.ranks import free_port
+from tests.trainer.ranks import HANG_SECONDS
 from tests.trainer.run_builder import build_run
 from tests.trainer.tracking_builder import build_beginning, build_points
 
-SECONDS = 90.0
 ENDING = Ending(Outcome.SUCCEEDED, 9, [GeneratedSample(prompt="Once", before="a", after="b")])
 
 
@@ -57,13 +57,11 @@ def test_a_large_file_is_followed_by_another_and_uploaded_once(tmp_path: Path) -
     files.save()
     store = tmp_path / "store" / "tensorboard"
     assert len(names(tmp_path)) > 2
-    times = {path.name: path.stat().st_mtime_ns for path in store.iterdir()}
+    before = {path.name: path.stat().st_ino for path in store.iterdir()}
     files.deliver(build_points([9]))
     files.close(ENDING)
-    changed = {
-        path.name for path in store.iterdir() if path.stat().st_mtime_ns != times.get(path.name)
-    }
-    assert changed == {max(times)}
+    changed = {path.name for path in store.iterdir() if path.stat().st_ino != before.get(path.name)}
+    assert changed == {max(before)}
     assert [event.step for event in read(tmp_path).Scalars("train/loss")] == list(range(1, 10))
 
 
@@ -109,11 +107,11 @@ def shown(folder: Path, port: int) -> Iterator[None]:
         yield
     finally:
         process.send_signal(signal.SIGINT)
-        assert process.wait(SECONDS) == 0
+        assert process.wait(HANG_SECONDS) == 0
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + HANG_SECONDS
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -19,10 +19,9 @@ from trainwright_trainer.tracking.sink import Ending
 from trainwright_trainer.tracking.wandb_runs import WandbRuns
 from wandb.proto.wandb_internal_pb2 import Record
 
+from tests.trainer.ranks import HANG_SECONDS
 from tests.trainer.run_builder import build_run
 from tests.trainer.tracking_builder import build_beginning, build_points
-
-pytestmark = pytest.mark.timeout(300)
 
 BLOCK = 32768
 OFFLINE = WandbTracking(project="lab", entity="team", mode=WandbMode.OFFLINE)
@@ -53,7 +52,7 @@ def list_syncable(folder: Path) -> set[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=HANG_SECONDS,
     )
     return set(re.findall(r"attempt-\S+\.wandb", done.stdout + done.stderr))
 

@@ -47,9 +47,10 @@ def build_archive(name: str, base: str = STAND_IN) -> Built:
     archive = cache_folder() / "images" / f"{spec.repository}-{version}.tar"
 
     def write(draft: Path) -> None:
-        builder = find_builder(may_install=True, private=True)
-        _build(builder, spec, base, reference)
-        builder.export(reference, draft)
+        with _store_held():
+            builder = find_builder(may_install=True, private=True)
+            _build(builder, spec, base, reference)
+            builder.export(reference, draft)
 
     return Built(name, reference, publish(archive, spec.usually_seconds, write))
 
@@ -62,16 +63,17 @@ def build_image(
     `base` None is the Dockerfile's own base. Raises BuildError.
     """
     spec = IMAGES[name]
-    builder = find_builder(may_install=base == STAND_IN)
-    say(f"building {reference} with {builder.program}, usually {spec.usually_seconds} s")
-    _build(builder, spec, base, reference)
-    if archive:
-        archive.unlink(missing_ok=True)
-        builder.export(reference, archive)
-        say(f"wrote {archive}")
-    if push:
-        builder.run("push", reference)
-        say(f"pushed {reference}")
+    with _store_held():
+        builder = find_builder(may_install=base == STAND_IN)
+        say(f"building {reference} with {builder.program}, usually {spec.usually_seconds} s")
+        _build(builder, spec, base, reference)
+        if archive:
+            archive.unlink(missing_ok=True)
+            builder.export(reference, archive)
+            say(f"wrote {archive}")
+        if push:
+            builder.run("push", reference)
+            say(f"pushed {reference}")
     return Built(name, reference, archive)
 
 
@@ -80,13 +82,14 @@ def _base_version(base: str) -> str:
 
 
 def _build(builder: Builder, spec: ImageSpec, base: str | None, reference: str) -> None:
+    """Build an image; the caller holds the store."""
     arguments = (f"VERSION={project_version()}", *spec.arguments)
     options = [f"--build-arg={argument}" for argument in arguments]
     if builder.program == "buildah" and not spec.keeps_layers:
         options.append("--layers=false")
     if spec.target:
         options.append(f"--target={spec.target}")
-    with locked(cache_folder() / "images" / "store"), _secrets() as secrets:
+    with _secrets() as secrets:
         empty_private_store_if_large(builder)
         if base:
             image = ensure_stand_in_image(builder) if base == STAND_IN else base
@@ -94,6 +97,13 @@ def _build(builder: Builder, spec: ImageSpec, base: str | None, reference: str) 
         builder.build(spec.dockerfile, PROJECT, reference, [*options, *secrets])
         if not spec.keeps_layers:
             builder.forget_leftovers()
+
+
+@contextmanager
+def _store_held() -> Iterator[None]:
+    """From an image's build until it is handed on: a build beside it may empty the store that they share."""
+    with locked(cache_folder() / "images" / "store"):
+        yield
 
 
 @contextmanager

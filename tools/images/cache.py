@@ -68,13 +68,14 @@ def publish(path: Path, usually_seconds: int, write: Callable[[Path], None]) -> 
 
 
 def forget_old_versions(path: Path) -> None:
-    """Deletes all but the newest few of [NAME-]HASH[.suffix]; the newest is the one last used."""
+    """Deletes all but `path` and the newest few of [NAME-]HASH[.suffix]; the newest is the one last used."""
     name = path.name.rpartition("-")[0]
     visible = (p for p in path.parent.iterdir() if not p.name.startswith("."))
-    versions = [p for p in visible if p.is_dir() == path.is_dir()]
+    # Not left to the clock, by which files that were used within milliseconds are of one age.
+    versions = [p for p in visible if p.is_dir() == path.is_dir() and p != path]
     versions = [p for p in versions if p.name.rpartition("-")[0] == name]
     by_age = sorted(versions, key=_last_used, reverse=True)
-    for old in by_age[_KEPT_VERSIONS:]:
+    for old in by_age[_KEPT_VERSIONS - 1 :]:
         say(f"deleting {old.name}, not used lately")
         # Another build may be deleting the same: what one of them misses, the other has deleted.
         shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)

@@ -94,8 +94,9 @@ class PeerWatch:
             return
         next_beat_at = time.monotonic()
         while not self._stop.is_set() and self.lost is None:
-            if time.monotonic() >= next_beat_at:  # not at every word heard, else two would chatter
-                self._beat()
+            late_seconds = time.monotonic() - next_beat_at
+            if late_seconds >= 0:  # not at every word heard, else two would chatter
+                self._beat(late_seconds)
                 next_beat_at = time.monotonic() + beat_seconds
             with self._lock:
                 sources = {link.connection: link for link in self._links}
@@ -171,11 +172,17 @@ class PeerWatch:
         else:
             self._drop(link, "it is no node of this attempt")
 
-    def _beat(self) -> None:
+    def _beat(self, late_seconds: float) -> None:
+        """Say that this node lives, and drop who was silent for too long.
+
+        While this process itself did not run, as on a machine that was paused, it heard nobody: that is no
+        silence of theirs.
+        """
         now = time.monotonic()
         with self._lock:
             links = list(self._links)
         for link in links:
+            link.heard_at = min(now, link.heard_at + late_seconds)
             silent_seconds = now - link.heard_at
             if silent_seconds > self.silence_seconds:
                 self._drop(link, f"it has been silent for {silent_seconds:.0f} s")

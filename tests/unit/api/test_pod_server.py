@@ -11,8 +11,6 @@ from trainwright_api.pod_server import SILENCE_SECONDS, PodHandler, open_server
 
 
 class Handler(PodHandler):
-    timeout = 0.05
-
     def handle_get(self) -> None:
         self.answer(200, "text/plain", b"here")
 
@@ -20,9 +18,13 @@ class Handler(PodHandler):
         self.answer(200, "text/plain", self.rfile.read(int(self.headers["Content-Length"])))
 
 
+class ImpatientHandler(Handler):
+    timeout = 0.05
+
+
 @contextmanager
-def serving() -> Iterator[int]:
-    server = open_server(0, Handler)
+def serving(handler: type[Handler] = Handler) -> Iterator[int]:
+    server = open_server(0, handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield server.server_address[1]
@@ -88,7 +90,8 @@ def test_what_follows_a_request_that_was_read_in_part_is_no_request(
 
 def test_a_silent_client_is_let_go() -> None:
     assert PodHandler.timeout == SILENCE_SECONDS
-    with serving() as port, socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+    impatient = serving(ImpatientHandler)
+    with impatient as port, socket.create_connection(("127.0.0.1", port), timeout=5) as client:
         client.sendall(b"GET / HT")
         assert client.recv(1) == b""
 

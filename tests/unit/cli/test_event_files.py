@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from trainwright_api.names import UNFINISHED_PREFIX
 from trainwright_cli.app import app
 from trainwright_cli.errors import NotAllowedError, NotFoundError, UnreachableError
 from trainwright_cli.event_files import _refresh, build_command, fetch_new_events, show_events
@@ -34,6 +35,22 @@ def test_only_what_is_new_is_appended_to_files_that_are_open(
         assert open_file.read() == b"def"
     assert (target / "events.2").read_bytes() == b"xy"
     assert fetch_new_events(store, target) == 0
+
+
+def test_what_a_trainer_writes_or_deletes_meanwhile_is_no_file_of_a_folder(
+    store: LocalFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("events.1", "events.2", f"{UNFINISHED_PREFIX}3"):
+        (tmp_path / "store" / name).write_bytes(b"abc")
+    is_file = Path.is_file
+
+    def look_and_delete(path: Path) -> bool:
+        is_there = is_file(path)
+        (tmp_path / "store" / "events.2").unlink(missing_ok=True)
+        return is_there
+
+    monkeypatch.setattr(Path, "is_file", look_and_delete)
+    assert store.list_sizes() == {"events.1": 3}
 
 
 def test_a_run_that_is_over_without_event_files_is_not_shown(store: LocalFolder) -> None:

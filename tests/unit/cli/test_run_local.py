@@ -149,9 +149,8 @@ def test_a_changed_manifest_does_not_resume(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_and_the_next_start_resumes(tmp_path: Path, number: signal.Signals) -> None:
     arguments = run_local(tmp_path, a_training_run(budget={"steps": 100}))
-    process = subprocess.Popen(
-        command(*arguments), env=environment_with_fake_trainer(), stderr=subprocess.PIPE, text=True
-    )
+    slow = environment_with_fake_trainer() | {"STEP_SECONDS": "0.05"}  # it must not end before
+    process = subprocess.Popen(command(*arguments), env=slow, stderr=subprocess.PIPE, text=True)
     saved = tmp_path / "w" / "checkpoints" / "default" / "stdlib-gpt" / "step-000010"
     wait_until(saved.exists)
     os.kill(process.pid, number)
@@ -194,9 +193,9 @@ def test_a_run_that_trains_here_is_not_started_a_second_time(tmp_path: Path) -> 
 def test_in_a_terminal_a_bar_moves_and_ctrl_c_saves(
     tmp_path: Path, terminal: Callable[..., "pexpect.spawn[str]"]
 ) -> None:
-    child = terminal(*run_local(tmp_path, a_training_run(budget={"steps": 400})))
+    child = terminal(*run_local(tmp_path, a_training_run(budget={"steps": 5000})))
     child.expect(r"tr/stdlib-gpt.*Running")
-    child.expect(r"━.*\d+/400")
+    child.expect(r"━.*\d+/5000")
     child.expect(r"checkpoint of step \d+ saved")
     child.sendintr()
     child.expect("saving a checkpoint before the end; press Ctrl\\+C again to kill it")

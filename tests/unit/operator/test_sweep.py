@@ -220,7 +220,7 @@ def test_a_bad_answer_is_left_aside_in_time(name: str) -> None:
     with answering(BAD[name]) as port:
         report, marked = sweep_once(port)
     assert (report, marked) == (None, [])
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 8  # a byte now and then goes on for ten
 
 
 def test_an_answer_leads_nowhere_else() -> None:

@@ -36,6 +36,26 @@ def write_policy_of_others(policy: Path) -> None:
     policy.chmod(0o700)
 
 
+def test_a_package_is_downloaded_by_one_process_at_a_time_from_fresh_lists_if_need_be(
+    policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock that apt-get has for its lists waits for nobody."""
+    lock = tmp_path / "cache" / ".packages.lock"
+    apt = tmp_path / "apt-get"
+    apt.write_text(
+        "#!/bin/sh\n"
+        f"flock --nonblock {lock} true && {{ echo nobody waits >&2; exit 1; }}\n"
+        f'[ "$4" = update ] && exec touch {tmp_path}/updated\n'
+        f'[ -e {tmp_path}/updated ] && exec touch "$5.deb"\n'
+        "exit 100\n"
+    )
+    apt.chmod(0o755)
+    monkeypatch.setattr(debian, "SYSTEM_PATH", f"{tmp_path}:{os.defpath}")
+    folder = tmp_path / "work"
+    folder.mkdir()
+    assert debian.download_package("x", folder) == folder / "x.deb"
+
+
 @pytest.mark.parametrize("previous", [None, OF_OTHERS])
 @pytest.mark.parametrize("is_killed_before", [False, True], ids=["clean", "killed before"])
 def test_services_are_forbidden_for_the_installation_only(

@@ -71,6 +71,14 @@ def test_what_fails_in_the_background_fails_the_run() -> None:
     assert [result.verdict for result in run_tiers([PASSING, failing])] == ["passed", "FAILED"]
 
 
+def test_what_is_no_text_in_the_background_is_shown_as_such(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    garbage = Tier("odd", ("-c", r"import os; os.write(1, b'odd \xff\n')"), lane=Lane.SPARE)
+    assert [result.verdict for result in run_tiers([PASSING, garbage])] == ["passed"] * 2
+    assert "odd \N{REPLACEMENT CHARACTER}\n" in capfd.readouterr().out
+
+
 def test_a_lane_alone_passes_its_output_through(capfd: pytest.CaptureFixture[str]) -> None:
     said = [
         Tier(name, ("-c", f"print('{name} speaks')"), Lane.BESIDE) for name in ("one", "another")

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from trainwright_cli.local.ports import find_free_ports
+from trainwright_trainer import peers
 from trainwright_trainer.errors import LOST_CONTACT
 from trainwright_trainer.peers import BEATS_PER_SILENCE, MAXIMUM_STRANGERS, PeerWatch
+
+from tests.ports import free_port
 
 SILENCE_SECONDS = 0.6
 ATTEMPT = "uid-1/1"
@@ -17,7 +19,7 @@ ATTEMPT = "uid-1/1"
 @pytest.fixture
 def watches() -> Iterator[list[PeerWatch]]:
     """Node 0 and two others, connected."""
-    (port,) = find_free_ports(1)
+    port = free_port()
     nodes = [PeerWatch(rank, 3, "127.0.0.1", port, SILENCE_SECONDS, ATTEMPT) for rank in (1, 2, 0)]
     for node in nodes:  # node 0 comes last, as a slow pod does
         node.start()
@@ -111,6 +113,21 @@ def test_words_are_not_answered_at_once(watches: list[PeerWatch]) -> None:
         heard = talker.recv(65536).count(b"alive")
     seconds = time.monotonic() - began
     assert 1 <= heard <= 2 + seconds / (SILENCE_SECONDS / BEATS_PER_SILENCE)
+
+
+def test_the_time_in_which_it_did_not_run_itself_is_no_silence_of_others() -> None:
+    """A machine that was paused hears what was said meanwhile once it runs again."""
+    zero = PeerWatch(0, 2, "127.0.0.1", 1, SILENCE_SECONDS, ATTEMPT)
+    here, there = socket.socketpair()
+    with here, there:
+        link = peers._Link(here, 1, heard_at=time.monotonic() - 100)
+        zero._links.append(link)
+        zero._beat(late_seconds=100)
+        assert zero.lost is None
+        assert there.recv(100) == b"alive\n"
+        link.heard_at -= 100
+        zero._beat(late_seconds=1)
+        assert "silent" in str(zero.lost)
 
 
 def test_a_single_node_watches_nobody() -> None:

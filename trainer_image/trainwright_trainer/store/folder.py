@@ -8,15 +8,15 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
+from trainwright_api.names import UNFINISHED_PREFIX
+
 from trainwright_trainer.errors import StoreError
 from trainwright_trainer.store.base import FileInfo, MissingFileError, Store
-
-UNFINISHED_PREFIX = ".trainwright-unfinished-"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -36,10 +36,7 @@ class FolderStore(Store):
         with self._translated(prefix):
             if top.is_file():
                 return [self._info(top, prefix)]
-            return sorted(
-                (self._info(path, path.relative_to(self._root).as_posix()) for path in _walk(top)),
-                key=lambda info: info.path,
-            )
+            return sorted(self._list(top), key=lambda info: info.path)
 
     def read_bytes(self, path: str = "") -> bytes:
         """See Store."""
@@ -97,6 +94,11 @@ class FolderStore(Store):
     def _path(self, path: str) -> Path:
         return self._root / path if path else self._root
 
+    def _list(self, top: Path) -> Iterator[FileInfo]:
+        for path in _walk(top):
+            with suppress(FileNotFoundError):  # a run that trains deletes old checkpoints meanwhile
+                yield self._info(path, path.relative_to(self._root).as_posix())
+
     def _info(self, path: Path, name: str) -> FileInfo:
         stat = path.stat()
         return FileInfo(name, stat.st_size, str(stat.st_mtime_ns))
@@ -148,7 +150,10 @@ def _walk(top: Path) -> Iterator[Path]:
     """All visible files below a folder; links to folders are followed, each folder once."""
     seen: set[tuple[int, int]] = set()
     for folder, subfolders, files in os.walk(top, onerror=_refuse, followlinks=True):
-        stat = Path(folder).stat()
+        try:
+            stat = Path(folder).stat()
+        except FileNotFoundError:  # it has gone since it was found
+            continue
         if (stat.st_dev, stat.st_ino) in seen:
             subfolders.clear()
             continue

@@ -6,12 +6,14 @@ Exit code 0 when both runs succeeded; 1 with the reason otherwise; 130 after Ctr
 import sys
 
 from demo import current, local, story
+from demo.alone import alone_on
 from demo.console import Console
 from demo.errors import DemoError, DemoStoppedError
 from demo.settings import Settings, read_settings
 from tests.cluster import ClusterError, down
 from tools.images.builders import BuildError
-from tools.machine import find_cluster_obstacle
+from tools.interrupts import INTERRUPTED
+from tools.machine import describe_refusal, find_cluster_obstacle
 
 
 def main(arguments: list[str]) -> int:
@@ -23,13 +25,16 @@ def main(arguments: list[str]) -> int:
         return run(read_settings(), console)
     except DemoStoppedError as stop:
         console.fail(str(stop))
-        return 130
+        return INTERRUPTED
     except (DemoError, BuildError, ClusterError) as problem:
         console.fail(str(problem))
         return 1
+    except OSError as problem:
+        console.fail(describe_refusal(problem))
+        return 1
     except KeyboardInterrupt:
         console.fail("stopped; say `make demo-down` again to take down what is left")
-        return 130
+        return INTERRUPTED
 
 
 def run(settings: Settings, console: Console) -> int:
@@ -39,7 +44,8 @@ def run(settings: Settings, console: Console) -> int:
     if find_cluster_obstacle():
         return local.run_locally(settings, console)
     try:
-        return story.run_on_embedded_cluster(settings, console)
+        with alone_on(settings.cluster_name):
+            return story.run_on_embedded_cluster(settings, console)
     except KeyboardInterrupt as stop:
         is_usual = settings.cluster_name == "demo"
         command = "make demo-down" + ("" if is_usual else f" DEMO_CLUSTER={settings.cluster_name}")

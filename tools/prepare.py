@@ -17,7 +17,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tools.debian import DebianError, can_install, install_packages, remove_leftover
-from tools.machine import DEBIAN_PYTHON, PROJECT, cache_folder, find_cluster_obstacle, is_ci
+from tools.interrupts import INTERRUPTED, run_to_its_end
+from tools.machine import (
+    DEBIAN_PYTHON,
+    PROJECT,
+    cache_folder,
+    describe_refusal,
+    find_cluster_obstacle,
+    is_ci,
+)
 
 ENVIRONMENT = PROJECT / ".venv"
 COMMANDS = ("trainwright", "kubectl-trainwright")
@@ -31,7 +39,7 @@ class PreparationError(Exception):
 
 
 def main() -> int:
-    """`python -m tools.prepare python|test|demo`; exit code 1 with one clear text."""
+    """`python -m tools.prepare python|test|demo`; exit code 1, or 130 after Ctrl+C, with one clear text."""
     target = sys.argv[1] if len(sys.argv) > 1 else "python"
     try:
         if target != "python":
@@ -40,6 +48,12 @@ def main() -> int:
     except PreparationError as problem:
         say(str(problem))
         return 1
+    except OSError as problem:
+        say(describe_refusal(problem))
+        return 1
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on from what is done")
+        return INTERRUPTED
     return 0
 
 
@@ -141,10 +155,14 @@ def ensure_uv() -> str:
     program = folder / "bin" / "uv"
     if not program.exists():
         say("installing uv (usually 5 s)")
+        folder.parent.mkdir(parents=True, exist_ok=True)
         draft = folder.with_name(f"{folder.name}.{os.getpid()}")
         options = ["--quiet", "--no-deps", "--require-hashes", "--target", str(draft)]
-        run([*find_pip(), "install", *options, "--requirement", str(lock)])
-        move_into_place(draft, folder)
+        try:
+            run([*find_pip(), "install", *options, "--requirement", str(lock)])
+            move_into_place(draft, folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
     return str(program)
 
 
@@ -248,7 +266,7 @@ def say(text: str) -> None:
 
 def run_step(command: Sequence[str]) -> None:
     """Run a step that speaks for itself; raises PreparationError if it fails."""
-    if subprocess.run(command, cwd=PROJECT, stdout=sys.stderr, check=False).returncode:
+    if run_to_its_end(command, cwd=PROJECT, stdout=sys.stderr):
         raise PreparationError(f"`{' '.join(command)}` failed; its message is above")
 
 

@@ -1,6 +1,8 @@
 """An example that does not succeed ends the demo with the reason, on a terminal and elsewhere."""
 
+import errno
 import io
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -9,12 +11,14 @@ from rich.console import Console as RichConsole
 
 from demo import __main__ as command
 from demo import story
+from demo.alone import alone_on
 from demo.console import Console
 from demo.errors import DemoError
 from demo.follow import follow_run
 from demo.manifests import PRETRAINING, read_example
 from demo.place import JSON, Place
-from demo.settings import read_settings
+from demo.settings import Settings, read_settings
+from tests.cluster import ClusterError
 
 RUNNING = {"phase": "Running", "progress": {"step": 3, "totalSteps": 9, "loss": 5.25}}
 FAILED = {"phase": "Failed", "reason": "UserError", "message": "spec.data.sources[0]: got x"}
@@ -94,6 +98,44 @@ def test_after_ctrl_c_it_says_what_ends_what_goes_on(
     monkeypatch.setattr(story, "run_on_embedded_cluster", stop)
     assert command.main([]) == 130
     assert expected in capsys.readouterr().out
+
+
+def test_a_second_demo_does_not_take_the_runs_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun: list[str] = []
+
+    def begin(settings: Settings, _console: Console) -> int:
+        begun.append(settings.cluster_name)
+        return 0
+
+    monkeypatch.setenv("TRAINWRIGHT_CACHE", str(tmp_path))
+    monkeypatch.setattr(command, "find_cluster_obstacle", lambda: None)
+    monkeypatch.setattr(story, "run_on_embedded_cluster", begin)
+    with alone_on("demo"):
+        assert command.main([]) == 1
+        assert "another `make demo` trains on the cluster 'demo'; wait" in capsys.readouterr().out
+        monkeypatch.setenv("DEMO_CLUSTER", "beside")
+        assert command.main([]) == 0
+    monkeypatch.delenv("DEMO_CLUSTER")
+    assert command.main([]) == 0
+    assert begun == ["beside", "demo"]
+
+
+def test_what_is_no_name_of_a_cluster_is_refused_before_it_is_a_path() -> None:
+    with pytest.raises(ClusterError, match="expected lower-case letters"), alone_on("../x"):
+        pass
+
+
+def test_a_full_disk_ends_the_demo_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fill(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", "/x/data")
+
+    monkeypatch.setattr(command, "run", fill)
+    assert command.main([]) == 1
+    assert "demo: /x/data: No space left on device; make room" in capsys.readouterr().out
 
 
 class Away(Cluster):

@@ -82,3 +82,19 @@ def test_a_lane_alone_passes_its_output_through(capfd: pytest.CaptureFixture[str
 def test_unknown_tier_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert tiers.main(["units"]) == 2
     assert "got units, expected one of check, unit," in capsys.readouterr().err
+
+
+def test_ctrl_c_waits_for_the_tier_that_runs_and_begins_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The tier tells Ctrl+C to its parent, as the terminal would, and takes half a second to end."""
+    taken_down = tmp_path / "taken down"
+    text = (
+        "import os, signal, sys, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(0.5)\n"
+        f"open({str(taken_down)!r}, 'w').close()\nsys.exit(2)"
+    )
+    monkeypatch.setattr(tiers, "TIERS", (Tier("runs", ("-c", text)), Tier("next", ("-c", ""))))
+    assert tiers.main([]) == 130
+    assert taken_down.exists()
+    rows = [line.split()[:2] for line in capfd.readouterr().out.splitlines()[-3:]]
+    assert rows == [["runs", "stopped"], ["next", "not"], ["all", "stopped"]]

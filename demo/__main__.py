@@ -1,9 +1,11 @@
 """The command: `python -m demo [run|down]`, told the rest by its environment (`demo.settings`).
 
-Exit code 0 when both runs succeeded; 1 with the reason otherwise; 130 after Ctrl+C.
+Exit code 0 when both runs succeeded; 1 with the reason otherwise; 2 for wrong usage; 130 after Ctrl+C.
 """
 
 import sys
+
+from trainwright_cli.__main__ import show_what_the_terminal_can
 
 from demo import current, local, story
 from demo.alone import alone_on
@@ -11,6 +13,7 @@ from demo.console import Console
 from demo.errors import DemoError, DemoStoppedError
 from demo.settings import Settings, read_settings
 from tests.cluster import ClusterError, down
+from tests.cluster.spec import Layout
 from tools.images.builders import BuildError
 from tools.interrupts import INTERRUPTED
 from tools.machine import describe_refusal, find_cluster_obstacle
@@ -18,7 +21,14 @@ from tools.machine import describe_refusal, find_cluster_obstacle
 
 def main(arguments: list[str]) -> int:
     """Run the demo where it can run, or take its cluster down."""
+    show_what_the_terminal_can(sys.stdout, sys.stderr)
     console = Console()
+    if arguments not in ([], ["run"], ["down"]):
+        console.fail(
+            f"got {' '.join(arguments)!r}, expected `python -m demo [run|down]`; all else is told as "
+            "`make demo NAME=value`, see demo/settings.py"
+        )
+        return 2
     try:
         if arguments == ["down"]:
             return take_down(read_settings().cluster_name, console)
@@ -57,6 +67,8 @@ def run(settings: Settings, console: Console) -> int:
 def take_down(cluster_name: str, console: Console) -> int:
     """End the embedded cluster; nothing of it stays."""
     obstacle = find_cluster_obstacle()
+    if obstacle and Layout(cluster_name).root.exists():
+        raise DemoError(f"the cluster {cluster_name!r} is there and cannot be ended: {obstacle}")
     if obstacle:
         console.say(f"nothing to take down: no cluster runs on this machine ({obstacle})")
         return 0
@@ -66,4 +78,4 @@ def take_down(cluster_name: str, console: Console) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main([word for word in sys.argv[1:] if word != "run"]))
+    sys.exit(main(sys.argv[1:]))

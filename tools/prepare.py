@@ -28,6 +28,7 @@ from tools.machine import (
 )
 
 ENVIRONMENT = PROJECT / ".venv"
+TARGETS = ("python", "test", "demo")
 COMMANDS = ("trainwright", "kubectl-trainwright")
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 PACKAGE_FOLDERS = ("crds", "helm", "operator", "trainer_image")
@@ -41,6 +42,9 @@ class PreparationError(Exception):
 def main() -> int:
     """`python -m tools.prepare python|test|demo`; exit code 1, or 130 after Ctrl+C, with one clear text."""
     target = sys.argv[1] if len(sys.argv) > 1 else "python"
+    if target not in TARGETS:
+        say(f"bootstrap: got {target!r}, expected one of {', '.join(TARGETS)}")
+        return 2
     try:
         if target != "python":
             say(describe_machine(target))

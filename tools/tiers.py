@@ -109,7 +109,7 @@ def run_tiers(tiers: Sequence[Tier], interrupts: Interrupts | None = None) -> li
         for lane in lanes.values():
             names = ", ".join(tier.name for tier in lane)
             print(f"--- {names}: begun in the background", flush=True)
-            output = stack.enter_context(tempfile.TemporaryFile("w+"))
+            output = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
             beside.append((output, pool.submit(_run_lane, lane, stopped, output)))
         results = _run_lane(main, stopped)
         for output, lane_results in beside:

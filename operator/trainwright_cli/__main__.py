@@ -18,11 +18,11 @@ PLUGIN_PROGRAM = "kubectl-trainwright"
 
 def main() -> None:
     """Run the command line and end the process; never shows a traceback unless asked for."""
-    _show_what_the_terminal_can(sys.stdout, sys.stderr)
+    show_what_the_terminal_can(sys.stdout, sys.stderr)
     sys.exit(run(sys.argv))
 
 
-def _show_what_the_terminal_can(*streams: TextIO) -> None:
+def show_what_the_terminal_can(*streams: TextIO) -> None:
     """Let a character that the locale lacks come out as another one: a log or a bar is no reason to fail."""
     for stream in streams:
         if isinstance(stream, TextIOWrapper):

@@ -287,7 +287,12 @@ def _translated(action: str, absent: str) -> Iterator[None]:
     except ApiException as error:
         if error.status == 404:
             raise NotFoundError(absent) from error
-        if error.status in (401, 403):
+        if error.status == 401:
+            raise NotAllowedError(
+                f"not allowed to {action}: the API server does not know you, or no more "
+                f"({_one_line(_message_of(error))}); log in again as for kubectl, or use another --context"
+            ) from error
+        if error.status == 403:
             raise NotAllowedError(
                 f"not allowed to {action}: {_one_line(_message_of(error))}; ask for the "
                 "ClusterRole edit in the namespace, or use another --context"

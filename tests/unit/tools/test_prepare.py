@@ -144,6 +144,15 @@ def test_whatever_stops_a_preparation_is_told_in_a_sentence(
     assert capsys.readouterr().err.startswith(said)
 
 
+def test_what_is_no_target_installs_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(prepare, "prepare")
+    monkeypatch.setattr(sys, "argv", ["prepare", "--help"])
+    assert prepare.main() == 2
+    assert "got '--help', expected one of python, test, demo" in capsys.readouterr().err
+
+
 def test_a_download_of_uv_that_fails_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

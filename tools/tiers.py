@@ -27,6 +27,7 @@ from tools.interrupts import INTERRUPTED, Interrupts, counted_interrupts
 from tools.machine import PROJECT, find_cluster_obstacle, is_ci
 
 _NO_TESTS = 5  # pytest's exit code when it collected nothing
+_UMASK = 0o022  # pods of another user read what tests write, whatever this person's umask is
 _LOWER_PRIORITY = ("nice", "-n", "10")
 
 
@@ -150,6 +151,7 @@ def run_tier(tier: Tier, output: IO[str] | None = None) -> Result:
         check=False,
         stdout=output,
         stderr=subprocess.STDOUT if output else None,
+        umask=_UMASK,
     ).returncode
     seconds = time.monotonic() - started
     if code:

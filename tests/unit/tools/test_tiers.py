@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,14 @@ def test_exit_code_of_the_command_is_the_verdict() -> None:
     assert run_tier(PASSING).verdict == "passed"
     failed = run_tier(FAILING)
     assert (failed.verdict, failed.note) == ("FAILED", "exit code 3")
+
+
+def test_what_tests_write_can_be_read_by_pods_whatever_the_persons_umask() -> None:
+    before = os.umask(0o077)
+    try:
+        assert run_tier(Tier("mask", ("-c", "import os; assert os.umask(0) == 0o022"))).note == ""
+    finally:
+        os.umask(before)
 
 
 def test_a_tier_without_tests_has_failed() -> None:

@@ -65,6 +65,9 @@ def test_credentials_that_have_expired_are_told_from_a_missing_right() -> None:
         "for kubectl, or use another --context"
     )
     assert "ask for the ClusterRole edit" in refused.format_message()
+    nobody = ApiException(403, "Forbidden")
+    nobody.body = json.dumps({"message": 'User "system:anonymous" cannot list runs'})
+    assert "log in again" in translate(nobody).format_message()
 
 
 def test_a_missing_right_still_ends_with_4() -> None:

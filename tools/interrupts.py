@@ -6,6 +6,7 @@ the standard library is used.
 
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +24,14 @@ class Interrupts:
 
 @contextmanager
 def counted_interrupts() -> Iterator[Interrupts]:
-    """Count Ctrl+C instead of raising KeyboardInterrupt, for as long as this lasts; in the main thread."""
+    """Count Ctrl+C instead of raising KeyboardInterrupt, for as long as this lasts.
+
+    Only the main thread is ever interrupted; in another there is nothing to count.
+    """
     interrupts = Interrupts()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupts
+        return
 
     def count(_number: int, _frame: object) -> None:
         interrupts.presses += 1

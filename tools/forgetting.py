@@ -3,7 +3,7 @@
 An entry is a file or folder [NAME-]HASH[.suffix], of which the newest few stay. Older ones stay, too, as long
 as another clone may just use them: for three hours after their last use, longer than all tests take, and
 while a cluster or a program runs from them. Whoever uses an entry notes that under the lock under which it is made, which is taken here as
-well. Called by the preparation with a bare Python, so only the standard library is used.
+well (but for uv, whose clones can do without: they put it there anew). Called by the preparation with a bare Python, so only the standard library is used.
 """
 
 import fcntl
@@ -12,7 +12,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tools.machine import CLUSTERS
@@ -73,16 +73,13 @@ def _delete_unused(entry: Path, lock: Path) -> bool:
     with _tried(lock) as is_held:
         if not is_held or time.time() - _last_used(entry) < MAY_BE_USED_SECONDS or is_run(entry):
             return False
-        _delete(entry)
-        return True
+        return _delete(entry)
 
 
 def _delete_draft(draft: Path, lock: Path) -> bool:
     """Delete it unless it is just being made."""
     with _tried(lock) as is_held:
-        if is_held:
-            _delete(draft)
-        return is_held
+        return is_held and _delete(draft)
 
 
 def is_run(entry: Path) -> bool:
@@ -107,14 +104,14 @@ def _list_programs() -> Iterator[Path]:
 @contextmanager
 def _tried(lock: Path) -> Iterator[bool]:
     """Hold a lock if nobody else does; whether it is held."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a") as file:
+    with ExitStack() as stack:
         try:
+            file = stack.enter_context(lock.open("a"))
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
+            is_held = True
+        except OSError:  # somebody else does, or it is another user's
+            is_held = False
+        yield is_held
 
 
 def _last_used(path: Path) -> float:
@@ -124,9 +121,11 @@ def _last_used(path: Path) -> float:
         return 0
 
 
-def _delete(path: Path) -> None:
-    # Another clone may be deleting the same: what one of them misses, the other has deleted.
+def _delete(path: Path) -> bool:
+    """Delete what may be deleted; whether it is gone. An old file that stays is no reason to fail."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
+    return not path.exists()

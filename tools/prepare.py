@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tools.debian import DebianError, can_install, install_packages, remove_leftover
+from tools.forgetting import forget_old_versions, note_use
 from tools.interrupts import INTERRUPTED, run_to_its_end
 from tools.machine import (
     DEBIAN_PYTHON,
@@ -157,7 +158,9 @@ def ensure_uv() -> str:
     lock = PROJECT / "requirements" / "bootstrap.lock"
     folder = cache_folder() / "uv" / fingerprint(lock)
     program = folder / "bin" / "uv"
-    if not program.exists():
+    if program.exists():
+        note_use(folder)
+    else:
         say("installing uv (usually 5 s)")
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft = folder.with_name(f"{folder.name}.{os.getpid()}")
@@ -167,6 +170,7 @@ def ensure_uv() -> str:
             move_into_place(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+        forget_old_versions(folder, lambda made: made.with_name(f".{made.name}.lock"))
     return str(program)
 
 

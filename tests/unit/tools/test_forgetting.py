@@ -99,6 +99,19 @@ def test_what_a_program_runs_from_is_run(folder: Path, nothing_runs: Path) -> No
     assert not is_run(folder / "kubernetes")
 
 
+def test_what_may_not_be_deleted_is_no_reason_to_fail(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path) -> None:
+        raise PermissionError
+
+    make(folder, "x-1.tar", "x-2.tar", "x-3.tar", "x-4.tar")
+    lock_of(folder / "x-3.tar").mkdir()  # cannot be opened, as a lock of another user
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert forget_old_versions(folder / "x-1.tar", lock_of) == []
+    assert (folder / "x-3.tar").exists()
+
+
 def test_what_has_just_been_deleted_does_not_come_back_empty(folder: Path) -> None:
     assert not note_use(folder / "x-1.tar")
     assert names_in(folder) == set()

@@ -168,6 +168,29 @@ def test_a_download_of_uv_that_fails_leaves_nothing(
     assert list((tmp_path / "uv").iterdir()) == []
 
 
+def test_a_new_uv_takes_the_place_of_old_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def install(command: Sequence[str], *_: object) -> None:
+        program = Path(command[command.index("--target") + 1]) / "bin" / "uv"
+        program.parent.mkdir(parents=True)
+        program.touch()
+
+    monkeypatch.setenv("TRAINWRIGHT_CACHE", str(tmp_path))
+    monkeypatch.setattr(prepare, "find_pip", lambda: ["pip"])
+    monkeypatch.setattr(prepare, "run", install)
+    for number in range(3):
+        (tmp_path / "uv" / f"old{number}").mkdir(parents=True)
+        os.utime(tmp_path / "uv" / f"old{number}", times=(number, number))
+    program = Path(prepare.ensure_uv())
+    assert program.is_file()
+    left = {path for path in (tmp_path / "uv").iterdir() if path.is_dir()}
+    assert left == {program.parents[1], tmp_path / "uv" / "old2"}
+    os.utime(program.parents[1], times=(0, 0))
+    assert prepare.ensure_uv() == str(program)
+    assert program.parents[1].stat().st_mtime > 0
+
+
 def test_a_step_is_not_killed_by_ctrl_c(tmp_path: Path) -> None:
     """It tells Ctrl+C to its parent, as the terminal would, and takes half a second to clean up."""
     clean = tmp_path / "clean"

@@ -39,7 +39,7 @@ def note_use(entry: Path) -> bool:
 
 
 def forget_old_versions(entry: Path, lock_of: LockOf, kept: int = KEPT_VERSIONS) -> list[str]:
-    """Delete old versions of an entry, and what killed builds of them left; the names of what went."""
+    """Delete versions other than `entry` but the newest few, and what killed builds of them left; the names of what went."""
     drafts, versions = [], []
     for path in entry.parent.iterdir():
         made = _find_made(path)
@@ -47,9 +47,10 @@ def forget_old_versions(entry: Path, lock_of: LockOf, kept: int = KEPT_VERSIONS)
             continue
         if made:
             drafts.append((path, made))
-        elif not path.name.startswith(".") and path.is_dir() == entry.is_dir():
+        elif not path.name.startswith(".") and path.is_dir() == entry.is_dir() and path != entry:
             versions.append(path)
-    old = sorted(versions, key=_last_used, reverse=True)[kept:]
+    # The present one is not left to the clock.
+    old = sorted(versions, key=_last_used, reverse=True)[kept - 1 :]
     gone = [path.name for path in old if _delete_unused(path, lock_of(path))]
     return gone + [path.name for path, made in drafts if _delete_draft(path, lock_of(made))]
 

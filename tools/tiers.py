@@ -110,7 +110,7 @@ def run_tiers(tiers: Sequence[Tier], interrupts: Interrupts | None = None) -> li
         for lane in lanes.values():
             names = ", ".join(tier.name for tier in lane)
             print(f"--- {names}: begun in the background", flush=True)
-            output = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
+            output = stack.enter_context(tempfile.TemporaryFile("w+"))
             beside.append((output, pool.submit(_run_lane, lane, stopped, output)))
         results = _run_lane(main, stopped)
         for output, lane_results in beside:

@@ -50,6 +50,11 @@ def test_the_newest_two_stay(folder: Path) -> None:
     assert names_in(folder) == {"x-1.tar", "x-2.tar", "y-1.tar"}
 
 
+def test_the_present_one_stays_whatever_the_clock_says(folder: Path) -> None:
+    make(folder, "x-1.tar", "x-2.tar", "x-3.tar", "x-4.tar")
+    assert sorted(forget_old_versions(folder / "x-4.tar", lock_of)) == ["x-2.tar", "x-3.tar"]
+
+
 def test_a_version_in_the_name_makes_no_other_thing_of_it(folder: Path) -> None:
     make(folder, "x-v1.9.4-a.tar", "x-v1.9.3-b.tar", "x-2-c.tar", "x-more-d.tar")
     assert forget_old_versions(folder / "x-v1.9.4-a.tar", lock_of) == ["x-2-c.tar"]

@@ -75,12 +75,6 @@ def test_a_tier_in_the_background_runs_beside_the_others(
     assert shown.index("--- waits") < shown.index("--- computes\n")
 
 
-def test_what_is_no_text_costs_no_table(capfd: pytest.CaptureFixture[str]) -> None:
-    noisy = Tier("noisy", ("-c", "import os; os.write(1, b'\\xff caf')"), Lane.SPARE)
-    assert [result.verdict for result in run_tiers([PASSING, noisy])] == ["passed", "passed"]
-    assert "\ufffd caf" in capfd.readouterr().out
-
-
 def test_what_fails_in_the_background_fails_the_run() -> None:
     failing = Tier("bad", ("-c", "import sys; sys.exit(3)"), lane=Lane.SPARE)
     assert [result.verdict for result in run_tiers([PASSING, failing])] == ["passed", "FAILED"]

@@ -57,6 +57,6 @@ images: ## Build both container images (TRACKERS=1: a third, the trainer with ML
 	@$(PYTHON) -m tools.images all $(if $(TRACKERS),trainer-trackers) $(if $(REGISTRY),--registry $(REGISTRY) --push) $(if $(BASE_IMAGE),--base-image $(BASE_IMAGE))
 
 .PHONY: clean
-clean: ## Delete what was made inside this folder; the cache outside it stays
+clean: ## Delete what was made inside this folder; what CONTRIBUTING lists in ~/.cache/trainwright ($TRAINWRIGHT_CACHE) stays
 	rm -rf .venv out dist build .mypy_cache .ruff_cache .pytest_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,10 +6,7 @@ As on a cluster, each call trains afresh. Ctrl+C is the command line's to answer
 import json
 import shlex
 import shutil
-import signal
-import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from trainwright_cli.errors import CliError
@@ -23,9 +20,8 @@ from demo.errors import DemoError, DemoStoppedError
 from demo.monitoring import describe_dashboards
 from demo.settings import Settings
 from demo.summary import describe_times
+from tools.interrupts import run_to_its_end
 from tools.machine import cache_folder
-
-INTERRUPTED = 130  # the command line's exit code after Ctrl+C
 
 
 def run_locally(settings: Settings, console: Console) -> int:
@@ -66,7 +62,8 @@ def run_example(name: str, settings: Settings, data: Path, output: Path, console
     for bucket in ("datasets", "models"):
         command += ["--rewrite", f"s3://{bucket}/={data / bucket}/"]
     console.say(f"trainwright {shlex.join(command)}")
-    code = run_command_line(command)
+    # Through Ctrl+C too: it lets the trainer save.
+    code = run_to_its_end([sys.executable, "-m", "trainwright_cli", *command])
     if code:
         raise DemoError(f"{name} ended with exit code {code}; its message is above")
 
@@ -82,22 +79,3 @@ def delete_earlier_run(folders: Folders) -> None:
                     path.unlink(missing_ok=True)
     except CliError as problem:
         raise DemoError(f"an earlier `make demo` still trains here: {problem}") from problem
-
-
-def run_command_line(arguments: Sequence[str]) -> int:
-    """Run `trainwright` to its end, through Ctrl+C too, and return its exit code.
-
-    The terminal sends Ctrl+C to it as well. `subprocess.run` would kill it a quarter of a second later:
-    before the trainer has saved, and without ending the trainer. Raises KeyboardInterrupt when it has ended.
-    """
-    presses: list[int] = []
-    # A handler, as the command line would inherit SIG_IGN.
-    before = signal.signal(signal.SIGINT, lambda number, _frame: presses.append(number))
-    try:
-        process = subprocess.Popen([sys.executable, "-m", "trainwright_cli", *arguments])
-        code = process.wait()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if presses or code == INTERRUPTED:
-        raise KeyboardInterrupt
-    return code

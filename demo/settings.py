@@ -75,11 +75,19 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         or "us-east-1",
         bucket=environment.get("S3_BUCKET", ""),
         prometheus_url=environment.get("PROMETHEUS_URL", ""),
-        fine_tunes=environment.get("DEMO_FINE_TUNE", "1") != "0",
+        fine_tunes=_read_choice(environment, "DEMO_FINE_TUNE", default=True),
         num_steps=_read_steps(environment.get("DEMO_STEPS", "")),
-        kills=environment.get("DEMO_KILL", "1") != "0",
-        is_agreed=environment.get("YES", "") not in ("", "0"),
+        kills=_read_choice(environment, "DEMO_KILL", default=True),
+        is_agreed=_read_choice(environment, "YES", default=False),
     )
+
+
+def _read_choice(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    """Whether something is wanted; a word that is no clear answer, such as YES=never, is none."""
+    text = environment.get(name) or ("1" if default else "0")
+    if text.lower() not in ("1", "yes", "true", "0", "no", "false"):
+        raise DemoError(f"{name}: got {text!r}, expected 1 or 0")
+    return text.lower() in ("1", "yes", "true")
 
 
 def _read_steps(text: str) -> int | None:

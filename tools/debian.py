@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tools.interrupts import counted_interrupts
 from tools.machine import cache_folder
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -106,14 +107,18 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def _apt_get(*arguments: str, folder: Path | None = None) -> None:
-    done = subprocess.run(
-        ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=240", *arguments],
-        cwd=folder,
-        env={**os.environ, "PATH": SYSTEM_PATH, "DEBIAN_FRONTEND": "noninteractive"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Run it to its end, through Ctrl+C too: one that is killed leaves packages half installed."""
+    with counted_interrupts() as interrupts:
+        done = subprocess.run(
+            ["apt-get", "--quiet", "-o", "DPkg::Lock::Timeout=240", *arguments],
+            cwd=folder,
+            env={**os.environ, "PATH": SYSTEM_PATH, "DEBIAN_FRONTEND": "noninteractive"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if interrupts.presses:
+        raise KeyboardInterrupt
     if done.returncode:
         tail = (done.stderr or done.stdout).strip()[-2000:]
         raise DebianError(f"apt-get {arguments[0]} ended with {done.returncode}:\n{tail}")

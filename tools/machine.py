@@ -4,6 +4,7 @@ The embedded cluster needs root on Debian 12, on a machine or in a privileged co
 else runs anywhere.
 """
 
+import errno
 import functools
 import os
 import platform
@@ -12,6 +13,7 @@ import subprocess
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
+CLUSTERS = Path("/var/lib/trainwright/clusters")
 CGROUPS = Path("/sys/fs/cgroup")
 _CONTROLLERS = ("cpu", "memory")  # what requests and limits of pods are made of
 _CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_NET_ADMIN": 12}
@@ -144,12 +146,30 @@ def _try_namespaces() -> str:
 
 
 def cache_folder() -> Path:
-    """`$TRAINWRIGHT_CACHE`, by default `trainwright` in the user's cache folder."""
+    """`$TRAINWRIGHT_CACHE`, by default `trainwright` in the user's cache folder; OSError if there is no home."""
     own = os.environ.get("TRAINWRIGHT_CACHE")
     if own:
         return Path(own).expanduser().resolve()
     user = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(user).expanduser().resolve() / "trainwright"
+    try:
+        return Path(user).expanduser().resolve() / "trainwright"
+    except RuntimeError as problem:
+        text = f"user {os.geteuid()} has no home folder; set HOME, or TRAINWRIGHT_CACHE=FOLDER"
+        raise FileNotFoundError(errno.ENOENT, text) from problem
+
+
+def describe_refusal(problem: OSError) -> str:
+    """What the system refused, and what a person can do: for a full disk, or a folder of another user."""
+    where = f"{problem.filename}: " if problem.filename else ""
+    text = f"{where}{problem.strerror or problem}"
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        text += f"; make room there, or set TRAINWRIGHT_CACHE to a folder of another disk (now {cache_folder()})"
+    if problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        text += (
+            "; run as the user whose it is, or use a clone of your own and set TRAINWRIGHT_CACHE to a folder "
+            f"that you may write to (now {cache_folder()})"
+        )
+    return text
 
 
 def is_ci() -> bool:

@@ -17,9 +17,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tools.debian import DebianError, can_install, install_packages, remove_leftover
-from tools.machine import DEBIAN_PYTHON, PROJECT, cache_folder, find_cluster_obstacle, is_ci
+from tools.forgetting import forget_old_versions, note_use
+from tools.interrupts import INTERRUPTED, run_to_its_end
+from tools.machine import (
+    DEBIAN_PYTHON,
+    PROJECT,
+    cache_folder,
+    describe_refusal,
+    find_cluster_obstacle,
+    is_ci,
+)
 
 ENVIRONMENT = PROJECT / ".venv"
+TARGETS = ("python", "test", "demo")
 COMMANDS = ("trainwright", "kubectl-trainwright")
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 PACKAGE_FOLDERS = ("crds", "helm", "operator", "trainer_image")
@@ -31,8 +41,11 @@ class PreparationError(Exception):
 
 
 def main() -> int:
-    """`python -m tools.prepare python|test|demo`; exit code 1 with one clear text."""
+    """`python -m tools.prepare python|test|demo`; exit code 1, or 130 after Ctrl+C, with one clear text."""
     target = sys.argv[1] if len(sys.argv) > 1 else "python"
+    if target not in TARGETS:
+        say(f"bootstrap: got {target!r}, expected one of {', '.join(TARGETS)}")
+        return 2
     try:
         if target != "python":
             say(describe_machine(target))
@@ -40,6 +53,12 @@ def main() -> int:
     except PreparationError as problem:
         say(str(problem))
         return 1
+    except OSError as problem:
+        say(describe_refusal(problem))
+        return 1
+    except KeyboardInterrupt:
+        say("stopped; the same command goes on from what is done")
+        return INTERRUPTED
     return 0
 
 
@@ -139,12 +158,19 @@ def ensure_uv() -> str:
     lock = PROJECT / "requirements" / "bootstrap.lock"
     folder = cache_folder() / "uv" / fingerprint(lock)
     program = folder / "bin" / "uv"
-    if not program.exists():
+    if program.exists():
+        note_use(folder)
+    else:
         say("installing uv (usually 5 s)")
+        folder.parent.mkdir(parents=True, exist_ok=True)
         draft = folder.with_name(f"{folder.name}.{os.getpid()}")
         options = ["--quiet", "--no-deps", "--require-hashes", "--target", str(draft)]
-        run([*find_pip(), "install", *options, "--requirement", str(lock)])
-        move_into_place(draft, folder)
+        try:
+            run([*find_pip(), "install", *options, "--requirement", str(lock)])
+            move_into_place(draft, folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        forget_old_versions(folder, lambda made: made.with_name(f".{made.name}.lock"))
     return str(program)
 
 
@@ -248,7 +274,7 @@ def say(text: str) -> None:
 
 def run_step(command: Sequence[str]) -> None:
     """Run a step that speaks for itself; raises PreparationError if it fails."""
-    if subprocess.run(command, cwd=PROJECT, stdout=sys.stderr, check=False).returncode:
+    if run_to_its_end(command, cwd=PROJECT, stdout=sys.stderr):
         raise PreparationError(f"`{' '.join(command)}` failed; its message is above")
 
 

@@ -7,6 +7,9 @@ tier runs even if one before it failed, so that one run shows all there is to me
 They run in three lanes beside each other. Those that start a cluster mostly wait for it; beside them run
 those that use one core, and, at a lower priority, that of the trainer, which computes on all there are. What
 the lanes beside the main one print comes at the end.
+
+Ctrl+C ends the tiers that run, which the terminal tells too, once they have taken down what they started;
+no other is begun.
 """
 
 import subprocess
@@ -16,13 +19,15 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import IO
 
+from tools.interrupts import INTERRUPTED, Interrupts, counted_interrupts
 from tools.machine import PROJECT, find_cluster_obstacle, is_ci
 
 _NO_TESTS = 5  # pytest's exit code when it collected nothing
+_UMASK = 0o022  # pods of another user read what tests write, whatever this person's umask is
 _LOWER_PRIORITY = ("nice", "-n", "10")
 
 
@@ -74,20 +79,24 @@ TIERS = (
 
 
 def main(names: Sequence[str]) -> int:
-    """Run the named tiers, or all; exit code 1 if one failed."""
+    """Run the named tiers, or all; exit code 1 if one failed, 130 after Ctrl+C."""
     known = {tier.name: tier for tier in TIERS}
     unknown = [name for name in names if name not in known]
     if unknown:
         print(f"tiers: got {unknown[0]}, expected one of {', '.join(known)}", file=sys.stderr)
         return 2
     started = time.monotonic()
-    results = run_tiers([known[name] for name in names or known])
+    with counted_interrupts() as interrupts:
+        results = run_tiers([known[name] for name in names or known], interrupts)
     print("\n" + format_results(results, time.monotonic() - started), flush=True)
+    if interrupts.presses:
+        print("tiers: stopped by Ctrl+C", file=sys.stderr)
+        return INTERRUPTED
     return int(any(result.verdict == "FAILED" for result in results))
 
 
-def run_tiers(tiers: Sequence[Tier]) -> list[Result]:
-    """Run tiers in their lanes; return the results in the tiers' order.
+def run_tiers(tiers: Sequence[Tier], interrupts: Interrupts | None = None) -> list[Result]:
+    """Run tiers in their lanes; return the results in the tiers' order. None is begun after Ctrl+C.
 
     Where there is one lane only, its output is passed through, whichever it is.
     """
@@ -95,14 +104,15 @@ def run_tiers(tiers: Sequence[Tier]) -> list[Result]:
     for tier in tiers:
         lanes.setdefault(tier.lane, []).append(tier)
     main = lanes.pop(Lane.MAIN, None) or lanes.popitem()[1]
+    stopped = interrupts or Interrupts()
     with ThreadPoolExecutor() as pool, ExitStack() as stack:
         beside = []
         for lane in lanes.values():
             names = ", ".join(tier.name for tier in lane)
             print(f"--- {names}: begun in the background", flush=True)
             output = stack.enter_context(tempfile.TemporaryFile("w+", errors="replace"))
-            beside.append((output, pool.submit(_run_lane, lane, output)))
-        results = _run_lane(main)
+            beside.append((output, pool.submit(_run_lane, lane, stopped, output)))
+        results = _run_lane(main, stopped)
         for output, lane_results in beside:
             if not lane_results.done():
                 print("\n--- waiting for what runs in the background", flush=True)
@@ -112,8 +122,18 @@ def run_tiers(tiers: Sequence[Tier]) -> list[Result]:
     return [results[tier] for tier in tiers]
 
 
-def _run_lane(tiers: Sequence[Tier], output: IO[str] | None = None) -> dict[Tier, Result]:
-    return {tier: run_tier(tier, output) for tier in tiers}
+def _run_lane(
+    tiers: Sequence[Tier], interrupts: Interrupts, output: IO[str] | None = None
+) -> dict[Tier, Result]:
+    results = {}
+    for tier in tiers:
+        result = Result(tier.name, "not run", 0)
+        if not interrupts.presses:
+            result = run_tier(tier, output)
+        if interrupts.presses and result.verdict == "FAILED":
+            result = replace(result, verdict="stopped")
+        results[tier] = result
+    return results
 
 
 def run_tier(tier: Tier, output: IO[str] | None = None) -> Result:
@@ -131,6 +151,7 @@ def run_tier(tier: Tier, output: IO[str] | None = None) -> Result:
         check=False,
         stdout=output,
         stderr=subprocess.STDOUT if output else None,
+        umask=_UMASK,
     ).returncode
     seconds = time.monotonic() - started
     if code:
@@ -147,7 +168,10 @@ def format_results(results: Sequence[Result], seconds: float) -> str:
     ]
     failed = [result.name for result in results if result.verdict == "FAILED"]
     skipped = [result.name for result in results if result.verdict == "skipped"]
-    verdict = f"FAILED: {', '.join(failed)}" if failed else "passed"
+    is_whole = all(result.verdict not in ("stopped", "not run") for result in results)
+    verdict = "passed" if is_whole else "stopped"
+    if failed:
+        verdict = f"FAILED: {', '.join(failed)}"
     if skipped:
         verdict += f" (skipped: {', '.join(skipped)})"
     return "\n".join([*rows, f"{'all':<10} {verdict:<8} {seconds:7.1f} s"])

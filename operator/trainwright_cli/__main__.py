@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
@@ -17,11 +18,11 @@ PLUGIN_PROGRAM = "kubectl-trainwright"
 
 def main() -> None:
     """Run the command line and end the process; never shows a traceback unless asked for."""
-    _show_what_the_terminal_can(sys.stdout, sys.stderr)
+    show_what_the_terminal_can(sys.stdout, sys.stderr)
     sys.exit(run(sys.argv))
 
 
-def _show_what_the_terminal_can(*streams: TextIO) -> None:
+def show_what_the_terminal_can(*streams: TextIO) -> None:
     """Let a character that the locale lacks come out as another one: a log or a bar is no reason to fail."""
     for stream in streams:
         if isinstance(stream, TextIOWrapper):
@@ -35,10 +36,11 @@ def run(argv: list[str]) -> int:
     try:
         code = app.main(argv[1:], prog_name=name, standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):  # of a terminal that was closed
+            error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+        _say("interrupted")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stderr.close()
@@ -47,17 +49,21 @@ def run(argv: list[str]) -> int:
         if read_settings().is_debug:
             traceback.print_exc()
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {where}{error.strerror or error}", err=True)
+        _say(f"error: {where}{error.strerror or error}")
         return ExitCode.FAILED
     except Exception as error:  # the edge: whatever is left is a defect of ours
         if read_settings().is_debug:
             traceback.print_exc()
         name = type(error).__name__
-        click.echo(
-            f"error: unexpected {name}: {error}; set TRAINWRIGHT_DEBUG=1 to see where", err=True
-        )
+        _say(f"error: unexpected {name}: {error}; set TRAINWRIGHT_DEBUG=1 to see where")
         return ExitCode.FAILED
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _say(text: str) -> None:
+    """Print on stderr; where that is gone, the exit code tells."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 if __name__ == "__main__":

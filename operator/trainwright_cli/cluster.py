@@ -93,6 +93,12 @@ class Cluster:
                 "no cluster: the proxy of the kubeconfig or of HTTPS_PROXY is no http:// or https:// URL; "
                 "use such a one, or name the server in NO_PROXY"
             ) from error
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # The client looks for fields without a check; of a value, which may be a key, it shows none.
+            raise UnreachableError(
+                f"no cluster: the kubeconfig has not the form of one ({_one_line(error)}); see `kubectl config "
+                "view`, or set KUBECONFIG, or --kubeconfig and --context"
+            ) from error
         return cls(api, target.namespace or namespace or "default")
 
     def fetch_runs(self, *, all_namespaces: bool = False) -> list[RunView]:
@@ -287,7 +293,13 @@ def _translated(action: str, absent: str) -> Iterator[None]:
     except ApiException as error:
         if error.status == 404:
             raise NotFoundError(absent) from error
-        if error.status in (401, 403):
+        # Without the credentials that the kubeconfig's command should have given, it asks as nobody.
+        if error.status == 401 or "system:anonymous" in _message_of(error):
+            raise NotAllowedError(
+                f"not allowed to {action}: the API server does not know you, or no more "
+                f"({_one_line(_message_of(error))}); log in again as for kubectl, or use another --context"
+            ) from error
+        if error.status == 403:
             raise NotAllowedError(
                 f"not allowed to {action}: {_one_line(_message_of(error))}; ask for the "
                 "ClusterRole edit in the namespace, or use another --context"

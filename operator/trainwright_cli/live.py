@@ -6,6 +6,7 @@ Used by `watch` (rows from the cluster) and `run --local` (rows from the trainer
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -89,8 +90,19 @@ class LiveDisplay(Display):
         self._live.console.print(Text(line))
 
     def close(self) -> None:
-        """Leave the last bars on the screen."""
-        self._live.stop()
+        """Leave the last bars on the screen, unless that has been closed."""
+        with suppress(OSError):
+            self._live.stop()
+
+
+class NoDisplay(Display):
+    """Shows nothing, as there is nobody to see it."""
+
+    def show(self, rows: Sequence[LiveRow]) -> None:
+        """See Display."""
+
+    def say(self, line: str) -> None:
+        """See Display."""
 
 
 class PlainDisplay(Display):

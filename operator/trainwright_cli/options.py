@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
@@ -49,6 +50,18 @@ rewrite_option = click.option(
     help="Read a folder of this machine instead of URIs with this prefix, such as "
     "s3://datasets/=./data/; may be given again.",
 )
+
+
+def refuse_format(
+    context: click.Context, option: click.Parameter, path: Path | None
+) -> Path | None:
+    """Keep a page from being written into a file `json` by who means the format of other commands' -o."""
+    if path is not None and str(path) in FORMATS:
+        raise click.BadParameter(
+            f"got {path}, expected a file to write such as run.html; for data use `trainwright status "
+            f"NAME -o {path}`"
+        )
+    return path
 
 
 def cluster_options(command: Command) -> Command:

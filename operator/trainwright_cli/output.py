@@ -39,10 +39,18 @@ def to_yaml(value: JsonValue, *, is_ascii: bool = False) -> str:
     return text.getvalue().rstrip("\n")
 
 
+class PipedConsole(Console):
+    """A console that leaves it to the command line to end when its reader, such as `head`, has gone."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what was caught: Rich's own way is to end the process as if it had failed."""
+        raise BrokenPipeError
+
+
 def a_console(*, stderr: bool = False) -> Console:
     """Return a console that uses the terminal's width, and 120 columns where there is none."""
     # No emoji: texts of others, such as an image's name, may hold `:key:`.
-    console = Console(stderr=stderr, highlight=False, soft_wrap=False, emoji=False)
+    console = PipedConsole(stderr=stderr, highlight=False, soft_wrap=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in console._environ:
         console.width = 120
     return console

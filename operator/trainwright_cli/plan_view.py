@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 from trainwright_api.run import Run
@@ -43,26 +44,41 @@ def bar(share: float, width: int = BAR_WIDTH) -> str:
     return ("█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(width)
 
 
+class ShareBar:
+    """A bar that gives way to the words beside it where the terminal is narrow."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Return the widths that it can have."""
+        return Measurement(1, BAR_WIDTH)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw it in the width that there is."""
+        yield Text(bar(self._share, min(BAR_WIDTH, options.max_width)))
+
+
 def _memory_table(plan: Plan) -> Table:
     whole = max(plan.memory_gib, plan.capacity_gib or 0)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("MEMORY", no_wrap=True)
     table.add_column("GiB", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     table.add_column("WHY", overflow="fold")
     for term in plan.memory:
-        table.add_row(term.name, f"{term.gib:.3f}", bar(term.gib / whole), escape(term.reason))
+        table.add_row(term.name, f"{term.gib:.3f}", ShareBar(term.gib / whole), escape(term.reason))
     style = {True: "green", False: "red", None: ""}[plan.fits]
     verdict = {True: "fits", False: "DOES NOT FIT", None: "capacity unknown"}[plan.fits]
     capacity = f" in {plan.capacity_gib:.2f} GiB per device" if plan.capacity_gib else ""
     total = Text(f"{verdict}{capacity}", style=style)
-    table.add_row("total", f"{plan.memory_gib:.3f}", bar(plan.memory_gib / whole), total)
+    table.add_row("total", f"{plan.memory_gib:.3f}", ShareBar(plan.memory_gib / whole), total)
     return table
 
 
 def _decisions_table(plan: Plan) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for decision in plan.decisions:

@@ -22,6 +22,7 @@ from tests.cluster.machine import build_chart_tools, build_everything, check_mac
 from tests.cluster.spec import DEFAULT_BUCKETS, DEFAULT_NAME, ClusterSpec, Mount
 from tests.cluster.state import list_clusters
 from tests.cluster.status import fetch_status, format_status
+from tools.machine import describe_refusal
 
 name_option = click.option(
     "--name",
@@ -32,7 +33,7 @@ name_option = click.option(
 
 
 def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Print our own errors as one sentence, and end with their exit code."""
+    """Print our own errors, and what the system refuses, as one sentence; end with their exit code."""
 
     @wraps(command)
     def run(**arguments: Any) -> None:
@@ -41,6 +42,9 @@ def clear_errors(command: Callable[..., None]) -> Callable[..., None]:
         except ClusterError as error:
             click.echo(str(error), err=True)
             sys.exit(error.exit_code)
+        except OSError as error:
+            click.echo(describe_refusal(error), err=True)
+            sys.exit(1)
 
     return run
 

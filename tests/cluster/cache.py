@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tools.forgetting import forget_old_versions, note_use
 from tools.machine import cache_folder
 
 __all__ = ["Report", "build_key", "cache_folder", "make_once", "one_at_a_time", "read_recipe"]
@@ -34,17 +36,31 @@ def read_recipe(*modules: str) -> bytes:
     return b"\0".join(Path(module).read_bytes() for module in modules)
 
 
-def make_once(entry: Path, build: Callable[[Path], None]) -> Path:
-    """Return `entry`, calling `build(temporary path)` first if it is not there yet."""
-    if entry.exists():
-        return entry
-    with one_at_a_time(entry.with_name(f".{entry.name}.lock")):
-        if not entry.exists():
-            temporary = entry.with_name(f".{entry.name}.partial")
-            _remove(temporary)
+def make_once(entry: Path, build: Callable[[Path], None], *, forgets: bool = False) -> Path:
+    """Return `entry`, calling `build(temporary path)` first if it is not there yet.
+
+    With `forgets`, old versions of what it has built go. What a build that fails has written goes, too.
+    """
+    if not os.access(entry.parent, os.W_OK) and entry.exists():
+        return entry  # made by others for us to read
+    with one_at_a_time(lock_of(entry)):
+        if note_use(entry):
+            return entry
+        temporary = entry.with_name(f".{entry.name}.partial")
+        _remove(temporary)
+        try:
             build(temporary)
             temporary.rename(entry)
+        finally:
+            _remove(temporary)
+    if forgets:
+        forget_old_versions(entry, lock_of)
     return entry
+
+
+def lock_of(entry: Path) -> Path:
+    """The file that is locked while an entry is made, and while its use is noted."""
+    return entry.with_name(f".{entry.name}.lock")
 
 
 @contextmanager
@@ -58,6 +74,6 @@ def one_at_a_time(lock_file: Path) -> Iterator[None]:
 
 def _remove(path: Path) -> None:
     if path.is_dir():
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

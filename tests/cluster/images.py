@@ -40,4 +40,4 @@ def _archive(name: str, programs: Mapping[str, Path], entrypoint: Sequence[str])
         files = {path: oci.ImageFile(file.read_bytes(), 0o755) for path, file in programs.items()}
         target.write_bytes(oci.build_oci_archive(name, files, entrypoint))
 
-    return make_once(entry, build)
+    return make_once(entry, build, forgets=True)

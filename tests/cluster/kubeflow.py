@@ -105,7 +105,7 @@ def ensure_manifests(report: Report = print) -> Path:
         parsed = YAML(typ="safe").load(definition)
         (folder / "pytorchjob.json").write_text(json.dumps(parsed))
 
-    return make_once(entry, render)
+    return make_once(entry, render, forgets=True)
 
 
 def pytorch_job_definition() -> dict[str, Any]:

@@ -25,6 +25,9 @@ POLL_SECONDS = 0.05
 # Go collects garbage once a heap has grown by so much; at 100, its own default, that is a good part of what
 # an API server does while it starts, for memory that this machine has.
 GO_GARBAGE_PERCENT = "400"
+# Whatever that of the person is: a pod's user reads what kubelet and containerd write for it, such as its
+# own root and /etc/resolv.conf.
+UMASK = 0o022
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ def start_process(
             },
             start_new_session=True,
             pass_fds=pass_fds,
+            umask=UMASK,
         )
     # Its life is watched by pid and start time: the object would only warn that it still runs.
     started.returncode = 0

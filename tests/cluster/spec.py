@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.errors import ClusterError
+from tools import machine
 
 DEFAULT_NAME = "trainwright"
-CLUSTERS = Path("/var/lib/trainwright/clusters")
+CLUSTERS = machine.CLUSTERS
 
 GATEWAY = "10.199.0.1"
 PREFIX_LENGTH = 16

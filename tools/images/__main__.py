@@ -9,12 +9,14 @@ from tools.images.builders import BuildError
 from tools.images.environment import ensure_trainer_venv
 from tools.images.specs import IMAGES, project_version
 from tools.images.stand_in import STAND_IN, ensure_stand_in_root
+from tools.interrupts import INTERRUPTED
+from tools.machine import describe_refusal
 
 _WHAT = ("base", *IMAGES, "trainer-venv", "all")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0, or 1 with one clear text on standard error."""
+    """Exit code 0, or 1 (after Ctrl+C 130) with one clear text on standard error."""
     options = _parser().parse_args(arguments)
     names = ["operator", "trainer"] if "all" in options.what else options.what
     try:
@@ -23,6 +25,12 @@ def main(arguments: list[str] | None = None) -> int:
     except BuildError as problem:
         print(f"images: {problem}", file=sys.stderr)
         return 1
+    except OSError as problem:
+        print(f"images: {describe_refusal(problem)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("images: stopped", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

@@ -6,7 +6,6 @@ the second waits for the first and finds it done.
 
 import fcntl
 import hashlib
-import os
 import shutil
 import sys
 import time
@@ -14,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tools.forgetting import forget_old_versions, note_use
 from tools.machine import PROJECT, cache_folder
 
 __all__ = ["PROJECT", "cache_folder", "fingerprint", "publish", "say"]
-_KEPT_VERSIONS = 4
 
 
 def fingerprint(paths: Iterable[Path], *texts: str) -> str:
@@ -44,17 +43,13 @@ def say(text: str) -> None:
 
 
 def publish(path: Path, usually_seconds: int, write: Callable[[Path], None]) -> Path:
-    """`path`, made by `write(temporary path)` unless it is there; it appears whole or not at all."""
-    try:
-        # Not touch(): what another build has just deleted would be there again, empty.
-        os.utime(path)
-    except FileNotFoundError:
-        pass
-    else:
-        return path
+    """`path`, made by `write(temporary path)` unless it is there; it appears whole or not at all.
+
+    Old versions of what was made now go.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path):
-        if path.exists():
+        if note_use(path):
             return path
         say(f"making {path.name}, usually {usually_seconds} s")
         started = time.monotonic()
@@ -63,39 +58,23 @@ def publish(path: Path, usually_seconds: int, write: Callable[[Path], None]) -> 
             write(draft)
             draft.rename(path)
         say(f"made {path.name} in {time.monotonic() - started:.0f} s")
-        forget_old_versions(path)
+    for name in forget_old_versions(path, _lock_of):
+        say(f"deleted {name}, not used lately")
     return path
-
-
-def forget_old_versions(path: Path) -> None:
-    """Deletes all but `path` and the newest few of [NAME-]HASH[.suffix]; the newest is the one last used."""
-    name = path.name.rpartition("-")[0]
-    visible = (p for p in path.parent.iterdir() if not p.name.startswith("."))
-    # Not left to the clock, by which files that were used within milliseconds are of one age.
-    versions = [p for p in visible if p.is_dir() == path.is_dir() and p != path]
-    versions = [p for p in versions if p.name.rpartition("-")[0] == name]
-    by_age = sorted(versions, key=_last_used, reverse=True)
-    for old in by_age[_KEPT_VERSIONS - 1 :]:
-        say(f"deleting {old.name}, not used lately")
-        # Another build may be deleting the same: what one of them misses, the other has deleted.
-        shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
-
-
-def _last_used(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:  # another build has just deleted it
-        return 0
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Holds an exclusive lock for `path`, across processes; the kernel frees it at their death."""
-    locks = cache_folder() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with (locks / f"{path.name}.lock").open("w") as file:
+    lock = _lock_of(path)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _lock_of(path: Path) -> Path:
+    return cache_folder() / "locks" / f"{path.name}.lock"
 
 
 @contextmanager

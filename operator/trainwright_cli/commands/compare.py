@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from trainwright_cli.errors import EXIT_CODES_HELP
-from trainwright_cli.options import Target, cluster_options
+from trainwright_cli.options import Target, cluster_options, refuse_format
 from trainwright_cli.output import a_console
 from trainwright_cli.run_names import RunName, RunNameType
 
@@ -16,7 +16,7 @@ MAXIMUM_RUNS = 5
 @click.argument("names", metavar="[KIND/]NAME...", nargs=-1, required=True, type=RunNameType())
 @cluster_options
 @click.option(
-    "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path),
+    "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path), callback=refuse_format,
     help="Write an HTML page with overlaid curves instead of a table.",
 )  # fmt: skip
 @click.option("--endpoint", metavar="URL", help="S3 endpoint; default: the run's, then AWS's own.")

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from trainwright_cli.errors import EXIT_CODES_HELP
-from trainwright_cli.options import Target, cluster_options
+from trainwright_cli.options import Target, cluster_options, refuse_format
 from trainwright_cli.run_names import RunName, RunNameType
 
 
@@ -14,7 +14,7 @@ from trainwright_cli.run_names import RunName, RunNameType
 @cluster_options
 @click.option(
     "-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path), required=True,
-    help="The file to write.",
+    callback=refuse_format, help="The file to write.",
 )  # fmt: skip
 @click.option("--endpoint", metavar="URL", help="S3 endpoint; default: the run's, then AWS's own.")
 @click.option(

@@ -13,12 +13,16 @@ from trainwright_api.report import RunReport, TerminationMessage
 from trainwright_api.run import Run
 from trainwright_api.status import CheckpointRecord, Progress
 
-from trainwright_cli.live import Display, LiveRow
+from trainwright_cli.live import Display, LiveRow, NoDisplay
 from trainwright_cli.local.trainer import Trainer
 from trainwright_cli.stalls import describe_stall, measure_stall
 
 POLL_SECONDS = 0.2
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ANSWERS = {
+    1: "saving a checkpoint before the end; press Ctrl+C again to kill it",
+    2: "killed; what was trained since the last checkpoint is lost",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +61,28 @@ class Interrupts:
 def follow(trainer: Trainer, run: Run, display: Display) -> Ending:
     """Show the trainer's progress until it has ended.
 
-    The first Ctrl+C lets it save a checkpoint and end, the second kills it.
+    The first Ctrl+C lets it save a checkpoint and end, the second kills it. A display that can show no
+    more, as when the terminal or what it was piped into has gone, counts as the first.
     """
     title, shown = f"{run.kind}/{run.name}", Shown()
     with _counted_interrupts() as interrupts:
         while trainer.process.poll() is None:
             presses = interrupts.take()
-            if presses == 1:
-                display.say("saving a checkpoint before the end; press Ctrl+C again to kill it")
-                trainer.interrupt()
-            elif presses > 1:
-                display.say("killed; what was trained since the last checkpoint is lost")
+            if presses > 1:
                 trainer.kill()
-                break
-            shown.update(trainer.fetch_report(), display)
-            is_ending = interrupts.received > 0
-            display.show([_row(title, shown.report, datetime.now(UTC), is_ending=is_ending)])
+            elif presses == 1:
+                trainer.interrupt()
+            try:
+                if presses:
+                    display.say(_ANSWERS[min(presses, 2)])
+                if presses > 1:
+                    break
+                shown.update(trainer.fetch_report(), display)
+                is_ending = interrupts.received > 0
+                display.show([_row(title, shown.report, datetime.now(UTC), is_ending=is_ending)])
+            except OSError:
+                display = NoDisplay()
+                interrupts.received = max(1, interrupts.received)
             time.sleep(POLL_SECONDS)
         return _ending(trainer, shown.report, was_interrupted=interrupts.received > 0)
 
@@ -144,13 +154,18 @@ def _ending(trainer: Trainer, report: RunReport | None, *, was_interrupted: bool
 
 @contextmanager
 def _counted_interrupts() -> Iterator[Interrupts]:
-    """Count Ctrl+C, SIGTERM and a closed terminal instead of ending at once."""
+    """Count Ctrl+C, SIGTERM and a closed terminal instead of ending at once.
+
+    Under nohup a closed terminal is nothing to count.
+    """
     interrupts = Interrupts()
 
     def count(number: int, frame: FrameType | None) -> None:
         interrupts.received += 1
 
-    before = {number: signal.signal(number, count) for number in _SIGNALS}
+    is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    numbers = [number for number in _SIGNALS if not (is_kept and number is signal.SIGHUP)]
+    before = {number: signal.signal(number, count) for number in numbers}
     try:
         yield interrupts
     finally:

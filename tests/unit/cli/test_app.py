@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from io import StringIO
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from ruamel.yaml import YAML
 from trainwright_cli.__main__ import run
 from trainwright_cli.app import COMMANDS, app
 from trainwright_cli.errors import CliError, ExitCode
+from trainwright_cli.output import a_console
 
 from tests.unit.cli.manifests import a_training_run, call, command, invoke, write
 from tools.machine import PROJECT
@@ -183,6 +185,37 @@ def test_a_closed_pipe_is_no_error() -> None:
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0"
     assert done.stderr == ""
+
+
+def test_a_table_into_a_closed_pipe_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(_text: str) -> int:
+        raise BrokenPipeError
+
+    def show(*arguments: object) -> None:
+        a_console().print("a table")
+
+    monkeypatch.setattr("trainwright_cli.commands.version.print_data", show)
+    # Both are closed at the end, and are pytest's.
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, StringIO())
+    monkeypatch.setattr(sys.stdout, "write", write)
+    assert run(["trainwright", "version", "-o", "json"]) == ExitCode.OK
+
+
+def test_an_error_that_cannot_be_told_has_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(_text: str) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", StringIO())
+    monkeypatch.setattr(sys.stderr, "write", write)
+    assert run(["trainwright", "validate", "-f", "/no/such/file"]) == ExitCode.INVALID
+
+
+@pytest.mark.parametrize("words", [("compare", "a", "b"), ("report", "a")])
+def test_a_page_is_not_written_into_a_file_called_json(words: tuple[str, ...]) -> None:
+    done = invoke(*words, "-o", "json")
+    assert done.exit_code == ExitCode.INVALID
+    assert "got json, expected a file to write such as run.html; for data use" in done.output
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -58,5 +58,17 @@ def test_an_answer_of_a_server_in_trouble_is_one_line_with_its_own_words() -> No
     assert translate(broken).format_message().startswith("no answer from the cluster: SSLError UNE")
 
 
+def test_credentials_that_have_expired_are_told_from_a_missing_right() -> None:
+    expired, refused = (translate(ApiException(status, "Why")) for status in (401, 403))
+    assert expired.format_message() == (
+        "not allowed to list runs: the API server does not know you, or no more (401 Why); log in again as "
+        "for kubectl, or use another --context"
+    )
+    assert "ask for the ClusterRole edit" in refused.format_message()
+    nobody = ApiException(403, "Forbidden")
+    nobody.body = json.dumps({"message": 'User "system:anonymous" cannot list runs'})
+    assert "log in again" in translate(nobody).format_message()
+
+
 def test_a_missing_right_still_ends_with_4() -> None:
     assert NotAllowedError("x").exit_code == ExitCode.UNREACHABLE

@@ -56,6 +56,24 @@ def test_a_kubeconfig_that_names_no_cluster_is_told_in_one_line(
     assert "\n" not in raised.value.format_message()
 
 
+@pytest.mark.parametrize("content", ["[]", "hello", "contexts: {a: b}\n"])
+def test_a_file_that_is_no_kubeconfig_is_no_defect_of_ours(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text(content)
+    with pytest.raises(UnreachableError, match=r"^no cluster: ") as raised:
+        Cluster.connect(Target(kubeconfig=str(path), context="a"))
+    assert "\n" not in raised.value.format_message()
+
+
+def test_a_key_that_is_no_base64_is_told_and_not_shown(tmp_path: Path) -> None:
+    context = a_context("a")
+    context["cluster"]["cluster"]["certificate-authority-data"] = "ThisIsMyKey"
+    path = write_kubeconfig(tmp_path, context, current="a")
+    with pytest.raises(UnreachableError, match="has not the form of one") as raised:
+        Cluster.connect(Target(kubeconfig=path))
+    assert "MyKey" not in str(raised.value)
+
+
 def test_an_empty_kubeconfig_variable_means_the_usual_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """What `run --local` shows of a trainer's reports, with a trainer and a display that are played."""
 
+import errno
 import signal
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,11 +24,15 @@ SUCCEEDED = TerminationMessage.model_validate({"outcome": "Succeeded"})
 
 
 class PlayedTrainer:
-    """A trainer that gives these reports and ends; None stands for Ctrl+C in between."""
+    """A trainer that gives these reports and ends; None stands for a signal in between."""
 
-    def __init__(self, reports: Sequence[RunReport | None]) -> None:
+    def __init__(
+        self, reports: Sequence[RunReport | None], number: signal.Signals = signal.SIGINT
+    ) -> None:
         self.left = list(reports)
         self.process = self
+        self.number = number
+        self.is_saved = False
 
     def poll(self) -> int | None:
         return None if self.left else 0
@@ -38,11 +43,12 @@ class PlayedTrainer:
     def fetch_report(self) -> RunReport | None:
         report = self.left.pop(0)
         if report is None:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(self.number)
         return report
 
     def interrupt(self) -> None:
         """It saves, and goes on for the reports that are left."""
+        self.is_saved = True
 
     def read_termination(self) -> TerminationMessage:
         return SUCCEEDED
@@ -97,6 +103,48 @@ def test_every_warning_is_told_once_though_the_report_has_only_the_newest(follow
     seen = [["a", "b"], ["a", "b", "c"], ["b", "c", "d"], ["b", "c", "d"], ["x", "y", "z"]]
     lines = follow(*(a_report(warnings=warnings) for warnings in seen)).lines
     assert lines == [f"warning: {name}" for name in "abcdxyz"]
+
+
+class ClosedPipe(Shown):
+    """A display whose reader, such as `head`, has gone."""
+
+    def show(self, rows: Sequence[LiveRow]) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+class KilledTee(Shown):
+    """A display whose reader has ended by the same Ctrl+C."""
+
+    def say(self, line: str) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+@pytest.mark.parametrize(
+    ("display", "first"), [(ClosedPipe(), a_report()), (KilledTee(), None)], ids=["head", "tee"]
+)
+def test_a_trainer_that_nobody_looks_on_saves_and_ends(
+    display: Display, first: RunReport | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "POLL_SECONDS", 0)
+    trainer = PlayedTrainer([first, a_report(), a_report()])
+    ending = session.follow(cast(Trainer, trainer), RUN, display)
+    assert trainer.is_saved
+    assert ending.was_interrupted
+    assert trainer.left == []
+
+
+@pytest.mark.parametrize(("has_nohup", "is_saved"), [(False, True), (True, False)])
+def test_under_nohup_a_closed_terminal_ends_nothing(
+    has_nohup: bool, is_saved: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "POLL_SECONDS", 0)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if has_nohup else signal.SIG_DFL)
+    try:
+        trainer = PlayedTrainer([None, a_report(), a_report()], signal.SIGHUP)
+        ending = session.follow(cast(Trainer, trainer), RUN, Shown())
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (trainer.is_saved, ending.was_interrupted) == (is_saved, is_saved)
 
 
 def test_after_ctrl_c_no_other_run_is_started_though_the_first_one_succeeded(

@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
 from ruamel.yaml import YAML
+from trainwright_cli.app import app
 from trainwright_cli.errors import ExitCode
 from trainwright_cli.plan_view import bar
 
@@ -35,6 +37,23 @@ def test_every_term_and_decision_is_shown_with_its_reason(tmp_path: Path) -> Non
     for decision in ("zeroStage", "microSequences", "accumulationSteps", "totalSteps", "fits"):
         assert decision in done.output
     assert "fits in 3.00 GiB per device" in done.output
+
+
+def test_on_a_narrow_terminal_the_bars_give_way_to_figures_and_reasons(tmp_path: Path) -> None:
+    path = write(tmp_path, a_training_run())
+    narrow = CliRunner().invoke(app, ["plan", "-f", path], env={"COLUMNS": "40"}).output
+    memory = narrow.partition("Decisions")[0].splitlines()[1:]
+    assert all(len(line) <= 40 for line in narrow.splitlines())
+    figures = {words[0]: words[1] for words in map(str.split, memory) if line_begins(words)}
+    wide = invoke("plan", "-f", path).output.partition("Decisions")[0]
+    assert all(f"{name} {figure}" in " ".join(wide.split()) for name, figure in figures.items())
+    assert len(figures) == 7
+    assert "fits in 3.00 GiB per device" in " ".join(line[30:].strip() for line in memory)
+
+
+def line_begins(words: list[str]) -> bool:
+    """Whether these are a term and its figure, not the rest of a reason."""
+    return len(words) > 2 and words[0].isalpha() and "." in words[1]
 
 
 def test_the_demos_plan_is_the_planners(tmp_path: Path) -> None:

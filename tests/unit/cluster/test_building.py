@@ -1,5 +1,6 @@
 """The cache of builds and the pins of the Go modules."""
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,12 @@ def test_entry_changes_with_the_module_and_with_nothing_else(
     assert module_entry(module) != before
 
 
+def test_entry_changes_with_how_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = module_entry(KUBERNETES)
+    monkeypatch.setattr("tests.cluster.binaries.BUILD_CHANGES", ("cgo",))
+    assert module_entry(KUBERNETES) != before
+
+
 def test_missing_binary_says_how_to_build_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +135,7 @@ def test_what_is_kept_is_made_anew_when_the_code_that_makes_it_changes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for maker in (images, node_disk, kubeflow):
-        monkeypatch.setattr(maker, "make_once", lambda entry, _: entry)
+        monkeypatch.setattr(maker, "make_once", lambda entry, *_, **__: entry)
     monkeypatch.setattr(node_disk.os, "utime", lambda _: None)
     monkeypatch.setattr(node_disk, "_forget_unused", lambda _: None)
     (tmp_path / "a").write_text("a program")
@@ -166,6 +173,25 @@ def test_failed_build_leaves_no_entry_and_the_next_starts_clean(tmp_path: Path) 
 
     with pytest.raises(BuildError):
         make_once(tmp_path / "entry", fail)
-    assert not (tmp_path / "entry").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [
+        ".entry.lock"
+    ]  # a full disk is full enough
     entry = make_once(tmp_path / "entry", Path.mkdir)
     assert list(entry.iterdir()) == []
+
+
+def test_old_versions_go_only_where_that_is_said(tmp_path: Path) -> None:
+    for number in range(4):
+        make_once(tmp_path / f"x-{number}", Path.touch)
+        os.utime(tmp_path / f"x-{number}", times=(number, number))
+    make_once(tmp_path / "x-4", Path.touch)
+    assert len(list(tmp_path.glob("x-*"))) == 5
+    make_once(tmp_path / "x-5", Path.touch, forgets=True)
+    assert sorted(path.name for path in tmp_path.glob("x-*")) == ["x-4", "x-5"]
+
+
+def test_use_is_noted(tmp_path: Path) -> None:
+    entry = make_once(tmp_path / "entry", Path.touch)
+    os.utime(entry, times=(0, 0))
+    make_once(entry, Path.touch)
+    assert entry.stat().st_mtime > 0

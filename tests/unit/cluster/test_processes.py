@@ -45,6 +45,18 @@ def test_process_that_ends_is_named_with_the_end_of_its_log(mark: str, tmp_path:
     assert "\n50\n" not in said
 
 
+def test_what_a_component_writes_can_be_read_by_pods_whatever_the_persons_umask(
+    mark: str, tmp_path: Path
+) -> None:
+    before = os.umask(0o077)
+    try:
+        process = start(mark, tmp_path, "umask")
+    finally:
+        os.umask(before)
+    wait_until("it has ended", lambda: not process.is_alive(), DEADLINE)
+    assert process.log_tail() == "0022"
+
+
 def test_process_that_ended_before_it_was_looked_at_is_not_alive(tmp_path: Path) -> None:
     assert not Process("part", 2**22 + 1, read_start_time(2**22 + 1), str(tmp_path)).is_alive()
 

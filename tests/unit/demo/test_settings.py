@@ -19,7 +19,14 @@ def test_pods_reach_the_store_as_this_machine_does_unless_told_otherwise() -> No
 
 
 @pytest.mark.parametrize(
-    "environment", [{"CLUSTER": "kind"}, {"DEMO_STEPS": "many"}, {"DEMO_STEPS": "0"}]
+    "environment",
+    [
+        {"CLUSTER": "kind"},
+        {"DEMO_STEPS": "many"},
+        {"DEMO_STEPS": "0"},
+        {"YES": "never"},
+        {"DEMO_KILL": "2"},
+    ],
 )
 def test_a_value_that_means_nothing_is_refused(environment: dict[str, str]) -> None:
     (name,) = environment
@@ -30,6 +37,15 @@ def test_a_value_that_means_nothing_is_refused(environment: dict[str, str]) -> N
 def test_kill_and_fine_tuning_can_be_turned_off() -> None:
     settings = read_settings({"DEMO_KILL": "0", "DEMO_FINE_TUNE": "0"})
     assert (settings.kills, settings.fine_tunes) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [("1", True), ("yes", True), ("True", True), ("", False), ("0", False), ("no", False)],
+)
+def test_only_a_yes_is_an_agreement(said: str, expected: bool) -> None:
+    assert read_settings({"YES": said}).is_agreed is expected
+    assert read_settings({"DEMO_KILL": said}).kills is (expected or not said)
 
 
 def test_the_demos_cluster_has_a_name_of_its_own_if_wanted() -> None:

@@ -1,6 +1,9 @@
 """An example that does not succeed ends the demo with the reason, on a terminal and elsewhere."""
 
+import errno
 import io
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -9,15 +12,23 @@ from rich.console import Console as RichConsole
 
 from demo import __main__ as command
 from demo import story
+from demo.alone import alone_on
 from demo.console import Console
 from demo.errors import DemoError
 from demo.follow import follow_run
 from demo.manifests import PRETRAINING, read_example
 from demo.place import JSON, Place
-from demo.settings import read_settings
+from demo.settings import Settings, read_settings
+from tests.cluster import ClusterError
 
 RUNNING = {"phase": "Running", "progress": {"step": 3, "totalSteps": 9, "loss": 5.25}}
 FAILED = {"phase": "Failed", "reason": "UserError", "message": "spec.data.sources[0]: got x"}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its locks are not those of a demo that runs beside the tests."""
+    monkeypatch.setenv("TRAINWRIGHT_CACHE", str(tmp_path / "cache"))
 
 
 class Cluster:
@@ -94,6 +105,83 @@ def test_after_ctrl_c_it_says_what_ends_what_goes_on(
     monkeypatch.setattr(story, "run_on_embedded_cluster", stop)
     assert command.main([]) == 130
     assert expected in capsys.readouterr().out
+
+
+def test_a_second_demo_does_not_take_the_runs_of_the_first(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun: list[str] = []
+
+    def begin(settings: Settings, _console: Console) -> int:
+        begun.append(settings.cluster_name)
+        return 0
+
+    monkeypatch.setattr(command, "find_cluster_obstacle", lambda: None)
+    monkeypatch.setattr(story, "run_on_embedded_cluster", begin)
+    with alone_on("demo"):
+        assert command.main([]) == 1
+        assert "another `make demo` trains on the cluster 'demo'; wait" in capsys.readouterr().out
+        monkeypatch.setenv("DEMO_CLUSTER", "beside")
+        assert command.main([]) == 0
+    monkeypatch.delenv("DEMO_CLUSTER")
+    assert command.main([]) == 0
+    assert begun == ["beside", "demo"]
+
+
+def test_what_is_no_name_of_a_cluster_is_refused_before_it_is_a_path() -> None:
+    with pytest.raises(ClusterError, match="expected lower-case letters"), alone_on("../x"):
+        pass
+
+
+def test_a_full_disk_ends_the_demo_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fill(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", "/x/data")
+
+    monkeypatch.setattr(command, "run", fill)
+    assert command.main([]) == 1
+    assert "demo: /x/data: No space left on device; make room" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["up"], ["down", "mine"]])
+def test_what_is_no_command_begins_nothing(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("run", "take_down"):
+        monkeypatch.delattr(command, name)
+    assert command.main(arguments) == 2
+    assert f"got {' '.join(arguments)!r}, expected `python -m demo" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("is_there", "code"), [(True, 1), (False, 0)])
+def test_a_cluster_of_root_is_not_said_to_be_none(
+    is_there: bool,
+    code: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("tests.cluster.spec.CLUSTERS", tmp_path)
+    monkeypatch.setattr(command, "find_cluster_obstacle", lambda: "it needs root")
+    if is_there:
+        (tmp_path / "demo").mkdir()
+    assert command.main(["down"]) == code
+    said = "'demo' is there and cannot be ended" if is_there else "nothing to take down"
+    assert said in capsys.readouterr().out
+
+
+def test_a_letter_that_the_locale_lacks_ends_no_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    def show(_settings: Settings, console: Console) -> int:
+        console.show("caf\u00e9 \u2026")
+        return 0
+
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, "ascii"))
+    monkeypatch.setattr(command, "run", show)
+    assert command.main([]) == 0
+    sys.stdout.flush()
+    assert shown.getvalue() == b"caf? ?\n"
 
 
 class Away(Cluster):

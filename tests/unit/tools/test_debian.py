@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,28 @@ def test_packages_are_installed_with_services_forbidden_from_fresh_lists_if_need
         debian.DebianError, match=r"apt-get update ended with 100:\nno such package"
     ):
         debian.install_packages("x")
+
+
+def test_an_installation_is_not_killed_by_ctrl_c(
+    policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells Ctrl+C to its parent, as the terminal would, and takes half a second to end."""
+    done = tmp_path / "done"
+    apt = tmp_path / "apt-get"
+    apt.write_text(f"#!/bin/sh\nkill -INT $PPID\nsleep 0.5\ntouch {done}\n")
+    apt.chmod(0o755)
+    monkeypatch.setattr(debian, "SYSTEM_PATH", f"{tmp_path}:{os.defpath}")
+    with pytest.raises(KeyboardInterrupt):
+        debian.install_packages("x")
+    assert done.exists()
+    assert not policy.exists()
+
+
+def test_packages_can_be_installed_from_another_thread(
+    policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "apt-get").symlink_to("/bin/true")
+    monkeypatch.setattr(debian, "SYSTEM_PATH", f"{tmp_path}:{os.defpath}")
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(debian.install_packages, "x").result()
+    assert not policy.exists()

@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 import re
@@ -117,6 +118,86 @@ def test_an_interrupted_installation_is_done_again(
             prepare.ensure_environment("uv")
         assert stamp.read_text() == f"unfinished {python}\n"
     assert commands == ["pip", "pip"]  # and not a new environment
+
+
+@pytest.mark.parametrize(
+    ("problem", "code", "said"),
+    [
+        (KeyboardInterrupt(), 130, "stopped; the same command goes on from what is done"),
+        (OSError(errno.ENOSPC, "No space left", "/x"), 1, "/x: No space left; make room there"),
+        (OSError(errno.EROFS, "Read-only", "/x"), 1, "/x: Read-only; run as the user whose it is"),
+    ],
+)
+def test_whatever_stops_a_preparation_is_told_in_a_sentence(
+    problem: BaseException,
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(_target: str) -> None:
+        raise problem
+
+    monkeypatch.setattr(prepare, "prepare", stop)
+    monkeypatch.setattr(sys, "argv", ["prepare", "python"])
+    assert prepare.main() == code
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_what_is_no_target_installs_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(prepare, "prepare")
+    monkeypatch.setattr(sys, "argv", ["prepare", "--help"])
+    assert prepare.main() == 2
+    assert "got '--help', expected one of python, test, demo" in capsys.readouterr().err
+
+
+def test_a_download_of_uv_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(command: Sequence[str], *_: object) -> None:
+        Path(command[command.index("--target") + 1]).mkdir()
+        raise PreparationError("no space left")
+
+    monkeypatch.setenv("TRAINWRIGHT_CACHE", str(tmp_path))
+    monkeypatch.setattr(prepare, "find_pip", lambda: ["pip"])
+    monkeypatch.setattr(prepare, "run", fill)
+    with pytest.raises(PreparationError):
+        prepare.ensure_uv()
+    assert list((tmp_path / "uv").iterdir()) == []
+
+
+def test_a_new_uv_takes_the_place_of_old_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def install(command: Sequence[str], *_: object) -> None:
+        program = Path(command[command.index("--target") + 1]) / "bin" / "uv"
+        program.parent.mkdir(parents=True)
+        program.touch()
+
+    monkeypatch.setenv("TRAINWRIGHT_CACHE", str(tmp_path))
+    monkeypatch.setattr(prepare, "find_pip", lambda: ["pip"])
+    monkeypatch.setattr(prepare, "run", install)
+    for number in range(3):
+        (tmp_path / "uv" / f"old{number}").mkdir(parents=True)
+        os.utime(tmp_path / "uv" / f"old{number}", times=(number, number))
+    program = Path(prepare.ensure_uv())
+    assert program.is_file()
+    left = {path for path in (tmp_path / "uv").iterdir() if path.is_dir()}
+    assert left == {program.parents[1], tmp_path / "uv" / "old2"}
+    os.utime(program.parents[1], times=(0, 0))
+    assert prepare.ensure_uv() == str(program)
+    assert program.parents[1].stat().st_mtime > 0
+
+
+def test_a_step_is_not_killed_by_ctrl_c(tmp_path: Path) -> None:
+    """It tells Ctrl+C to its parent, as the terminal would, and takes half a second to clean up."""
+    clean = tmp_path / "clean"
+    text = "import os, signal, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(0.5)\n"
+    with pytest.raises(KeyboardInterrupt):
+        prepare.run_step([sys.executable, "-S", "-c", f"{text}open({str(clean)!r}, 'w')"])
+    assert clean.exists()
 
 
 def test_two_calls_in_one_clone_make_the_environment_one_after_the_other(

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,14 @@ def test_exit_code_of_the_command_is_the_verdict() -> None:
     assert run_tier(PASSING).verdict == "passed"
     failed = run_tier(FAILING)
     assert (failed.verdict, failed.note) == ("FAILED", "exit code 3")
+
+
+def test_what_tests_write_can_be_read_by_pods_whatever_the_persons_umask() -> None:
+    before = os.umask(0o077)
+    try:
+        assert run_tier(Tier("mask", ("-c", "import os; assert os.umask(0) == 0o022"))).note == ""
+    finally:
+        os.umask(before)
 
 
 def test_a_tier_without_tests_has_failed() -> None:
@@ -90,3 +99,19 @@ def test_a_lane_alone_passes_its_output_through(capfd: pytest.CaptureFixture[str
 def test_unknown_tier_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert tiers.main(["units"]) == 2
     assert "got units, expected one of check, unit," in capsys.readouterr().err
+
+
+def test_ctrl_c_waits_for_the_tier_that_runs_and_begins_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The tier tells Ctrl+C to its parent, as the terminal would, and takes half a second to end."""
+    taken_down = tmp_path / "taken down"
+    text = (
+        "import os, signal, sys, time\nos.kill(os.getppid(), signal.SIGINT)\ntime.sleep(0.5)\n"
+        f"open({str(taken_down)!r}, 'w').close()\nsys.exit(2)"
+    )
+    monkeypatch.setattr(tiers, "TIERS", (Tier("runs", ("-c", text)), Tier("next", ("-c", ""))))
+    assert tiers.main([]) == 130
+    assert taken_down.exists()
+    rows = [line.split()[:2] for line in capfd.readouterr().out.splitlines()[-3:]]
+    assert rows == [["runs", "stopped"], ["next", "not"], ["all", "stopped"]]

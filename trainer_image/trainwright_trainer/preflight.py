@@ -25,6 +25,7 @@ from trainwright_trainer.errors import UserError
 from trainwright_trainer.groups import Group
 from trainwright_trainer.hardware import supports
 from trainwright_trainer.models import load_config, measure_run
+from trainwright_trainer.positions import check_positions
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.schedules import total_steps
 from trainwright_trainer.settings import Settings
@@ -75,6 +76,7 @@ def prepare_run(run: Run, settings: Settings, group: Group, reporter: Reporter) 
     resume_point = checkpoints.find_resume()
     check_same_data(data, resume_point)
     facts = measure_run(run, config)
+    check_positions(run, config, data.longest_text)
     plan = on_rank_0(group, lambda: decide_plan(run, facts, len(data.train), resume_point))
     check_budget(run, plan, resume_point)
     reporter.set_plan(plan)

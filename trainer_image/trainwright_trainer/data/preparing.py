@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from trainwright_api.data import RecordFormat
+from trainwright_api.data import Packing, RecordFormat
 from trainwright_api.resources import SFTLoss
 from trainwright_api.run import Run, RunObjective
 from transformers import PreTrainedTokenizerFast
@@ -91,6 +91,7 @@ def prepare_data(
         num_documents=sum(len(part) for part in documents),
         data_sha256=data_sha256,
         template_sha256=template.sha256 if template else None,
+        longest_text=_longest_text(run, [*train.plans, *validation.plans]),
         warnings=_warnings(run, documents, train, validation),
     )
 
@@ -249,6 +250,13 @@ def _sequences(
     )
 
 
+
+
+def _longest_text(run: Run, plans: list[SourcePlan]) -> int:
+    """Return the most positions that follow each other in a sequence."""
+    if run.data.packing is Packing.CONTIGUOUS:
+        return run.data.sequence_length
+    return max(int(plan.packing.pieces.length.max(initial=0)) for plan in plans)
 def _order(run: Run) -> list[Any]:
     """What decides, beside the documents, which sequence has which number."""
     fraction = run.data.validation.fraction if run.data.validation else None

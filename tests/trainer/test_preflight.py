@@ -179,6 +179,16 @@ def test_a_precision_that_the_device_lacks_is_refused(tmp_path: Path) -> None:
         prepare(tiny_run(tmp_path, precision=Precision.FP16), tmp_path)
 
 
+def test_the_reporter_is_told_what_of_the_plans_operations_is_for_logits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, float] = {}
+    monkeypatch.setattr(Reporter, "set_plan", lambda _self, _plan, **more: told.update(more))
+    run = tiny_run(tmp_path)
+    prepared = prepare(run, tmp_path)
+    assert told == {"logit_flops": 6 * len(prepared.tokenizer) * TINY["hidden_size"]}
+
+
 def point(stage: int, plan: Plan | None = None, *, is_own: bool = False) -> ResumePoint:
     manifest = Manifest(
         run="run",

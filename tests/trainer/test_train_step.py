@@ -134,6 +134,15 @@ def test_a_skipped_step_is_counted_by_the_first_rank_alone(
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
     """Losses that validations will find, in reverse; None: it was interrupted. Without any, 1.5."""
+def test_the_reporter_is_told_the_tokens_of_a_step_and_those_with_a_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, told = trainer_at(tmp_path, TrainingState()), []
+    monkeypatch.setattr(trainer.reporter, "finish_step", lambda _, *counts: told.append(counts))
+    trainer.train_step()
+    assert told == [(8 * 64, 8 * 63)]
+
+
     losses: list[float | None] = []
 
     def measure(*_: Any, **__: Any) -> float | None:

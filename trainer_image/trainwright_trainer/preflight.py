@@ -13,7 +13,7 @@ from trainwright_api.status import Plan
 from trainwright_planner.advice import fit_message, memory_field
 from trainwright_planner.errors import PlanError
 from trainwright_planner.facts import ModelFacts
-from trainwright_planner.plan import plan_run, stage_needs
+from trainwright_planner.plan import logit_flops_per_token, plan_run, stage_needs
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from trainwright_trainer.agreement import on_rank_0
@@ -79,7 +79,7 @@ def prepare_run(run: Run, settings: Settings, group: Group, reporter: Reporter) 
     check_positions(run, config, data.longest_text)
     plan = on_rank_0(group, lambda: decide_plan(run, facts, len(data.train), resume_point))
     check_budget(run, plan, resume_point)
-    reporter.set_plan(plan)
+    reporter.set_plan(plan, logit_flops=logit_flops_per_token(run, facts))
     check_fit(run, plan, reporter)
     return PreparedRun(
         run=run,

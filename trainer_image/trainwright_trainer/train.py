@@ -153,7 +153,7 @@ class Trainer:
         if math.isfinite(loss):
             self.state.loss = loss
             self.state.first_loss = loss if self.state.first_loss is None else self.state.first_loss
-        self.reporter.finish_step(self._progress(norm, rate), step_tokens)
+        self.reporter.finish_step(self._progress(norm, rate), step_tokens, counts["trained"])
         is_due = self.saving.is_due(step, by_time=bool(counts["save_due"]))
         validation_loss, parts["validation"] = self._validate_if_due(is_save_due=is_due)
         self.trackers.log(self.reporter.progress, validation_loss, measured)

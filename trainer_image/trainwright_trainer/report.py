@@ -282,13 +282,14 @@ class Reporter:
         self._update(step_seconds={name: round(value, 6) for name, value in means.items()})
 
     def finish_validation(self, loss: float) -> None:
-        """Publish a validation loss of the current step."""
-        self._update(progress=self.progress.model_copy(update={"validation_loss": loss}))
+        """Publish a validation loss of the current step; JSON has no word for one that is not finite."""
+        told = {"validation_loss": loss if math.isfinite(loss) else None}
+        self._update(progress=self.progress.model_copy(update=told))
         self.metrics.of(m.VALIDATION_LOSS).set(loss)
         with self._lock:
             # A run killed after its last save may have kept a history that ends before that step.
             if self._history and self._history[-1].step == self._report.progress.step:
-                self._history[-1] = self._history[-1].model_copy(update={"validation_loss": loss})
+                self._history[-1] = self._history[-1].model_copy(update=told)
 
     def set_checkpoints(
         self, records: list[CheckpointRecord], best: CheckpointRecord | None, *, num_failed: int

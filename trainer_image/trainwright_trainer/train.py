@@ -276,8 +276,9 @@ class Trainer:
             is_interrupted=lambda: self.is_interrupted,
         )
         if loss is not None:
-            self.state.validation_loss, self.state.validated_step = loss, self.state.step
             self.reporter.finish_validation(loss)
+            loss = _rounded(loss)
+            self.state.validation_loss, self.state.validated_step = loss, self.state.step
         return loss, time.perf_counter() - started
 
     def _observe(

@@ -1,6 +1,6 @@
 """All that can be wrong and is cheap to know, before weights are loaded: store, data, model, plan.
 
-The order is by cost. What only rank 0 looks at ends on every rank: errors, the plan, the checkpoint to
+The order is by cost; a first look at the data comes before, see `rank`. What only rank 0 looks at ends on every rank: errors, the plan, the checkpoint to
 start from.
 """
 
@@ -20,7 +20,7 @@ from trainwright_trainer.agreement import on_rank_0
 from trainwright_trainer.base_model import fetch_small_files, obtain_tokenizer
 from trainwright_trainer.checkpoint import CheckpointManager, ResumePoint
 from trainwright_trainer.checkpoint.finding import RESUME_FIELD
-from trainwright_trainer.data import PreparedData, check_sources, prepare_data
+from trainwright_trainer.data import PreparedData, prepare_data
 from trainwright_trainer.errors import UserError
 from trainwright_trainer.groups import Group
 from trainwright_trainer.hardware import supports
@@ -110,7 +110,6 @@ def check_precision(run: Run, group: Group) -> None:
 def _check_access(run: Run, settings: Settings, store: Store, output_store: Store) -> None:
     store.check_writable()
     output_store.check_writable()
-    check_sources(run, settings)
     check_trackers(run, settings)
 
 

@@ -63,16 +63,27 @@ def main() -> int:
     outcome = outcome_file(settings.scratch_folder, settings.rank)
     reserve_outcome(outcome)
     try:
+        _check_data(run, settings)
         trainer = _build_trainer(run, settings)
     except Exception as error:  # such as a library that this image lacks
-        write_outcome(outcome, _describe_no_start(error, settings))
-        return EXIT_CODES[Outcome.FAILED, False]
+        message = _describe_no_start(error, settings)
+        write_outcome(outcome, message)
+        return EXIT_CODES[message.outcome, message.cause == Cause.USER_ERROR]
     message = _train(trainer)
     write_outcome(outcome, message)
     # After it: a tracker that does not answer must not cost the run its last words.
     trainer.trackers.close(message.outcome, message.step or 0, message.model)
     trainer.reporter.close_otlp()
     return EXIT_CODES[message.outcome, message.cause == Cause.USER_ERROR]
+
+
+def _check_data(run: Run, settings: Settings) -> None:
+    """Look at the data before the imports that take seconds: what a user has to mend most often is there."""
+    if settings.rank == 0:
+        with uncollected():
+            from trainwright_trainer.data import check_sources
+
+        check_sources(run, settings)
 
 
 def _build_trainer(run: Run, settings: Settings) -> "Trainer":
@@ -85,12 +96,17 @@ def _build_trainer(run: Run, settings: Settings) -> "Trainer":
 
 
 def _describe_no_start(error: Exception, settings: Settings) -> TerminationMessage:
-    traceback.print_exc()
-    known = classify(error)
+    if isinstance(error, TrainerError):
+        known, text = error, error.message
+        logger.error("%s", text)
+    else:
+        traceback.print_exc()
+        known = classify(error)
+        text = f"the trainer could not be started: {known.message}"
     return TerminationMessage(
         outcome=Outcome.FAILED,
         cause=known.cause,
-        message=f"the trainer could not be started: {known.message}"[:2000],
+        message=text[:2000],
         rank=settings.rank,
         node=settings.node_name,
     )

@@ -18,6 +18,7 @@ from trainwright_trainer import train as train_module
 from trainwright_trainer.data import Batch
 from trainwright_trainer.errors import InterruptedRunError
 from trainwright_trainer.groups import SingleGroup
+from trainwright_trainer.report import Reporter
 from trainwright_trainer.saving import TrainingState
 from trainwright_trainer.schedules import total_steps
 from trainwright_trainer.settings import Settings
@@ -89,7 +90,8 @@ def trainer_at(
     folder: Path, state: TrainingState, *, run: Run | None = None, saving: Saving | None = None
 ) -> Trainer:
     """A trainer before a step of 8 sequences."""
-    trainer = Trainer(run or tiny_run(folder), Settings(scratch_folder=folder))
+    run, settings = run or tiny_run(folder), Settings(scratch_folder=folder)
+    trainer = Trainer(run, settings, Reporter(run, settings))
     trainer.group, trainer.device, trainer.state = SingleGroup(), torch.device("cpu"), state
     trainer.prepared = SimpleNamespace(  # type: ignore[assignment]
         plan=SimpleNamespace(micro_sequences=2, accumulation_steps=4),

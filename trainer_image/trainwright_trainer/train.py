@@ -46,9 +46,8 @@ logger = logging.getLogger(__name__)
 class Trainer:
     """One rank of a run, from start to end."""
 
-    def __init__(self, run: Run, settings: Settings) -> None:
-        self.run, self.settings = run, settings
-        self.reporter = Reporter(run, settings)
+    def __init__(self, run: Run, settings: Settings, reporter: Reporter) -> None:
+        self.run, self.settings, self.reporter = run, settings, reporter
         self.trackers = Trackers(self.reporter)
         self.state = TrainingState()
         self.is_interrupted = False
@@ -57,8 +56,6 @@ class Trainer:
     def run_to_end(self) -> TerminationMessage:
         """Train to the last step and export; raises TrainerError for every end but success."""
         startup = Stopwatch()
-        self.reporter.start()
-        self.reporter.set_activity("preflight")
         group = join_group(self.run, self.settings)
         startup.lap("join")
         prepared = prepare_run(self.run, self.settings, group, self.reporter)

@@ -64,7 +64,7 @@ TOKENS_PER_SECOND = Metric(
 MFU = Metric(
     "trainwright_mfu_ratio",
     "gauge",
-    "Model FLOPs utilisation: achieved over assumed peak (0 to 1).",
+    "Model FLOPs utilisation: achieved over assumed peak (0 to 1); of logits, those of trained tokens count.",
 )
 PEAK_FLOPS = Metric(
     "trainwright_peak_flops_per_second",

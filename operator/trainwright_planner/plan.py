@@ -106,8 +106,8 @@ def flops_per_token(run: Run, model: ModelFacts) -> tuple[float, str]:
     """Return the floating point operations to train one token, and how they come about.
 
     After Chowdhery et al. (PaLM), arXiv:2204.02311, appendix B: recomputation is not counted,
-    attention is taken over the whole sequence, and all tokens have logits, though the trainer computes
-    those of trained ones only, so that figures compare with those of others.
+    attention is taken over the whole sequence, and all tokens have logits. The trainer computes those of
+    trained tokens only and counts them so, see `logit_flops_per_token`.
     """
     weights, length = model.matmul_parameters, run.data.sequence_length
     attention = 12 * model.num_layers * model.num_heads * model.head_dim * length
@@ -122,6 +122,12 @@ def flops_per_token(run: Run, model: ModelFacts) -> tuple[float, str]:
         f"4 x {weights:,} multiplied parameters (frozen ones have no gradient) + 2 x {trained:,} trained "
         f"+ {said}",
     )
+
+
+def logit_flops_per_token(run: Run, model: ModelFacts) -> float:
+    """Return the part of `flops_per_token` that is for logits: a token that is not trained needs none."""
+    each = 6.0 if run.adapter.type is AdapterType.NONE else 4.0
+    return each * model.vocabulary_size * model.hidden_size
 
 
 def _decision(field: str, value: object, reason: str) -> PlanDecision:

@@ -15,7 +15,9 @@ from trainwright_trainer.build import BuiltRun, identify_frozen
 from trainwright_trainer.checkpoint import FetchedCheckpoint, ResumePoint, RunFacts
 from trainwright_trainer.errors import UserError
 from trainwright_trainer.groups import SingleGroup
+from trainwright_trainer.models import new_model
 from trainwright_trainer.settings import Settings
+from transformers import AutoConfig
 
 from tests.trainer.run_builder import build_run
 from tests.trainer.tokenizer_builder import byte_tokenizer
@@ -59,6 +61,25 @@ def test_a_prompt_that_the_chat_template_refuses_is_the_users_to_mend() -> None:
         UserError, match=r"spec\.output\.samplePrompts: got .*\(needs a system .*\)"
     ):
         build._complete_prompts(prepared, torch.nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("num_tokens", [8, 9])
+def test_a_prompt_that_is_longer_than_the_model_has_positions_is_the_users_to_mend(
+    num_tokens: int,
+) -> None:
+    config = AutoConfig.for_model(
+        "gpt2", n_embd=8, n_head=2, n_layer=1, n_positions=8, vocab_size=264
+    )
+    run = with_prompts(build_run(), "Hi", "a" * num_tokens)
+    prepared: Any = SimpleNamespace(run=run, tokenizer=byte_tokenizer())
+    if num_tokens <= 8:
+        assert len(build._complete_prompts(prepared, new_model(config))) == 2
+        return
+    with pytest.raises(
+        UserError,
+        match=r"spec\.output\.samplePrompts\[1\]: got a prompt of 9 tokens .* 8 positions",
+    ):
+        build._complete_prompts(prepared, new_model(config))
 
 
 def test_other_ranks_wait_for_the_samples_before_the_engines_first_exchange(

@@ -1,5 +1,6 @@
 """Formats of data, and the copy of it that the processes of a node share."""
 
+import gzip
 import hashlib
 import json
 import os
@@ -48,6 +49,22 @@ def test_all_formats_of_the_same_data_give_the_same_documents(
     }
     assert len(found["text"]) == 20
     assert found["text"] == found["lines"] == found["zipped"] == found["parquet"]
+
+
+@pytest.mark.parametrize("name", ["d.jsonl", "d.jsonl.gz"])
+def test_json_lines_as_programs_on_windows_write_them_are_read(
+    tmp_path: Path, settings: Settings, name: str
+) -> None:
+    documents = texts(3)
+    content = "".join(json.dumps({"text": text}) + "\r\n" for text in documents).encode("utf-8-sig")
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    plain = write_json_lines(tmp_path / "plain" / "d.jsonl", [{"text": text} for text in documents])
+    found = []
+    for path in (tmp_path / name, plain):
+        run = build_run(source(path, "JSONL"), sequence_length=128)
+        check_sources(run, settings)
+        found.append(sorted(segments(epoch(prepare(run, settings).train))))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(

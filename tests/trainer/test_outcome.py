@@ -58,6 +58,7 @@ def test_a_rank_that_fills_the_scratch_disk_says_what_to_raise(
     scratch.mkdir()
     (tmp_path / "run.json").write_text(build_run().model_dump_json(by_alias=True))
     monkeypatch.setenv("TRAINWRIGHT_SCRATCH_FOLDER", str(scratch))
+    monkeypatch.setenv("TRAINWRIGHT_LOCAL_RANK", "1")  # which serves no pages
     told = run_on_small_disk(scratch, RANK, str(scratch), f"{tmp_path}/run.json")
     assert told.startswith(
         "Infrastructure: spec.workers.resources.ephemeral-storage: got 0 B free of 2.0 MiB on the node's"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from trainwright_api.data import Location
+from trainwright_api.data import Location, Packing
 from trainwright_api.report import Manifest
 from trainwright_api.resources import Adapter, AdapterType
 from trainwright_api.run import Run, RunModel, RunTokenizer
@@ -17,9 +17,11 @@ from trainwright_operator.world import World
 from trainwright_planner.advice import fit_message
 from trainwright_planner.facts import model_facts_of_run
 from trainwright_trainer.checkpoint import ResumePoint
+from trainwright_trainer.data import prepare_data
 from trainwright_trainer.errors import UserError
 from trainwright_trainer.groups import SingleGroup
 from trainwright_trainer.models import load_config, measure_run
+from trainwright_trainer.positions import check_positions
 from trainwright_trainer.preflight import (
     PreparedRun,
     check_budget,
@@ -31,6 +33,7 @@ from trainwright_trainer.preflight import (
 )
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.settings import Settings
+from transformers import PretrainedConfig
 
 from tests.trainer.checkpoint_harness import open_manager, save
 from tests.trainer.tiny_runs import TINY, tiny_run
@@ -78,6 +81,19 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"adapter": Adapter(type=AdapterType.LORA, target_modules=["nose"])},
         "spec.adapter.targetModules",
     ),
+    "adapter target that is not there beside one that is": (
+        {"adapter": Adapter(type=AdapterType.LORA, target_modules=["q_proj", "layers.7.k_proj"])},
+        "spec.adapter.targetModules: got layers.7.k_proj, which no layer",
+    ),
+    "text longer than the positions that the model has learned": (
+        {
+            "model": RunModel(
+                architecture="gpt2",
+                config={"n_embd": 8, "n_head": 2, "n_layer": 1, "n_positions": 16},
+            )
+        },
+        "spec.data.sequenceLength: got 64 with texts of up to 64 tokens for a gpt2 that has learned 16",
+    ),
     "batch that the ranks cannot share": (
         {"ranks": 3},
         "spec.batch.globalSequences: got 8",
@@ -112,12 +128,65 @@ def test_the_longest_sequence_goes_by_the_name_that_a_family_has_for_it(
     assert load_config(run, None, byte_tokenizer()).n_positions == expected
 
 
+def gpt2(folder: Path, text: str, **changes: Any) -> tuple[Run, PretrainedConfig]:
+    """A run of a model that has learned 16 positions, on one document of a byte tokenizer's."""
+    (folder / "text").mkdir()
+    (folder / "text" / "d.txt").write_text(text)
+    config = {"n_embd": 8, "n_head": 2, "n_layer": 1, "n_positions": 16}
+    run = tiny_run(folder, sequence_length=32, **changes)
+    run = run.model_copy(update={"model": RunModel(architecture="gpt2", config=config)})
+    return run, load_config(run, None, byte_tokenizer())
+
+
+@pytest.mark.parametrize(
+    ("text", "packing", "longest"),
+    [
+        ("a" * 15, Packing.ISOLATED, 16),
+        ("a" * 16, Packing.ISOLATED, 17),
+        ("a", Packing.CONTIGUOUS, 32),
+    ],
+)
+def test_a_text_with_more_positions_than_a_model_has_learned_is_refused(
+    tmp_path: Path, text: str, packing: Packing, longest: int
+) -> None:
+    run, config = gpt2(tmp_path, text)
+    data = run.data.model_copy(update={"packing": packing})
+    prepared = prepare_data(
+        run.model_copy(update={"data": data}), byte_tokenizer(), Settings(scratch_folder=tmp_path)
+    )
+    assert prepared.longest_text == longest
+    if longest <= 16:
+        check_positions(run, config, longest)
+        return
+    with pytest.raises(
+        UserError,
+        match=rf"spec\.data\.sequenceLength: got 32 with texts of up to {longest} tokens for a gpt2 that has "
+        r"learned 16 positions, .*; lower it, or raise spec\.model\.config\.n_positions",
+    ):
+        check_positions(run, config, longest)
+
+
+def test_a_model_that_computes_its_positions_takes_any(tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, **llama(max_position_embeddings=16))
+    check_positions(run, load_config(run, None, byte_tokenizer()), 10_000)
+
+
 @pytest.mark.skipif(
     torch.ops.mkldnn._is_mkldnn_fp16_supported(), reason="this CPU computes in FP16"
 )
 def test_a_precision_that_the_device_lacks_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"spec.precision: got FP16.*use BF16 or FP32"):
         prepare(tiny_run(tmp_path, precision=Precision.FP16), tmp_path)
+
+
+def test_the_reporter_is_told_what_of_the_plans_operations_is_for_logits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, float] = {}
+    monkeypatch.setattr(Reporter, "set_plan", lambda _self, _plan, **more: told.update(more))
+    run = tiny_run(tmp_path)
+    prepared = prepare(run, tmp_path)
+    assert told == {"logit_flops": 6 * len(prepared.tokenizer) * TINY["hidden_size"]}
 
 
 def point(stage: int, plan: Plan | None = None, *, is_own: bool = False) -> ResumePoint:

@@ -11,12 +11,13 @@ import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from trainwright_api import metrics as m
 from trainwright_api.history import MAXIMUM_ROWS, HistoryRow, dump_rows, parse_rows, thin_rows
-from trainwright_api.status import Progress
+from trainwright_api.status import Plan, Progress
 from trainwright_trainer import report
 from trainwright_trainer.gpu_metrics import MAXIMUM_XIDS
 from trainwright_trainer.heartbeats import Heartbeats
@@ -144,6 +145,25 @@ def test_a_gradient_that_is_not_finite_shows_as_such(tmp_path: Path) -> None:
     for norm, shown in ((2.5, b"2.5"), (None, b"NaN")):
         reporter.finish_step(Progress(step=1, total_steps=9, gradient_norm=norm), 1000)
         assert b"\ntrainwright_gradient_norm " + shown in reporter.render_metrics()
+
+
+def test_mfu_counts_no_logits_of_tokens_that_are_not_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reporter = Reporter(build_run(), replace(Settings(), scratch_folder=tmp_path))
+    plan = {"zeroStage": 1, "microSequences": 1, "accumulationSteps": 1, "numDevices": 1}
+    plan |= {"activationCheckpointing": "None", "parameters": 1, "trainableParameters": 1}
+    plan |= {"memoryGiB": 1, "flopsPerToken": 10}
+    reporter.set_plan(Plan.model_validate(plan), logit_flops=4)
+    reporter.set_peak(10_000, "a test")
+    seconds = iter(range(100))
+    clock = SimpleNamespace(monotonic=lambda: next(seconds), time=lambda: 0.0)
+    monkeypatch.setattr(report, "time", clock)
+    shown = []
+    for num_trained in (1000, 1000, 250):
+        reporter.finish_step(Progress(step=1, total_steps=9), 1000, num_trained)
+        shown.append((reporter.progress.tokens_per_second, reporter.progress.mfu))
+    assert shown == [(None, None), (1000, 1.0), (1000, (10 + 10 - 4 * 0.75) / 20)]
 
 
 def test_the_history_of_a_resumed_run_stays_even(tmp_path: Path) -> None:

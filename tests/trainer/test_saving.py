@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -124,6 +125,38 @@ def test_a_refused_last_checkpoint_is_counted_and_ends_the_run(tmp_path: Path) -
     ):
         saving.save_last(TrainingState(step=2))
     assert num_failures(reporter) == 1
+
+
+@pytest.mark.parametrize("is_told_before", [True, False])
+def test_a_last_step_whose_checkpoint_was_refused_is_saved_once_more(
+    tmp_path: Path, is_told_before: bool
+) -> None:
+    saving, reporter = open_saving(tmp_path)
+    last = TrainingState(step=2, samples=8, tokens=256)
+    with refusing(tmp_path / "store"):
+        saving.save_if_due(last, is_due=True)
+        assert saving._checkpoints.settle(DEADLINE_SECONDS) is not None
+        if is_told_before:
+            saving.save_if_due(last, is_due=False)
+    saving.save_last(last)
+    assert num_failures(reporter) == 1
+    assert [record.step for record in reporter.report.checkpoints] == [2, 1]
+    assert reopen_saving(tmp_path)[0].resume() == last
+
+
+def test_a_rank_saves_once_more_what_the_first_rank_found_refused(tmp_path: Path) -> None:
+    """Its own upload was fine; only the first rank knows of a save in all."""
+
+    class Told(OtherRank):
+        def broadcast(self, value: Any, source: int = 0) -> Any:
+            return True if value is False else value
+
+    saving, _ = reopen_saving(tmp_path, Told())
+    saving.save_if_due(TrainingState(step=1), is_due=True)
+    assert saving._checkpoints.settle(DEADLINE_SECONDS) is None
+    (tmp_path / "store" / "step-000001" / "engine" / "model_states.pt").unlink()
+    saving.save_last(TrainingState(step=1))
+    assert (tmp_path / "store" / "step-000001" / "engine" / "model_states.pt").exists()
 
 
 def test_a_refused_checkpoint_is_counted_by_the_first_rank_alone(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The hub's store against a server that speaks the part of its protocol that is used."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -13,9 +14,10 @@ import huggingface_hub.constants
 import pytest
 from trainwright_api.data import Location
 from trainwright_api.names import Cause
-from trainwright_trainer.errors import TrainerError
+from trainwright_trainer.errors import StoreError, TrainerError
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.store import MissingFileError, Store, open_store
+from trainwright_trainer.store import hub as hub_module
 
 from tests.trainer.ranks import HANG_SECONDS
 from tests.trainer.s3_server import settings
@@ -194,3 +196,15 @@ def test_offline_is_said_at_once(settings: Settings) -> None:
         in last_line
     )
     assert "copy the files to s3:// or pvc:// where pods have no way out" in last_line
+
+
+def test_a_full_scratch_disk_is_not_taken_for_a_hub_that_is_away(
+    hub: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(hub_module, "hf_hub_download", fail)
+    store = open_hub("hf://org/open", hub, settings)
+    with pytest.raises(StoreError, match=r"^spec\.workers\.resources\.ephemeral-storage: got "):
+        store.read_bytes("config.json")

@@ -1,5 +1,6 @@
 """What a step reads, measures, counts and when it stops, on a trainer that has no engine to compute with."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 from trainwright_api import metrics as m
 from trainwright_api.data import Validation
+from trainwright_api.names import Cause, Outcome
 from trainwright_api.run import Run
 from trainwright_api.status import Progress
 from trainwright_api.training import Budget
@@ -16,10 +18,12 @@ from trainwright_trainer import train as train_module
 from trainwright_trainer.data import Batch
 from trainwright_trainer.errors import InterruptedRunError
 from trainwright_trainer.groups import SingleGroup
+from trainwright_trainer.report import Reporter
 from trainwright_trainer.saving import TrainingState
 from trainwright_trainer.schedules import total_steps
 from trainwright_trainer.settings import Settings
 from trainwright_trainer.train import Trainer
+from trainwright_trainer.verdict import bounded_json
 
 from tests.trainer.other_rank import OtherRank
 from tests.trainer.run_builder import build_run, source
@@ -86,7 +90,8 @@ def trainer_at(
     folder: Path, state: TrainingState, *, run: Run | None = None, saving: Saving | None = None
 ) -> Trainer:
     """A trainer before a step of 8 sequences."""
-    trainer = Trainer(run or tiny_run(folder), Settings(scratch_folder=folder))
+    run, settings = run or tiny_run(folder), Settings(scratch_folder=folder)
+    trainer = Trainer(run, settings, Reporter(run, settings))
     trainer.group, trainer.device, trainer.state = SingleGroup(), torch.device("cpu"), state
     trainer.prepared = SimpleNamespace(  # type: ignore[assignment]
         plan=SimpleNamespace(micro_sequences=2, accumulation_steps=4),
@@ -129,6 +134,15 @@ def test_a_skipped_step_is_counted_by_the_first_rank_alone(
     assert trainer.built.engine.num_skipped == 1
     found = trainer.reporter.metrics.registry.get_sample_value(m.SKIPPED_STEPS.name)
     assert (found or 0) == counted
+
+
+def test_the_reporter_is_told_the_tokens_of_a_step_and_those_with_a_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer, told = trainer_at(tmp_path, TrainingState()), []
+    monkeypatch.setattr(trainer.reporter, "finish_step", lambda _, *counts: told.append(counts))
+    trainer.train_step()
+    assert told == [(8 * 64, 8 * 63)]
 
 
 @pytest.fixture
@@ -193,6 +207,23 @@ def test_a_run_that_was_stopped_in_its_last_validation_makes_up_for_it(
     assert (state.validation_loss, state.validated_step) == (1.25, STEPS)
     assert trainer.reporter.progress.validation_loss == 1.25
     assert logged == [(Progress(step=STEPS, tokens=4096), 1.25)]
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_validation_loss_that_is_not_finite_is_shown_and_no_figure_of_the_status(
+    tmp_path: Path, measured: list[float | None], loss: float
+) -> None:
+    trainer = trainer_at(tmp_path, TrainingState(), run=validated(tmp_path, every_steps=1))
+    measured[:] = [loss, 3.5]
+    trainer.train_step()
+    trainer.train_step()
+    assert (trainer.state.validation_loss, trainer.state.validated_step) == (None, 2)
+    assert b"validation_loss " + str(loss).encode() in (
+        trainer.reporter.render_metrics().lower().replace(b"+inf", b"inf")
+    )
+    assert trainer.reporter.history[-1].validation_loss is None
+    end = trainer.describe_end(Outcome.FAILED, Cause.NUMERICAL_FAILURE, "diverged")
+    assert "validationLoss" not in json.loads(bounded_json(end))["progress"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from trainwright_api.run import Run
 from trainwright_trainer.build import build_run
 from trainwright_trainer.distributed import join_group
 from trainwright_trainer.preflight import prepare_run
+from trainwright_trainer.report import Reporter
 from trainwright_trainer.settings import read_settings
 from trainwright_trainer.train import Trainer
 
@@ -19,7 +20,7 @@ def set_up_trainers(runs: Iterable[Run]) -> Iterator[Trainer]:
     settings, group = read_settings(), None
     for run in runs:
         group = group or join_group(run, settings)
-        trainer = Trainer(run, settings)
+        trainer = Trainer(run, settings, Reporter(run, settings))
         prepared = prepare_run(run, settings, group, trainer.reporter)
         trainer.set_up(prepared, build_run(prepared, group, trainer.reporter), group)
         yield trainer

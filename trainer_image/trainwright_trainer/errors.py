@@ -19,14 +19,14 @@ LOST_CONTACT = "lost contact"  # how the message of a PeerLostError begins
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# What torch, numpy, the kernel and libraries in other languages say.
+# What torch, numpy, the kernel and libraries in other languages say; numpy's errors of a disk have no number.
 _NO_MEMORY = (
     "out of memory",
     "can't allocate memory",
     "cannot allocate memory",
     "unable to allocate",
 )
-_NO_SPACE = ("no space left on device", "disk quota exceeded")
+_NO_SPACE = ("no space left on device", "disk quota exceeded", "not enough free space")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

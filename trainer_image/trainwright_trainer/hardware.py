@@ -1,4 +1,7 @@
-"""What the devices are and do: the report's hardware summary, CPU use, and the peak that MFU assumes."""
+"""What the devices are and do: the report's hardware summary, CPU use, and the peak that MFU assumes.
+
+It imports no torch before that is needed: the report is served before a rank's heavy imports.
+"""
 
 import re
 import time
@@ -6,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import psutil
-import torch
 from trainwright_api.run import Run
 from trainwright_api.status import Hardware
 from trainwright_api.training import Precision
@@ -78,6 +80,8 @@ def find_peak_flops(run: Run) -> tuple[float | None, str]:
     """
     if not run.workers.uses_accelerators:
         return _measure_peak(run.precision), "measured matrix product"
+    import torch
+
     name = torch.cuda.get_device_name()
     model = max((model for model in _GPU_PEAKS if _names(model, name)), key=len, default=None)
     if model is None:
@@ -97,6 +101,8 @@ def _names(model: str, name: str) -> bool:
 
 
 def _measure_peak(precision: Precision) -> float:
+    import torch
+
     dtype = {
         Precision.FP32: torch.float32,
         Precision.BF16: torch.bfloat16,

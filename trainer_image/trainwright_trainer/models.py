@@ -295,6 +295,8 @@ def add_adapter(run: Run, model: PreTrainedModel) -> torch.nn.Module:
     from peft import LoraConfig, get_peft_model
 
     targets = run.adapter.target_modules
+    if targets != [ALL_LINEAR]:
+        _check_targets(targets, [name for name, _ in model.named_modules()])
     config = LoraConfig(
         r=run.adapter.rank,
         lora_alpha=run.adapter.alpha or 2 * run.adapter.rank,  # type: ignore[arg-type]  # any number
@@ -310,6 +312,16 @@ def add_adapter(run: Run, model: PreTrainedModel) -> torch.nn.Module:
             f"spec.adapter.targetModules: got {targets} ({one_line(error)}), expected names of "
             "linear layers of this model; use [AllLinear]"
         ) from error
+
+
+def _check_targets(targets: Collection[str], names: Collection[str]) -> None:
+    """Refuse a target that names no layer: peft goes on without it if another one does. Raises UserError."""
+    for target in targets:
+        if not any(name == target or name.endswith(f".{target}") for name in names):
+            raise UserError(
+                f"spec.adapter.targetModules: got {target}, which no layer of this model is called, expected names "
+                f"of its linear layers; correct it, or use [{ALL_LINEAR}]"
+            )
 
 
 def measure_run(run: Run, config: PretrainedConfig) -> ModelFacts:

@@ -1,6 +1,6 @@
 """All that can be wrong and is cheap to know, before weights are loaded: store, data, model, plan.
 
-The order is by cost. What only rank 0 looks at ends on every rank: errors, the plan, the checkpoint to
+The order is by cost; a first look at the data comes before, see `rank`. What only rank 0 looks at ends on every rank: errors, the plan, the checkpoint to
 start from.
 """
 
@@ -13,18 +13,19 @@ from trainwright_api.status import Plan
 from trainwright_planner.advice import fit_message, memory_field
 from trainwright_planner.errors import PlanError
 from trainwright_planner.facts import ModelFacts
-from trainwright_planner.plan import plan_run, stage_needs
+from trainwright_planner.plan import logit_flops_per_token, plan_run, stage_needs
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from trainwright_trainer.agreement import on_rank_0
 from trainwright_trainer.base_model import fetch_small_files, obtain_tokenizer
 from trainwright_trainer.checkpoint import CheckpointManager, ResumePoint
 from trainwright_trainer.checkpoint.finding import RESUME_FIELD
-from trainwright_trainer.data import PreparedData, check_sources, prepare_data
+from trainwright_trainer.data import PreparedData, prepare_data
 from trainwright_trainer.errors import UserError
 from trainwright_trainer.groups import Group
 from trainwright_trainer.hardware import supports
 from trainwright_trainer.models import load_config, measure_run
+from trainwright_trainer.positions import check_positions
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.schedules import total_steps
 from trainwright_trainer.settings import Settings
@@ -75,9 +76,10 @@ def prepare_run(run: Run, settings: Settings, group: Group, reporter: Reporter) 
     resume_point = checkpoints.find_resume()
     check_same_data(data, resume_point)
     facts = measure_run(run, config)
+    check_positions(run, config, data.longest_text)
     plan = on_rank_0(group, lambda: decide_plan(run, facts, len(data.train), resume_point))
     check_budget(run, plan, resume_point)
-    reporter.set_plan(plan)
+    reporter.set_plan(plan, logit_flops=logit_flops_per_token(run, facts))
     check_fit(run, plan, reporter)
     return PreparedRun(
         run=run,
@@ -108,7 +110,6 @@ def check_precision(run: Run, group: Group) -> None:
 def _check_access(run: Run, settings: Settings, store: Store, output_store: Store) -> None:
     store.check_writable()
     output_store.check_writable()
-    check_sources(run, settings)
     check_trackers(run, settings)
 
 

@@ -30,6 +30,7 @@ from trainwright_trainer.outcome import EXIT_CODES, outcome_file, reserve_outcom
 from trainwright_trainer.settings import Settings, read_settings
 
 if TYPE_CHECKING:
+    from trainwright_trainer.report import Reporter
     from trainwright_trainer.train import Trainer
 
 logger = logging.getLogger("trainwright.rank")
@@ -63,10 +64,13 @@ def main() -> int:
     outcome = outcome_file(settings.scratch_folder, settings.rank)
     reserve_outcome(outcome)
     try:
-        trainer = _build_trainer(run, settings)
+        reporter = _start_reporter(run, settings)
+        _check_data(run, settings)
+        trainer = _build_trainer(run, settings, reporter)
     except Exception as error:  # such as a library that this image lacks
-        write_outcome(outcome, _describe_no_start(error, settings))
-        return EXIT_CODES[Outcome.FAILED, False]
+        message = _describe_no_start(error, settings)
+        write_outcome(outcome, message)
+        return EXIT_CODES[message.outcome, message.cause == Cause.USER_ERROR]
     message = _train(trainer)
     write_outcome(outcome, message)
     # After it: a tracker that does not answer must not cost the run its last words.
@@ -75,22 +79,46 @@ def main() -> int:
     return EXIT_CODES[message.outcome, message.cause == Cause.USER_ERROR]
 
 
-def _build_trainer(run: Run, settings: Settings) -> "Trainer":
+def _start_reporter(run: Run, settings: Settings) -> "Reporter":
+    with uncollected():
+        from trainwright_trainer.report import Reporter
+
+    reporter = Reporter(run, settings)
+    reporter.start()
+    reporter.set_activity("preflight")
+    return reporter
+
+
+def _check_data(run: Run, settings: Settings) -> None:
+    """Look at the data before the imports that take seconds: what a user has to mend most often is there."""
+    if settings.rank == 0:
+        with uncollected():
+            from trainwright_trainer.data import check_sources
+
+        check_sources(run, settings)
+
+
+def _build_trainer(run: Run, settings: Settings, reporter: "Reporter") -> "Trainer":
     started = time.perf_counter()
     with uncollected():
         from trainwright_trainer.train import Trainer
 
     logger.info("imported in %.1f s", time.perf_counter() - started)
-    return Trainer(run, settings)
+    return Trainer(run, settings, reporter)
 
 
 def _describe_no_start(error: Exception, settings: Settings) -> TerminationMessage:
-    traceback.print_exc()
-    known = classify(error)
+    if isinstance(error, TrainerError):
+        known, text = error, error.message
+        logger.error("%s", text)
+    else:
+        traceback.print_exc()
+        known = classify(error)
+        text = f"the trainer could not be started: {known.message}"
     return TerminationMessage(
         outcome=Outcome.FAILED,
         cause=known.cause,
-        message=f"the trainer could not be started: {known.message}"[:2000],
+        message=text[:2000],
         rank=settings.rank,
         node=settings.node_name,
     )

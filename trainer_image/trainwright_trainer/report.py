@@ -53,13 +53,15 @@ class Reporter:
         self._lock = threading.Lock()
         self._report = RunReport(attempt=run.attempt, sequence=0)
         self._history: list[HistoryRow] = []
-        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT_STEPS)
+        # When a step ended, its tokens, and those of them without a loss.
+        self._recent: deque[tuple[float, int, int]] = deque(maxlen=RECENT_STEPS)
         self._recent_parts: deque[dict[str, float]] = deque(maxlen=RECENT_STEPS)
         self.heartbeats = Heartbeats(settings.scratch_folder, settings.rank)
         self._closed = threading.Event()
         self._server: PodServer | None = None
         self._otlp: OtlpExport | None = None
         self._peak_flops: float | None = None
+        self._logit_flops = 0.0
         self.metrics = MetricSet()
         self._host = HostMonitor(run)
         self.exchange = HardwareExchange(run, settings)
@@ -146,9 +148,13 @@ class Reporter:
         progress = self.progress.model_copy(update={"activity": activity, "updated_at": now_text()})
         self._update(progress=progress)
 
-    def set_plan(self, plan: Plan) -> None:
-        """Publish the plan and what follows from it."""
+    def set_plan(self, plan: Plan, *, logit_flops: float = 0.0) -> None:
+        """Publish the plan and what follows from it.
+
+        `logit_flops` of the plan's operations per token are left away where a token is not trained.
+        """
         self._update(plan=plan)
+        self._logit_flops = logit_flops
         info = {
             "run": self._run.name,
             "run_namespace": self._run.namespace,
@@ -193,10 +199,15 @@ class Reporter:
         self._update(progress=progress.model_copy(update={"updated_at": now_text()}))
         self._set_step_metrics(progress, step_tokens=0)
 
-    def finish_step(self, progress: Progress, step_tokens: int) -> None:
-        """Publish one optimizer step; speed, ETA and MFU are derived here."""
-        now = time.monotonic()
-        self._recent.append((now, step_tokens))
+    def finish_step(
+        self, progress: Progress, step_tokens: int, num_trained: int | None = None
+    ) -> None:
+        """Publish one optimizer step; speed, ETA and MFU are derived here.
+
+        Of the step's tokens `num_trained` have a loss; all of them if it is not said.
+        """
+        num_idle = 0 if num_trained is None else step_tokens - num_trained
+        self._recent.append((time.monotonic(), step_tokens, num_idle))
         self.heartbeats.beat()
         progress = self._with_speed(progress)
         row = HistoryRow(
@@ -222,12 +233,14 @@ class Reporter:
         steps = len(self._recent) - 1
         if steps < 1 or seconds <= 0:
             return progress.model_copy(update={"updated_at": now_text()})
-        rate = sum(tokens for _, tokens in list(self._recent)[1:]) / seconds
+        _, num_tokens, num_idle = (sum(each) for each in zip(*list(self._recent)[1:], strict=True))
+        rate = num_tokens / seconds
         left = (progress.total_steps - progress.step) * seconds / steps
         plan = self.report.plan
         mfu = None
         if plan is not None and self._peak_flops:
-            mfu = rate * plan.flops_per_token / (self._peak_flops * self._run.world_size)
+            flops = num_tokens * plan.flops_per_token - num_idle * self._logit_flops
+            mfu = flops / seconds / (self._peak_flops * self._run.world_size)
         return progress.model_copy(
             update={
                 "tokens_per_second": round(rate, 1),
@@ -269,13 +282,14 @@ class Reporter:
         self._update(step_seconds={name: round(value, 6) for name, value in means.items()})
 
     def finish_validation(self, loss: float) -> None:
-        """Publish a validation loss of the current step."""
-        self._update(progress=self.progress.model_copy(update={"validation_loss": loss}))
+        """Publish a validation loss of the current step; JSON has no word for one that is not finite."""
+        told = {"validation_loss": loss if math.isfinite(loss) else None}
+        self._update(progress=self.progress.model_copy(update=told))
         self.metrics.of(m.VALIDATION_LOSS).set(loss)
         with self._lock:
             # A run killed after its last save may have kept a history that ends before that step.
             if self._history and self._history[-1].step == self._report.progress.step:
-                self._history[-1] = self._history[-1].model_copy(update={"validation_loss": loss})
+                self._history[-1] = self._history[-1].model_copy(update=told)
 
     def set_checkpoints(
         self, records: list[CheckpointRecord], best: CheckpointRecord | None, *, num_failed: int

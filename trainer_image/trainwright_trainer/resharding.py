@@ -12,7 +12,7 @@ from pathlib import Path
 
 from trainwright_trainer.cgroups import available_cores
 from trainwright_trainer.errors import TrainerError
-from trainwright_trainer.scratch import build_once
+from trainwright_trainer.scratch import build_once, full_scratch_error, is_full
 
 UNIVERSAL_TAG = "universal"
 _CONVERTER = "trainwright_trainer.conversion"
@@ -30,8 +30,8 @@ def is_needed_by(rank: int, path: str) -> bool:
 def reshard(folder: Path, tag: str) -> Path:
     """Convert the checkpoint `folder/tag`; return the folder that holds UNIVERSAL_TAG.
 
-    The first process of a node converts, the others wait for it. Raises TrainerError if DeepSpeed
-    cannot.
+    The first process of a node converts, the others wait for it. Raises StoreError if scratch is
+    full, TrainerError if DeepSpeed cannot.
     """
     return build_once(
         folder / "resharded", lambda target: _convert(folder / tag, target / UNIVERSAL_TAG)
@@ -46,6 +46,9 @@ def _convert(source: Path, target: Path) -> None:
     logger.info("converting the checkpoint for another number of processes")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
+        said = done.stderr[-800:].strip()
+        if is_full(RuntimeError(done.stderr), target):
+            raise full_scratch_error(target)
         raise TrainerError(
-            f"the checkpoint cannot be converted for another number of processes: {done.stderr[-800:].strip()}"
+            f"the checkpoint cannot be converted for another number of processes: {said}"
         )

@@ -4,6 +4,9 @@ import torch
 from trainwright_api.run import Run, RunObjective
 from transformers import PreTrainedTokenizerFast
 
+from trainwright_trainer.errors import UserError
+from trainwright_trainer.positions import count_learned_positions
+
 MAXIMUM_TEXT = 2000
 MAXIMUM_CPU_PARAMETERS = 3_000_000_000  # beyond, a token takes seconds on a CPU
 
@@ -14,14 +17,24 @@ def complete_before(
     """Return completions of the model before training; None where they would take too long.
 
     The model is in float32 here, and still on the CPU. Raises what the chat template does if it refuses a
-    prompt, also of a model that is too large: after training would be late.
+    prompt, and UserError for one that is too long, also of a model that is too large: after training would
+    be late.
     """
-    for prompt in run.output.sample_prompts:
-        _encode(run, tokenizer, prompt)
+    for number, prompt in enumerate(run.output.sample_prompts):
+        _check_length(number, _encode(run, tokenizer, prompt).shape[1], model)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
     if num_parameters > MAXIMUM_CPU_PARAMETERS:
         return [None] * len(run.output.sample_prompts)
     return list(complete_prompts(run, model, tokenizer))
+
+
+def _check_length(number: int, num_tokens: int, model: torch.nn.Module) -> None:
+    limit = count_learned_positions(model)
+    if limit is not None and num_tokens > limit:
+        raise UserError(
+            f"spec.output.samplePrompts[{number}]: got a prompt of {num_tokens} tokens for a model that has "
+            f"learned {limit} positions, expected at most as many; shorten it"
+        )
 
 
 @torch.no_grad()

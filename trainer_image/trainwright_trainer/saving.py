@@ -125,16 +125,25 @@ class Saving:
     def save_last(self, state: TrainingState) -> None:
         """Save the state if it is not saved yet, and return once all ranks know it in the store.
 
-        Raises StoreError if it could not be saved.
+        If it was to be saved before and that failed, it is tried once more: nothing comes after it, and the
+        store may be back. Raises StoreError if it could not be saved.
         """
         # No step follows: an upload that takes long, also that of an earlier save, is no rank that hangs.
         self._reporter.heartbeats.rest()
-        self._save(state)
         try:
+            if self._last_saved_step == state.step and self._has_failed():
+                logger.info("saving step %d once more", state.step)
+                self._last_saved_step = 0
+            self._save(state)
             self._checkpoints.wait(FINAL_SAVE_SECONDS)
         finally:
             self._poll()  # counts the failure that ends the run, too
         self._group.barrier()  # a rank that ended before rank 0 has written the manifest would end its pod
+
+    def _has_failed(self) -> bool:
+        """Whether the save begun last failed; waits for it. Rank 0 knows it of all, and all do alike."""
+        failure = self._checkpoints.settle(FINAL_SAVE_SECONDS)
+        return self._group.broadcast(failure is not None)
 
     def write_history(self) -> None:
         """Write the run's measurements beside its checkpoints; that may fail without ending the run."""

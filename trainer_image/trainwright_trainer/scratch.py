@@ -4,7 +4,6 @@ The first process to come takes a lock of the file system and builds a folder; t
 the kernel until it is done. If the builder dies, its lock goes with it and the next one builds.
 """
 
-import errno
 import fcntl
 import os
 import shutil
@@ -14,10 +13,9 @@ from pathlib import Path
 
 from trainwright_api.quantities import format_bytes
 
-from trainwright_trainer.errors import StoreError
+from trainwright_trainer.errors import StoreError, is_out_of_space
 
 ALMOST_NOTHING_BYTES = 2**20
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
@@ -57,24 +55,29 @@ def scratch_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if is_full(error, path):
             raise full_scratch_error(path) from error
         raise
 
 
 def is_full(error: Exception, path: Path) -> bool:
     """Tell whether a failure to write below `path` comes from a full disk, whoever reports it."""
-    if isinstance(error, OSError):
-        return error.errno in _FULL
-    return shutil.disk_usage(path).free < ALMOST_NOTHING_BYTES
+    if is_out_of_space(error):
+        return True
+    is_known = isinstance(error, OSError) and error.errno is not None
+    return not is_known and shutil.disk_usage(_existing(path)).free < ALMOST_NOTHING_BYTES
 
 
 def full_scratch_error(path: Path) -> StoreError:
     """Build the error for a scratch folder without space."""
-    where = next((parent for parent in (path, *path.parents) if parent.exists()), Path("/"))
-    usage = shutil.disk_usage(where)
+    usage = shutil.disk_usage(_existing(path))
     return StoreError(
         f"spec.workers.resources.ephemeral-storage: got {format_bytes(usage.free)} free of "
         f"{format_bytes(usage.total)} on the node's scratch space, expected room for the base model, "
         "tokenized data and a checkpoint; request more, or mount a larger volume at /scratch through podOverrides"
     )
+
+
+def _existing(path: Path) -> Path:
+    """Return the nearest folder above that is there."""
+    return next((parent for parent in (path, *path.parents) if parent.exists()), Path("/"))

@@ -46,9 +46,8 @@ logger = logging.getLogger(__name__)
 class Trainer:
     """One rank of a run, from start to end."""
 
-    def __init__(self, run: Run, settings: Settings) -> None:
-        self.run, self.settings = run, settings
-        self.reporter = Reporter(run, settings)
+    def __init__(self, run: Run, settings: Settings, reporter: Reporter) -> None:
+        self.run, self.settings, self.reporter = run, settings, reporter
         self.trackers = Trackers(self.reporter)
         self.state = TrainingState()
         self.is_interrupted = False
@@ -57,8 +56,6 @@ class Trainer:
     def run_to_end(self) -> TerminationMessage:
         """Train to the last step and export; raises TrainerError for every end but success."""
         startup = Stopwatch()
-        self.reporter.start()
-        self.reporter.set_activity("preflight")
         group = join_group(self.run, self.settings)
         startup.lap("join")
         prepared = prepare_run(self.run, self.settings, group, self.reporter)
@@ -153,7 +150,7 @@ class Trainer:
         if math.isfinite(loss):
             self.state.loss = loss
             self.state.first_loss = loss if self.state.first_loss is None else self.state.first_loss
-        self.reporter.finish_step(self._progress(norm, rate), step_tokens)
+        self.reporter.finish_step(self._progress(norm, rate), step_tokens, counts["trained"])
         is_due = self.saving.is_due(step, by_time=bool(counts["save_due"]))
         validation_loss, parts["validation"] = self._validate_if_due(is_save_due=is_due)
         self.trackers.log(self.reporter.progress, validation_loss, measured)
@@ -276,8 +273,9 @@ class Trainer:
             is_interrupted=lambda: self.is_interrupted,
         )
         if loss is not None:
-            self.state.validation_loss, self.state.validated_step = loss, self.state.step
             self.reporter.finish_validation(loss)
+            loss = _rounded(loss)
+            self.state.validation_loss, self.state.validated_step = loss, self.state.step
         return loss, time.perf_counter() - started
 
     def _observe(

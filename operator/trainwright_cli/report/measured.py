@@ -121,7 +121,7 @@ def _throughput(plan: Plan, progress: Progress) -> str:
         return NOTHING
     work = rate * plan.flops_per_token / TERA
     mfu = f", MFU {progress.mfu:.1%}" if progress.mfu is not None else ""
-    return f"{rate:,.0f} tokens/s = {work:.3g} TFLOP/s{mfu}"
+    return f"{rate:,.0f} tokens/s = {work:.3g} TFLOP/s by the plan{mfu}"
 
 
 def _count(value: int | None) -> str:

@@ -7,7 +7,7 @@ from trainwright_api.status import Plan
 from trainwright_planner import plan as plan_module
 from trainwright_planner.advice import fit_message, largest_term
 from trainwright_planner.errors import PlanError
-from trainwright_planner.plan import plan_run
+from trainwright_planner.plan import logit_flops_per_token, plan_run
 
 from tests.unit.planner.builders import (
     SEVEN_BILLION_CONFIG,
@@ -289,6 +289,14 @@ def test_flops_of_a_frozen_base_leave_out_its_gradients() -> None:
     attention = 12 * 30 * 576 * 256
     assert full.flops_per_token == 6 * 134_515_008 + attention
     assert lora.flops_per_token == 4 * model.parameters + 2 * 4_884_480 + attention
+
+
+def test_logits_are_a_part_of_the_flops_without_a_gradient_of_their_own_if_frozen() -> None:
+    model = a_model(SMOLLM2_CONFIG)
+    head = SMOLLM2_CONFIG["vocab_size"] * SMOLLM2_CONFIG["hidden_size"]
+    assert logit_flops_per_token(a_run(), model) == 6 * head
+    lora = a_model(SMOLLM2_CONFIG, lora_rank=16)
+    assert logit_flops_per_token(a_fine_tuning(), lora) == 4 * head
 
 
 def test_the_same_input_gives_the_same_plan_with_a_reason_for_everything() -> None:

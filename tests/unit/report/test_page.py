@@ -94,7 +94,7 @@ def test_device_hours_and_cost_are_those_of_all_attempts_and_of_the_rest() -> No
     assert rows["Cost"] == ["20.00 USD (projected)", "12.00 USD"]
     assert rows["Throughput"] == [
         "0.084 GFLOP per token",
-        "1,000,000 tokens/s = 84 TFLOP/s, MFU 50.0%",
+        "1,000,000 tokens/s = 84 TFLOP/s by the plan, MFU 50.0%",
     ]
     assert "Cost" not in {row[0] for row in build_plan_rows(one.status, Software({}), now)}
 

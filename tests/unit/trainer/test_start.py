@@ -53,6 +53,7 @@ def test_a_trainer_that_cannot_be_imported_says_why(
     monkeypatch.setattr(rank, "_build_trainer", fail)
     monkeypatch.setattr(sys, "argv", ["rank", "--run", str(run_file)])
     monkeypatch.setenv("TRAINWRIGHT_SCRATCH_FOLDER", str(tmp_path))
+    monkeypatch.setenv("TRAINWRIGHT_LOCAL_RANK", "1")  # which serves no pages
     monkeypatch.setenv("TRAINWRIGHT_RANK", "1")
     assert rank.main() == 1
     told = read_outcome(outcome_file(tmp_path, 1))
@@ -61,3 +62,33 @@ def test_a_trainer_that_cannot_be_imported_says_why(
     assert told.message == (
         "the trainer could not be started: ImportError: libcudart.so.13: cannot open shared object file"
     )
+
+
+def test_bad_data_is_told_before_anything_heavy_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("torch would be imported")
+
+    run_file = tmp_path / "run.json"
+    run_file.write_text(build_run(source(tmp_path / "nothing")).model_dump_json())
+    monkeypatch.setattr(rank, "_build_trainer", fail)
+    monkeypatch.setattr(sys, "argv", ["rank", "--run", str(run_file)])
+    monkeypatch.setenv("TRAINWRIGHT_SCRATCH_FOLDER", str(tmp_path))
+    monkeypatch.setenv("TRAINWRIGHT_LOCAL_RANK", "1")  # which serves no pages
+    assert rank.main() == 2
+    told = read_outcome(outcome_file(tmp_path, 0))
+    assert told is not None
+    assert told.cause is Cause.USER_ERROR
+    assert told.message.startswith("spec.data.sources[0].uri: got file:///")
+
+
+def test_the_report_and_the_first_look_at_the_data_import_nothing_heavy() -> None:
+    code = (
+        "import sys, trainwright_trainer.data, trainwright_trainer.report; print([n for n in ('torch', 'transformers', 'deepspeed') "
+        "if n in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, timeout=60, capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n", done.stderr

@@ -63,6 +63,7 @@ class CheckpointManager:
         self._run, self._store, self._settings, self._group = run, store, settings, group
         self._findings = Findings()
         self._session = ""
+        self._num_saves = 0
         self._stale_steps: set[int] = set()  # in the way of new checkpoints of these steps
         self._in_flight: Future[SaveOutcome] | None = None
         self._outcomes: list[SaveOutcome] = []
@@ -167,6 +168,7 @@ class CheckpointManager:
         started = time.monotonic()
         self._collect(timeout_seconds=None)
         self._clear_way(state.step)
+        self._num_saves += 1  # the same on every rank
         snapshot = self._settings.scratch_folder / "snapshots" / step_folder(state.step)
         snapshot /= f"rank-{self._group.rank:05d}"
         self._write_snapshot(snapshot, write_shards)
@@ -175,7 +177,7 @@ class CheckpointManager:
             store=self._store,
             step=state.step,
             snapshot=snapshot,
-            session=self._session,
+            session=f"{self._session}-{self._num_saves}",  # a step may be saved again
             rank=self._group.rank,
             world_size=self._group.world_size,
             manifest=self._describe(state),
@@ -198,6 +200,14 @@ class CheckpointManager:
 
     def wait(self, timeout_seconds: float) -> None:
         """Wait for the save in flight. Raises StoreError if the last save fails or takes longer."""
+        if (error := self.settle(timeout_seconds)) is not None:
+            raise StoreError(error)
+
+    def settle(self, timeout_seconds: float) -> str | None:
+        """Wait for the save in flight; return how the last save failed, as this rank knows it.
+
+        None if it did not, or none was begun. Raises StoreError if it takes longer.
+        """
         try:
             self._collect(timeout_seconds)
         except FutureTimeoutError:
@@ -205,8 +215,9 @@ class CheckpointManager:
                 f"{self._store.field}.uri: the last checkpoint was not saved to {self._store.uri} "
                 f"within {timeout_seconds:g} s"
             ) from None
-        if self._last is not None and self._last.error is not None:
-            raise StoreError(f"checkpoint of step {self._last.step}: {self._last.error}")
+        if self._last is None or self._last.error is None:
+            return None
+        return f"checkpoint of step {self._last.step}: {self._last.error}"
 
     def _collect(self, timeout_seconds: float | None) -> None:
         """Take in the outcome of the save in flight, waiting for it."""

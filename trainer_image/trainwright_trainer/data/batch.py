@@ -56,8 +56,9 @@ class PreparedData:
     """The data of a run, ready to be trained on.
 
     `num_tokens` are the tokens of one epoch without padding, `num_trained_tokens` those of them
-    with a loss. `data_sha256` covers every token and the order: the same value means that the same
-    sample number gives the same sequence. `warnings` are sentences for the user.
+    with a loss, `longest_text` the most positions that follow each other. `data_sha256` covers every
+    token and the order: the same value means that the same sample number gives the same sequence.
+    `warnings` are sentences for the user.
     """
 
     train: SequenceSource = field(repr=False)
@@ -65,6 +66,7 @@ class PreparedData:
     num_tokens: int
     num_trained_tokens: int
     num_documents: int
+    longest_text: int
     data_sha256: str
     template_sha256: str | None
     warnings: list[str] = field(default_factory=list)

@@ -10,14 +10,15 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
-from transformers import PreTrainedTokenizerFast
-from transformers.utils.chat_template_utils import render_jinja_template
 
 from trainwright_trainer.data.records import ASSISTANT, Conversation, Message
 from trainwright_trainer.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 Span = tuple[int, int]
 
@@ -49,7 +50,7 @@ class RenderedChat:
 class ChatTemplate:
     """A template with the special tokens of its tokenizer."""
 
-    def __init__(self, template: str, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, template: str, tokenizer: "PreTrainedTokenizerFast") -> None:
         self._template = template
         self._variables = dict(tokenizer.special_tokens_map)
         self._end_tokens = tuple(
@@ -172,6 +173,9 @@ class ChatTemplate:
         add_generation_prompt: bool = False,
         marked: bool = False,
     ) -> tuple[list[str], list[list[Span]]]:
+        # Here, as the check of the data, before a rank's heavy imports, needs no templates.
+        from transformers.utils.chat_template_utils import render_jinja_template
+
         render: Callable[..., Any] = render_jinja_template
         try:
             rendered: tuple[list[str], list[list[Span]]] = render(

@@ -1,4 +1,4 @@
-"""Preflight of the data: first and random records of each source, in seconds.
+"""A first look at the data: first and random records of each source, in seconds.
 
 Finds what would otherwise show after minutes of reading: no data, no access, another format, a
 field that is not there. What it passes is still verified row by row when it is tokenized.
@@ -26,7 +26,7 @@ RANDOM_ROWS = 8  # in each of these files
 def check_sources(run: Run, settings: Settings) -> None:
     """Read the first and some random records of every source.
 
-    Called on rank 0 before anything heavy. Raises UserError with the path in the spec, what was
+    Called on rank 0 before anything heavy, even imports. Raises UserError with the path in the spec, what was
     found, what is expected and the remedy; StoreError if a store cannot be reached.
     """
     for source in open_sources(run, settings):

@@ -8,14 +8,17 @@ lies in a trained span.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from transformers import PreTrainedTokenizerFast
 
 from trainwright_trainer.data.chat import ChatTemplate, Span, missing_template_error
 from trainwright_trainer.data.records import PlainCompletion, Record
 from trainwright_trainer.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
@@ -31,7 +34,7 @@ class EncodedRecord:
 class TextEncoder:
     """Tokenizes texts without special tokens; knows the ones that begin and end a document."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerFast") -> None:
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()  # a limit in the tokenizer's file would cut silently
         self._backend.no_padding()
@@ -55,7 +58,7 @@ class TextEncoder:
 class RecordEncoder:
     """Tokenizes fine-tuning records."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, template: ChatTemplate | None) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerFast", template: ChatTemplate | None) -> None:
         self._text = TextEncoder(tokenizer)
         self._backend = tokenizer.backend_tokenizer
         self._template = template

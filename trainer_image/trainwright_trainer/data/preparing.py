@@ -10,13 +10,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from trainwright_api.data import RecordFormat
+from trainwright_api.data import Packing, RecordFormat
 from trainwright_api.resources import SFTLoss
 from trainwright_api.run import Run, RunObjective
-from transformers import PreTrainedTokenizerFast
 
 from trainwright_trainer.data.batch import PreparedData
 from trainwright_trainer.data.chat import ChatTemplate, missing_template_error
@@ -33,6 +32,9 @@ from trainwright_trainer.errors import UserError
 from trainwright_trainer.groups import Group, SingleGroup
 from trainwright_trainer.scratch import build_once
 from trainwright_trainer.settings import Settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 CACHE_VERSION = 1  # raise it when tokens, masks or the order of the same data change
 PLAN_ARRAYS = ("document", "start", "length", "offsets")
@@ -51,7 +53,7 @@ class _Part:
 
 def prepare_data(
     run: Run,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: "PreTrainedTokenizerFast",
     settings: Settings,
     group: Group | None = None,
 ) -> PreparedData:
@@ -89,6 +91,7 @@ def prepare_data(
         num_tokens=sum(plan.num_tokens for plan in train.plans),
         num_trained_tokens=sum(plan.num_trained for plan in train.plans),
         num_documents=sum(len(part) for part in documents),
+        longest_text=_longest_text(run, [*train.plans, *validation.plans]),
         data_sha256=data_sha256,
         template_sha256=template.sha256 if template else None,
         warnings=_warnings(run, documents, train, validation),
@@ -106,7 +109,7 @@ def _check_same_data(data_sha256: str, group: Group) -> None:
         )
 
 
-def _chat_template(run: Run, tokenizer: PreTrainedTokenizerFast) -> ChatTemplate | None:
+def _chat_template(run: Run, tokenizer: "PreTrainedTokenizerFast") -> ChatTemplate | None:
     if run.objective is not RunObjective.SFT:
         return None
     text = run.data.chat_template or tokenizer.chat_template
@@ -124,7 +127,7 @@ def _has_mask(run: Run) -> bool:
 def _tokenized(
     source: Source,
     run: Run,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: "PreTrainedTokenizerFast",
     template: ChatTemplate | None,
     folder: Path,
     group: Group,
@@ -233,7 +236,7 @@ def _check_split(run: Run, documents: list[Documents], train: _Part, validation:
 
 def _sequences(
     run: Run,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: "PreTrainedTokenizerFast",
     documents: list[Documents],
     part: _Part,
     weights: list[float],
@@ -247,6 +250,13 @@ def _sequences(
         packing=run.data.packing,
         padding_token=tokenizer.pad_token_id or 0,
     )
+
+
+def _longest_text(run: Run, plans: list[SourcePlan]) -> int:
+    """Return the most positions that follow each other in a sequence."""
+    if run.data.packing is Packing.CONTIGUOUS:
+        return run.data.sequence_length
+    return max(int(plan.packing.pieces.length.max(initial=0)) for plan in plans)
 
 
 def _order(run: Run) -> list[Any]:

@@ -172,6 +172,8 @@ class SourceReader:
                 )
             if line.strip():
                 text = line.decode("utf-8", "replace")
+                if number == 1:  # programs on Windows begin a file with a mark, which is no JSON
+                    text = text.removeprefix("\ufeff")
                 has_invalid |= "\ufffd" in text and "\ufffd".encode() not in line
                 yield Row(file, number, self._parse(file, number, text))
         self.counts.files_with_invalid_text += has_invalid

@@ -4,10 +4,9 @@ import logging
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from trainwright_api.run import RunObjective
-from transformers import PreTrainedTokenizerFast
 
 from trainwright_trainer.data.chat import ChatTemplate, ChatTemplateError
 from trainwright_trainer.data.documents import DocumentCounts, DocumentWriter
@@ -17,6 +16,9 @@ from trainwright_trainer.data.records import Conversation, Record, parse_record
 from trainwright_trainer.data.sources import Source
 from trainwright_trainer.data.splitting import position_hash
 from trainwright_trainer.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 BATCH_CHARACTERS = 4 * PIECE_BYTES  # tokenized at once; bounds the memory
 BATCH_PIECES = 2048
@@ -29,7 +31,7 @@ ItemT = TypeVar("ItemT")
 
 def tokenize_source(
     source: Source,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: "PreTrainedTokenizerFast",
     template: ChatTemplate | None,
     *,
     objective: RunObjective,

@@ -25,7 +25,13 @@ from huggingface_hub.errors import (  # type: ignore[attr-defined]
 from huggingface_hub.hf_api import RepoFile
 from trainwright_api.data import Location
 
-from trainwright_trainer.errors import StoreError, TrainerError, UserError
+from trainwright_trainer.errors import (
+    StoreError,
+    TrainerError,
+    UserError,
+    is_out_of_space,
+)
+from trainwright_trainer.scratch import full_scratch_error
 from trainwright_trainer.store.base import FileInfo, MissingFileError, Store, first_line
 from trainwright_trainer.store.credentials import Credentials
 from trainwright_trainer.store.places import Place
@@ -134,6 +140,8 @@ class HubStore(Store):
             raise self._translate(error, path) from error
 
     def _translate(self, error: Exception, path: str) -> TrainerError:
+        if is_out_of_space(error):  # of the cache on scratch, not of the hub
+            return full_scratch_error(self._cache_folder)
         if isinstance(error, GatedRepoError):
             return self.user_error(
                 f"{self.uri}, which is gated",

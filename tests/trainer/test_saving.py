@@ -135,7 +135,7 @@ def test_a_last_step_whose_checkpoint_was_refused_is_saved_once_more(
     last = TrainingState(step=2, samples=8, tokens=256)
     with refusing(tmp_path / "store"):
         saving.save_if_due(last, is_due=True)
-        assert saving._checkpoints.settle(DEADLINE_SECONDS) is not None
+        assert saving._checkpoints.settle(HANG_SECONDS) is not None
         if is_told_before:
             saving.save_if_due(last, is_due=False)
     saving.save_last(last)
@@ -153,7 +153,7 @@ def test_a_rank_saves_once_more_what_the_first_rank_found_refused(tmp_path: Path
 
     saving, _ = reopen_saving(tmp_path, Told())
     saving.save_if_due(TrainingState(step=1), is_due=True)
-    assert saving._checkpoints.settle(DEADLINE_SECONDS) is None
+    assert saving._checkpoints.settle(HANG_SECONDS) is None
     (tmp_path / "store" / "step-000001" / "engine" / "model_states.pt").unlink()
     saving.save_last(TrainingState(step=1))
     assert (tmp_path / "store" / "step-000001" / "engine" / "model_states.pt").exists()

@@ -1,7 +1,7 @@
 """All that can be wrong and is cheap to know, before weights are loaded: store, data, model, plan.
 
-The order is by cost; a first look at the data comes before, see `rank`. What only rank 0 looks at ends on every rank: errors, the plan, the checkpoint to
-start from.
+The order is by cost; a first look at the data comes before, see `rank`. What only rank 0 looks at ends
+on every rank: errors, the plan, the checkpoint to start from.
 """
 
 import logging

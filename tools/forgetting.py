@@ -39,7 +39,10 @@ def note_use(entry: Path) -> bool:
 
 
 def forget_old_versions(entry: Path, lock_of: LockOf, kept: int = KEPT_VERSIONS) -> list[str]:
-    """Delete versions other than `entry` but the newest few, and what killed builds of them left; the names of what went."""
+    """Delete all versions but `entry` and the newest others, and what killed builds of them left.
+
+    Returns the names of what went.
+    """
     drafts, versions = [], []
     for path in entry.parent.iterdir():
         made = _find_made(path)

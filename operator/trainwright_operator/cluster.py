@@ -36,11 +36,7 @@ class ClusterClient:
     """Calls of the API server for runs and what belongs to them."""
 
     def __init__(self, num_threads: int, metrics: OperatorMetrics) -> None:
-        try:
-            kubernetes.config.load_incluster_config()
-        except kubernetes.config.ConfigException:
-            kubernetes.config.load_kube_config()
-        self._api = kubernetes.client.ApiClient()
+        self._api = kubernetes.client.ApiClient(_load_settings())
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="api")
         self._metrics = metrics
 
@@ -237,6 +233,21 @@ class ClusterClient:
         except ClusterCallError as error:
             if error.status != 409:
                 raise
+
+
+def _load_settings() -> Any:
+    """Return how to reach the API server: as the pod's service account, else by the user's kubeconfig.
+
+    A proxy injected into the pod is for what is outside the cluster. kopf's watches leave it out, too; the
+    client would take it, and does not look at NO_PROXY.
+    """
+    settings = kubernetes.client.Configuration()
+    try:
+        kubernetes.config.load_incluster_config(settings)
+        settings.proxy = None
+    except kubernetes.config.ConfigException:
+        kubernetes.config.load_kube_config(client_configuration=settings)
+    return settings
 
 
 def _build_event(run: Raw, notice: Notice, name: str, now: str) -> Raw:

@@ -4,12 +4,16 @@ import json
 from typing import Any
 
 import pytest
+from trainwright_api import names
 from trainwright_api.report import RunReport
 from trainwright_operator.decide import decide
 from trainwright_operator.decision import Decision
 from trainwright_operator.facts import format_time
+from trainwright_operator.world import World
 
 from tests.unit.operator.builders import (
+    KEY,
+    UID,
     at,
     attempt,
     checkpoint,
@@ -99,3 +103,34 @@ def test_a_clock_that_was_set_back_does_not_hide_that_a_job_was_deleted() -> Non
     set_back = decide(run(status=status), observed(jobs=()), at(-3600))
     assert set_back.status.phase == "Restarting"
     assert "was deleted by somebody" in (set_back.status.message or "")
+
+
+def stopping(version: int, *, until: float, grace_seconds: int) -> dict[str, Any]:
+    """A pod that was told to stop, as the API server shows it."""
+    labels = {names.LABEL_RUN_UID: UID, names.LABEL_ATTEMPT: "1"}
+    meta = {"name": "p", "namespace": "team", "uid": "p", "labels": labels}
+    deletion = {
+        "deletionTimestamp": format_time(at(until)),
+        "deletionGracePeriodSeconds": grace_seconds,
+    }
+    return {"metadata": meta | deletion | {"resourceVersion": str(version)}, "status": {}}
+
+
+@pytest.mark.parametrize("off_by", OFF_BY)
+def test_a_pod_has_its_grace_whatever_the_api_servers_clock_says(off_by: float) -> None:
+    world = World()
+    world.see_pod(stopping(1, until=160 + off_by, grace_seconds=60), now=at(100))
+    world.see_pod(stopping(2, until=160 + off_by, grace_seconds=60), now=at(130))
+    entry = world.entry(KEY)
+    assert entry is not None
+
+    def removals(seconds: float) -> list[int | None]:
+        status = running_status(reason="Suspending")
+        seen = observed(*entry.pods.values(), jobs=())
+        decision = decide(run(status=status, suspend=True), seen, at(seconds))
+        return [removal.grace_seconds for removal in decision.delete_pods]
+
+    assert removals(189) == []
+    assert removals(191) == [0]
+    world.see_pod(stopping(3, until=140 + off_by, grace_seconds=0), now=at(140))
+    assert entry.pods["p"].deleted_at == at(140)

@@ -289,6 +289,8 @@ def _describe(error: ApiException) -> ClusterCallError:
         body = json.loads(error.body or "{}")
     except ValueError:
         body = {}
+    if not isinstance(body, dict):  # what stands before the API server has words of its own
+        body = {}
     reason = body.get("reason") or error.reason or ""
     return ClusterCallError(
         int(error.status or 0), str(reason), clean_text(body.get("message") or str(error))

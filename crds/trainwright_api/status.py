@@ -222,6 +222,9 @@ class Attempt(Model):
         "its own (unit: none, a number).",
     )
     message: str | None = Field(None, max_length=2048, description="What it said.")
+    checkpoint_step: int | None = Field(
+        None, description="Newest checkpoint that was known when it began (unit: steps)."
+    )
     resumed_from_step: int | None = Field(
         None, description="Checkpoint that it started from (unit: steps)."
     )

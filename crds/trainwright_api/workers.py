@@ -13,6 +13,13 @@ from trainwright_api.base import Model, Rule, expects
 
 LabelValue = Annotated[str, Field(max_length=63)]
 
+# As the server has them for pods: names of labels, taints and extended resources, and values of labels.
+_DOMAIN = "[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_NAME = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_LABEL_NAME = f"'^({_DOMAIN}/)?{_NAME}$'"
+_EXTENDED_RESOURCE = f"'^{_DOMAIN}/{_NAME}$'"
+_LABEL_VALUE = "'^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$'"
+
 
 class EnvironmentVariable(Model):
     """One variable of the trainer's container."""
@@ -72,6 +79,18 @@ class Toleration(Model):
             said="no key",
         ),
         expects(
+            f"!has(self.key) || self.key == '' || self.key.matches({_LABEL_NAME})",
+            "the key of a taint, such as nvidia.com/gpu; see kubectl describe node",
+            at=".key",
+            got="self.key",
+        ),
+        expects(
+            f"!has(self.value) || self.value.matches({_LABEL_VALUE})",
+            "the value of a taint, up to 63 letters, digits, -, _ and .; see kubectl describe node",
+            at=".value",
+            got="self.value",
+        ),
+        expects(
             "!has(self.value) || self.value == '' || !has(self.operator) || self.operator != 'Exists'",
             "it with operator Equal only; remove it",
             at=".value",
@@ -126,13 +145,20 @@ class PodOverrides(TypedDict, total=False):
 # Of an entry of workers.resources, by `name`.
 _IS_RESOURCE = (
     "name in ['cpu', 'memory', 'ephemeral-storage'] || name.startsWith('hugepages-')"
-    " || name.contains('/')"
+    f" || name.matches({_EXTENDED_RESOURCE})"
 )
 _IS_QUANTITY = (
     "type(self.resources[name]) == int ? self.resources[name] >= 0"
     " : self.resources[name].matches('^[0-9]+([.][0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$')"
 )
 _FIRST_BAD_QUANTITY = f"self.resources.filter(name, !({_IS_QUANTITY}))[0]"
+# Of devices, a pod has no parts.
+_IS_WHOLE = (
+    "!name.contains('/') || type(self.resources[name]) == int"
+    " || !self.resources[name].matches('[.]|m$')"
+)
+_FIRST_BROKEN = f"self.resources.filter(name, !({_IS_WHOLE}))[0]"
+_IS_LABEL = f"key.matches({_LABEL_NAME})"
 
 
 class Workers(Model):
@@ -140,7 +166,7 @@ class Workers(Model):
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         expects(
-            "self.accelerator == 'None' || self.accelerator.matches('^[a-z0-9.-]+/[A-Za-z0-9._-]+$')",
+            f"self.accelerator == 'None' || self.accelerator.matches({_EXTENDED_RESOURCE})",
             "None or an extended resource; write None or nvidia.com/gpu",
             at=".accelerator",
             got="self.accelerator",
@@ -177,14 +203,26 @@ class Workers(Model):
             name=_FIRST_BAD_QUANTITY,
         ),
         expects(
+            f"self.resources.all(name, {_IS_WHOLE})",
+            "a whole number of {name}; write 1",
+            at=".resources",
+            got=f"self.resources[{_FIRST_BROKEN}]",
+            name=_FIRST_BROKEN,
+        ),
+        expects(
             "self.accelerator == 'None' || !(self.accelerator in self.resources)",
             "acceleratorsPerNode to say how many; remove it from resources",
             at=".resources",
             got="self.accelerator",
         ),
         expects(
-            "self.nodeSelector.all(key, self.nodeSelector[key].matches("
-            "'^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$'))",
+            f"self.nodeSelector.all(key, {_IS_LABEL})",
+            "names of labels, such as example.com/gpu-type; see kubectl get nodes --show-labels",
+            at=".nodeSelector",
+            got=f"self.nodeSelector.filter(key, !({_IS_LABEL}))[0]",
+        ),
+        expects(
+            f"self.nodeSelector.all(key, self.nodeSelector[key].matches({_LABEL_VALUE}))",
             "values of labels, up to 63 letters, digits, -, _ and .; see kubectl get nodes --show-labels",
             at=".nodeSelector",
             said="something that no label can be",

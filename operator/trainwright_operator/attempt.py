@@ -111,17 +111,26 @@ def restart(state: RunState, current: Attempt, end: AttemptEnd) -> Decision:
 
 
 def _has_saved(state: RunState, attempt: Attempt) -> bool:
-    """Whether the attempt has saved a checkpoint: the newest one may be an older attempt's."""
+    """Whether the attempt has saved a checkpoint: the newest one may be an older attempt's.
+
+    By their steps: its time is by a node's clock, which may be off.
+    """
     latest = state.status.checkpoints.latest if state.status.checkpoints else None
-    saved_at = parse_time(latest.saved_at) if latest else None
-    started_at = parse_time(attempt.started_at)
-    return saved_at is not None and started_at is not None and saved_at >= started_at
+    if latest is None or latest.step == attempt.checkpoint_step:
+        return False
+    # Less than the newest of before is progress, too, if that turned out to be damaged.
+    return latest.step > (attempt.resumed_from_step or 0)
+
+
+def _has_just_begun(state: RunState, attempt: Attempt, seconds: float) -> bool:
+    """Whether so little time has passed; a clock that was set back since has not stopped it."""
+    started = parse_time(attempt.started_at) or state.now
+    return abs(state.now - started) < timedelta(seconds=seconds)
 
 
 def _without_job(state: RunState, current: Attempt) -> Decision:
     """The job was created, or the attempt would not stand in the status; now it is not there."""
-    started = parse_time(current.started_at) or state.now
-    if state.now < started + timedelta(seconds=JOB_LOST_SECONDS):
+    if _has_just_begun(state, current, JOB_LOST_SECONDS):
         return state.conclude("waiting for the job", START_LOOK_SECONDS)
     end = AttemptEnd(Cause.INFRASTRUCTURE, f"PyTorchJob {current.job} was deleted by somebody")
     return restart(state, current, end)
@@ -132,8 +141,7 @@ def _without_pods(state: RunState, current: Attempt) -> Decision:
 
     What they saved is in the store, from where the next attempt goes on.
     """
-    started = parse_time(current.started_at) or state.now
-    if state.now < started + timedelta(seconds=JOB_LOST_SECONDS):
+    if _has_just_begun(state, current, JOB_LOST_SECONDS):
         return state.conclude("waiting for the pods", START_LOOK_SECONDS)
     message = (
         f"PyTorchJob {current.job} has ended, but its pods were gone before the operator saw how"
@@ -178,10 +186,9 @@ def _report_start(state: RunState, current: Attempt, num_running: int) -> Decisi
 def _find_absence(state: RunState, current: Attempt) -> Problem | None:
     """Nobody does anything about the job: its kind is installed, but Kubeflow's operator does not run."""
     job = state.observed.job_of(current.number)
-    started = parse_time(current.started_at) or state.now
     if job is None or job.is_noticed or state.observed.pods_of(current.number):
         return None
-    if state.now < started + timedelta(seconds=NOTICED_SECONDS):
+    if _has_just_begun(state, current, NOTICED_SECONDS):
         return None
     return Problem(
         "NoTrainingOperator",

@@ -36,11 +36,7 @@ class ClusterClient:
     """Calls of the API server for runs and what belongs to them."""
 
     def __init__(self, num_threads: int, metrics: OperatorMetrics) -> None:
-        try:
-            kubernetes.config.load_incluster_config()
-        except kubernetes.config.ConfigException:
-            kubernetes.config.load_kube_config()
-        self._api = kubernetes.client.ApiClient()
+        self._api = kubernetes.client.ApiClient(_load_settings())
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="api")
         self._metrics = metrics
 
@@ -239,6 +235,21 @@ class ClusterClient:
                 raise
 
 
+def _load_settings() -> Any:
+    """Return how to reach the API server: as the pod's service account, else by the user's kubeconfig.
+
+    A proxy injected into the pod is for what is outside the cluster. kopf's watches leave it out, too; the
+    client would take it, and does not look at NO_PROXY.
+    """
+    settings = kubernetes.client.Configuration()
+    try:
+        kubernetes.config.load_incluster_config(settings)
+        settings.proxy = None
+    except kubernetes.config.ConfigException:
+        kubernetes.config.load_kube_config(client_configuration=settings)
+    return settings
+
+
 def _build_event(run: Raw, notice: Notice, name: str, now: str) -> Raw:
     meta = run["metadata"]
     return {
@@ -277,6 +288,8 @@ def _describe(error: ApiException) -> ClusterCallError:
     try:
         body = json.loads(error.body or "{}")
     except ValueError:
+        body = {}
+    if not isinstance(body, dict):  # what stands before the API server has words of its own
         body = {}
     reason = body.get("reason") or error.reason or ""
     return ClusterCallError(

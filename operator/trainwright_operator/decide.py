@@ -86,8 +86,10 @@ def _next_attempt(state: RunState) -> Decision:
             delete_pods=() if jobs else state.removals(pods),
         )
     next_at = parse_time(state.status.next_attempt_at) or state.now
-    if state.now < next_at:
-        return state.conclude("backing off", (next_at - state.now).total_seconds())
+    left = (next_at - state.now).total_seconds()
+    # More is left only if the clock was set back since, or the longest pause was shortened.
+    if 0 < left <= state.spec.recovery.backoff.maximum_seconds:
+        return state.conclude("backing off", left)
     if (problem := state.observed.job_problem) is not None:
         state.set_phase(Phase.PENDING, problem.reason, problem.message)
         state.tell_once("Warning", problem.reason, problem.message)
@@ -97,7 +99,13 @@ def _next_attempt(state: RunState) -> Decision:
 
 def _start(state: RunState, number: int) -> Decision:
     job = f"{state.resource.metadata.name}-{number}"
-    attempt = Attempt(number=number, job=job, started_at=format_time(state.now))
+    latest = state.status.checkpoints.latest if state.status.checkpoints else None
+    attempt = Attempt(
+        number=number,
+        job=job,
+        started_at=format_time(state.now),
+        checkpoint_step=latest.step if latest else None,
+    )
     last = state.status.attempts[-1] if state.status.attempts else None
     if last is not None and last.outcome == "Suspended":
         step = f" after step {last.last_step}" if last.last_step else ""

@@ -51,7 +51,8 @@ class PodFacts:
     `is_gone`: it was seen before and does not exist any more. `missed_since`: when it was first not
     found, while no watch has told of its end yet. `failure_seen_at`: when the operator
     first saw that it had failed, by its own clock; nodes' clocks may differ. `deleted_at` is the end
-    of the grace that its deletion leaves it, as everywhere in Kubernetes. `waiting_*`: the container
+    of the grace that its deletion leaves it, `grace_seconds`: as everywhere in Kubernetes, but the world
+    counts it by the operator's own clock. `waiting_*`: the container
     that does not start, whichever it is. `init_end`: how an init container failed, `init_container`.
     """
 
@@ -76,6 +77,7 @@ class PodFacts:
     disruption: str | None
     init_container: str = ""
     init_end: ContainerEnd | None = None
+    grace_seconds: int | None = None
     failure_seen_at: datetime | None = None
     missed_since: datetime | None = None
 
@@ -129,6 +131,7 @@ def parse_pod(raw: Raw, *, is_gone: bool = False) -> PodFacts:
         disruption=_parse_disruption(conditions.get("DisruptionTarget")),
         init_container=init_container,
         init_end=init_end,
+        grace_seconds=metadata.get("deletionGracePeriodSeconds"),
     )
 
 

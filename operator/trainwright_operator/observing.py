@@ -90,7 +90,8 @@ class Observer:
             self._warnings.pop(key, None)
             return ()
         started = parse_time(attempt.started_at) or now
-        age_seconds = (now - started).total_seconds()
+        # Backwards, too: a clock that was set back must not keep anybody from reading.
+        age_seconds = abs((now - started).total_seconds())
         read_at, known = self._warnings.get(key, (float("-inf"), ()))
         pause = min(LONGEST_WAIT_SECONDS, max(FIRST_LOOK_SECONDS, age_seconds / 4))
         if age_seconds < FIRST_LOOK_SECONDS or time.monotonic() - read_at < pause:

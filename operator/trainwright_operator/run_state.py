@@ -188,9 +188,22 @@ class RunState:
         progress = self.status.progress
         if progress is None:
             return None
+        if attempt.number == 1:
+            return progress.step
+        if (told := self._told_step(attempt.number)) is not None:
+            return told
+        # What is left of a report that another process has read: nodes' clocks may differ.
         updated, started = parse_time(progress.updated_at), parse_time(attempt.started_at)
         is_own = updated is None or started is None or updated >= started
-        return progress.step if is_own or attempt.number == 1 else None
+        return progress.step if is_own else None
+
+    def _told_step(self, number: int) -> int | None:
+        """The last step of which a report, or last words, of an attempt tell; None before its first."""
+        report, words = self.observed.report, self.last_words(number)
+        told = [report.progress] if report is not None and report.attempt == number else []
+        if words is not None and words.progress is not None:
+            told.append(words.progress)
+        return max((progress.step for progress in told), default=0) or None
 
     def conclude(self, reason: str, again_seconds: float | None = None, **actions: Any) -> Decision:
         """Return the decision; the deadline is looked at in time, whatever else is awaited."""

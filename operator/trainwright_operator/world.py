@@ -249,7 +249,20 @@ def _remember(facts: PodFacts, known: PodFacts | None, now: datetime) -> PodFact
     if facts.has_failed:
         seen_at = known.failure_seen_at if known else None
         facts = replace(facts, failure_seen_at=seen_at or now)
-    return facts
+    return replace(facts, deleted_at=_find_end_of_grace(facts, known, now))
+
+
+def _find_end_of_grace(facts: PodFacts, known: PodFacts | None, now: datetime) -> datetime | None:
+    """When a deleted pod's grace ends by the operator's clock, from when it first saw the deletion.
+
+    The API server's clock may differ: a pod removed by force too early loses its checkpoint, and may still
+    run beside the next attempt.
+    """
+    if facts.deleted_at is None or facts.grace_seconds is None:
+        return facts.deleted_at
+    if known is not None and known.deleted_at and known.grace_seconds == facts.grace_seconds:
+        return known.deleted_at
+    return now + timedelta(seconds=facts.grace_seconds)
 
 
 def _referenced(spec: Raw) -> Collection[tuple[str, str]]:

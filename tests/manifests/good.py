@@ -131,12 +131,24 @@ GOOD = (
         RUN,
         {
             "workers": {
-                "nodeSelector": {"gpu": "h100", "zone": ""},
+                "nodeSelector": {
+                    "gpu": "h100",
+                    "zone": "",
+                    "topology.kubernetes.io/zone": "a_B.c-1",
+                },
                 "tolerations": [
                     {"operator": "Exists"},
                     {"key": "gpu", "value": "yes", "effect": "NoExecute", "tolerationSeconds": 60},
+                    {"key": "nvidia.com/gpu", "operator": "Equal", "value": "Only_1.x"},
                 ],
-                "resources": {"cpu": "500m", "memory": "1.5Gi", "ephemeral-storage": 1000},
+                "resources": {
+                    "cpu": "500m",
+                    "memory": "1.5Gi",
+                    "ephemeral-storage": 1000,
+                    "hugepages-2Mi": "4Mi",
+                    "example.com/nic": "2",
+                    "rdma/hca_shared": 1,
+                },
                 "image": "registry.example:5000/team/trainer@sha256:0123",
                 "priorityClassName": "high",
                 "env": [{"name": "NCCL_DEBUG", "value": "INFO"}, {"name": "_X", "value": ""}],

@@ -64,7 +64,7 @@ def test_an_old_checkpoint_is_no_progress_of_an_attempt_that_never_got_so_far() 
         2,
         attempts=[
             attempt(1, endedAt=format_time(at(40)), lastStep=57),
-            attempt(2) | {"startedAt": format_time(at(50))},
+            attempt(2, checkpointStep=50) | {"startedAt": format_time(at(50))},
         ],
         checkpoints={"latest": checkpoint(50, saved_at=30), "items": [checkpoint(50, saved_at=30)]},
         failures={"Infrastructure": 1},

@@ -26,11 +26,11 @@ class Events(SmallCluster):
         return self.warnings if len(self.selectors) == 1 else []
 
 
-def observe(events: Events, *pods: PodFacts) -> list[str]:
-    """The texts that count at second 300."""
+def observe(events: Events, *pods: PodFacts, seconds: float = 300) -> list[str]:
+    """The texts that count at a second."""
     resource = run(status=running_status(phase="Starting"))
     entry = RunEntry(jobs={"gpt-1": job()}, pods={each.uid: each for each in pods})
-    work = Observer(World(), events).observe(KEY, entry, resource, None, at(300))
+    work = Observer(World(), events).observe(KEY, entry, resource, None, at(seconds))
     return [warning.message for warning in asyncio.run(work).observed.warnings]
 
 
@@ -56,6 +56,11 @@ def test_of_many_pods_that_wait_all_are_read_in_few_calls() -> None:
     events = Events(about("uid-gpt-1-worker-62", "of the last"))
     assert observe(events, *pods) == ["of the last"]
     assert len(events.selectors) == 3
+
+
+def test_events_are_read_after_the_clock_was_set_back() -> None:
+    events = Events(about("uid-gpt-1", "of the job"))
+    assert observe(events, pod(0, phase="Pending"), seconds=-3600) == ["of the job"]
 
 
 @pytest.mark.parametrize("name", ["lastTimestamp", "eventTime", "series"])

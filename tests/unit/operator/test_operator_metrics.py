@@ -193,8 +193,8 @@ class Answers:
 def test_calls_are_counted_by_method_and_by_the_status_of_the_answer(
     metrics: OperatorMetrics, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr(kubernetes.config, "load_incluster_config", lambda: None)
-    monkeypatch.setattr(kubernetes.client, "ApiClient", lambda: Answers(status))
+    monkeypatch.setattr(kubernetes.config, "load_incluster_config", lambda _: None)
+    monkeypatch.setattr(kubernetes.client, "ApiClient", lambda _: Answers(status))
     client = ClusterClient(1, metrics)
     with nullcontext() if status < 400 else pytest.raises(ClusterCallError):
         asyncio.run(client.create_job("team", {}))

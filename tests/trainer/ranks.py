@@ -4,8 +4,10 @@ What trains in the trainer's own loop without its launcher is forked from a proc
 there is to import: that takes longer than most of them train.
 """
 
+import ctypes
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import threading
@@ -27,6 +29,7 @@ from tests.ports import free_port
 # cores for minutes.
 HANG_SECONDS = 2400
 PORTS_OF_A_GROUP = 2  # the ranks' own, and on the next one launchers watch each other
+_PR_SET_PDEATHSIG = 1
 # Steps of a few tokens are mostly buffers of gradients, which the C library otherwise gives back to the
 # kernel after each of them and gets anew, page by page: a third of the time. It does so in any case with
 # the heaps of its own that it gives to threads, such as gloo's.
@@ -98,8 +101,14 @@ def launch(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=die_with_parent,
         )
     return Launched(process, folder, port)
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process when its parent ends: else a killed run of tests would train on and on."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def run_workers(module: str, arguments: Sequence[str], *, num_ranks: int, folder: Path) -> None:
@@ -153,7 +162,8 @@ def fork_worker(
 def run_worker(
     module: str, arguments: Sequence[str], environment: dict[str, str], log: Path
 ) -> None:
-    """Be the process that `fork_worker` forks."""
+    """Be the process that `fork_worker` forks; its parent, the server, ends with the tests."""
+    die_with_parent()
     with log.open("wb") as output:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

@@ -1,13 +1,39 @@
 """What starts the trainer for its tests: groups of ranks may begin at the same time."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from tests.cluster.processes import read_start_time, wait_until
 from tests.trainer import ranks
+from tools.machine import PROJECT
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.trainer import ranks
+from tests.trainer.run_builder import build_run
+
+ranks.sys.executable = sys.argv[1]
+print(ranks.launch(build_run(), Path(sys.argv[2])).process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_was_launched_ends_with_tests_that_are_killed(tmp_path: Path) -> None:
+    trainer = tmp_path / "trainer"
+    trainer.write_text("#!/bin/sh\nexec sleep 60\n")
+    trainer.chmod(0o755)
+    command = [sys.executable, "-c", KILLED, str(trainer), str(tmp_path / "pod")]
+    done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    wait_until("it has ended", lambda: read_start_time(int(done.stdout)) == 0, 10)
 
 
 def test_workers_that_are_started_at_once_leave_the_environment_as_it_was(

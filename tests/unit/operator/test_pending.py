@@ -8,6 +8,7 @@ from tests.unit.operator.builders import pod
 
 MASTER = "gpt-1-master-0"
 NO_SECRET = 'MountVolume.SetUp failed for volume "secret-s3" : secret "s3" not found'
+INVALID = 'Error creating: Pod "gpt-1-master-0" is invalid: spec.hostname: Invalid value: "A_b"'
 QUOTA = 'pods "x" is forbidden: exceeded quota: small'
 
 
@@ -62,6 +63,11 @@ CASES: dict[str, tuple[Observed, str, str]] = {
         Observed(warnings=(EventFacts("gpt-1", "FailedCreatePod", QUOTA),)),
         "QuotaExceeded",
         "exceeded quota: small; raise the quota",
+    ),
+    "a pod that the API server refuses": (
+        Observed(warnings=(EventFacts("gpt-1", "FailedCreatePod", INVALID),)),
+        "PodsNotCreated",
+        'Pod "gpt-1-master-0" is invalid: spec.hostname: Invalid value',
     ),
     "an image that cannot be pulled": (
         Observed(pods=(waiting("ImagePullBackOff", "Back-off pulling image x:1"),)),

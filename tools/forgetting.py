@@ -1,9 +1,11 @@
 """Which entries of the cache go: those whose newer versions have taken their place, some time ago.
 
-An entry is a file or folder [NAME-]HASH[.suffix], of which the newest few stay. Older ones stay, too, as long
-as another clone may just use them: for three hours after their last use, longer than all tests take, and
-while a cluster or a program runs from them. Whoever uses an entry notes that under the lock under which it is made, which is taken here as
-well (but for uv, whose clones can do without: they put it there anew). Called by the preparation with a bare Python, so only the standard library is used.
+An entry is a file or folder [NAME-]HASH[.suffix], of which the newest few stay. Older ones stay, too, as
+long as another clone may just use them: for three hours after their last use, longer than all tests take,
+and while a cluster or a program runs from them. Whoever uses an entry notes that under the lock under which
+it is made, which is taken here as well; but for uv: its clones can do without, they put it there anew.
+
+Called by the preparation with a bare Python, so only the standard library is used.
 """
 
 import fcntl

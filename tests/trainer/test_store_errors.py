@@ -248,6 +248,18 @@ def test_a_full_and_a_read_only_volume(
     assert "spec.checkpoints.store.uri: got pvc://claim/x" in done.stdout.splitlines()[-1]
 
 
+@pytest.mark.parametrize("folder", ["file", "file/store", "/proc/store"])
+def test_what_is_in_the_way_of_a_folder_is_for_the_user_to_mend(
+    tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / "file").touch()
+    store = FolderStore("file:///x", FIELD, tmp_path / folder)
+    with pytest.raises(
+        UserError, match=rf"^{FIELD}\.uri: got file:///x \(.*, expected a folder that"
+    ):
+        store.check_writable()
+
+
 def test_a_writer_killed_in_the_middle_leaves_nothing_visible(tmp_path: Path) -> None:
     store = FolderStore("file:///x", FIELD, tmp_path)
     store.write_bytes("step/whole", b"x")

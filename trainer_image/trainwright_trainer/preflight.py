@@ -1,7 +1,7 @@
-"""All that can be wrong and is cheap to know, before weights are loaded: store, data, model, plan.
+"""All that can be wrong and is cheap to know, before weights are loaded: trackers, tokenizer, data, model, plan.
 
-The order is by cost; a first look at the data comes before, see `rank`. What only rank 0 looks at ends
-on every rank: errors, the plan, the checkpoint to start from.
+The order is by cost; a first look at stores and data comes before, see `access`. What only rank 0 looks at
+ends on every rank: errors, the plan, the checkpoint to start from.
 """
 
 import logging
@@ -16,6 +16,7 @@ from trainwright_planner.facts import ModelFacts
 from trainwright_planner.plan import logit_flops_per_token, plan_run, stage_needs
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
+from trainwright_trainer.access import open_stores
 from trainwright_trainer.agreement import on_rank_0
 from trainwright_trainer.base_model import fetch_small_files, obtain_tokenizer
 from trainwright_trainer.checkpoint import CheckpointManager, ResumePoint
@@ -29,7 +30,7 @@ from trainwright_trainer.positions import check_positions
 from trainwright_trainer.report import Reporter
 from trainwright_trainer.schedules import total_steps
 from trainwright_trainer.settings import Settings
-from trainwright_trainer.store import Store, open_store
+from trainwright_trainer.store import Store
 from trainwright_trainer.tracking import check_trackers
 
 STATES = ("parameters", "gradients", "optimizer")  # terms of the plan that are exact, not estimated
@@ -62,11 +63,9 @@ class PreparedRun:
 
 def prepare_run(run: Run, settings: Settings, group: Group, reporter: Reporter) -> PreparedRun:
     """Check and prepare everything but the model; collective. Errors of one rank are raised on all."""
-    store = open_store(run.checkpoints.folder, settings, field="spec.checkpoints.store")
-    output = run.checkpoints.folder.model_copy(update={"uri": run.output.uri})
-    output_store = open_store(output, settings, field="spec.output")
+    store, output_store = open_stores(run, settings)
     check_precision(run, group)
-    on_rank_0(group, lambda: _check_access(run, settings, store, output_store))
+    on_rank_0(group, lambda: check_trackers(run, settings))
     folder: Path | None = on_rank_0(group, lambda: fetch_small_files(run, settings))
     tokenizer = obtain_tokenizer(run, settings, group, store, folder)
     config = on_rank_0(group, lambda: load_config(run, folder, tokenizer))
@@ -105,12 +104,6 @@ def check_precision(run: Run, group: Group) -> None:
             f"spec.precision: got {run.precision}, which the device of rank {supported.index(False)} does not "
             "compute in, expected one that it does; use BF16 or FP32"
         )
-
-
-def _check_access(run: Run, settings: Settings, store: Store, output_store: Store) -> None:
-    store.check_writable()
-    output_store.check_writable()
-    check_trackers(run, settings)
 
 
 def decide_plan(

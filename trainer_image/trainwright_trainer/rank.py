@@ -65,7 +65,7 @@ def main() -> int:
     reserve_outcome(outcome)
     try:
         reporter = _start_reporter(run, settings)
-        _check_data(run, settings)
+        _check_access(run, settings)
         trainer = _build_trainer(run, settings, reporter)
     except Exception as error:  # such as a library that this image lacks
         message = _describe_no_start(error, settings)
@@ -89,13 +89,13 @@ def _start_reporter(run: Run, settings: Settings) -> "Reporter":
     return reporter
 
 
-def _check_data(run: Run, settings: Settings) -> None:
-    """Look at the data before the imports that take seconds: what a user has to mend most often is there."""
+def _check_access(run: Run, settings: Settings) -> None:
+    """Look at stores and data before the imports that take seconds."""
     if settings.rank == 0:
         with uncollected():
-            from trainwright_trainer.data import check_sources
+            from trainwright_trainer.access import check_access
 
-        check_sources(run, settings)
+        check_access(run, settings)
 
 
 def _build_trainer(run: Run, settings: Settings, reporter: "Reporter") -> "Trainer":

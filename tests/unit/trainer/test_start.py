@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from trainwright_api.data import Location
 from trainwright_api.names import Cause
 from trainwright_trainer import rank
 from trainwright_trainer.outcome import outcome_file, read_outcome
@@ -64,28 +65,36 @@ def test_a_trainer_that_cannot_be_imported_says_why(
     )
 
 
-def test_bad_data_is_told_before_anything_heavy_is_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("store", "told"),
+    [
+        ("file:///proc/store/", "spec.checkpoints.store.uri: got file:///proc/store"),
+        ("file://{folder}/store/", "spec.data.sources[0].uri: got file:///"),
+    ],
+)
+def test_a_store_and_then_data_are_told_before_anything_heavy_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, told: str
 ) -> None:
     def fail(*_: object) -> None:
         raise AssertionError("torch would be imported")
 
+    location = Location(uri=store.format(folder=tmp_path))
     run_file = tmp_path / "run.json"
-    run_file.write_text(build_run(source(tmp_path / "nothing")).model_dump_json())
+    run_file.write_text(build_run(source(tmp_path / "nothing"), folder=location).model_dump_json())
     monkeypatch.setattr(rank, "_build_trainer", fail)
     monkeypatch.setattr(sys, "argv", ["rank", "--run", str(run_file)])
     monkeypatch.setenv("TRAINWRIGHT_SCRATCH_FOLDER", str(tmp_path))
     monkeypatch.setenv("TRAINWRIGHT_LOCAL_RANK", "1")  # which serves no pages
     assert rank.main() == 2
-    told = read_outcome(outcome_file(tmp_path, 0))
-    assert told is not None
-    assert told.cause is Cause.USER_ERROR
-    assert told.message.startswith("spec.data.sources[0].uri: got file:///")
+    message = read_outcome(outcome_file(tmp_path, 0))
+    assert message is not None
+    assert message.cause is Cause.USER_ERROR
+    assert message.message.startswith(told)
 
 
-def test_the_report_and_the_first_look_at_the_data_import_nothing_heavy() -> None:
+def test_the_report_and_the_first_look_import_nothing_heavy() -> None:
     code = (
-        "import sys, trainwright_trainer.data, trainwright_trainer.report; print([n for n in ('torch', 'transformers', 'deepspeed') "
+        "import sys, trainwright_trainer.access, trainwright_trainer.report; print([n for n in ('torch', 'transformers', 'deepspeed') "
         "if n in sys.modules])"
     )
     done = subprocess.run(

@@ -85,11 +85,18 @@ class FolderStore(Store):
 
     def check_writable(self) -> None:
         """See Store."""
+        with self._translated(""):
+            try:
+                self._root.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+                raise self.user_error(
+                    f"{self.uri} ({error.strerror})",
+                    "a folder that can be made",
+                    "name another one; a file, or a file system that takes none, is in its way",
+                ) from error
         probe = f"{UNFINISHED_PREFIX}probe-{uuid4().hex}"
         self.write_bytes(probe, b"trainwright")
         self.delete([probe])
-        with self._translated(""):
-            self._root.mkdir(parents=True, exist_ok=True)
 
     def _path(self, path: str) -> Path:
         return self._root / path if path else self._root

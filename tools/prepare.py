@@ -80,7 +80,7 @@ def describe_machine(target: str) -> str:
             f"no cluster on this machine ({obstacle}): tiers that need one {end}; "
             "the others usually take 20 min the first time, then 10 min"
         )
-    return "all tiers run; usually 45 min the first time, then 20 min"
+    return "all tiers run; usually 30 min the first time, then 20 min"
 
 
 def prepare(target: str) -> None:

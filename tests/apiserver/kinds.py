@@ -1,7 +1,6 @@
 """Our two kinds on a real API server, by the official client: quicker than kubectl for many requests."""
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import yaml
 from kubernetes import client, config
 from trainwright_api import names
 
+from tests.apiserver.waiting import wait_for
 from tests.cluster import Cluster
 
 NAMESPACE = "default"
@@ -32,10 +32,11 @@ def install_definitions(cluster: Cluster, paths: Sequence[Path]) -> None:
     # The server tells of new kinds a little later than it serves them, and kubectl goes by what it was
     # told last: it asks once more for an unknown kind, but not for an unknown category.
     named = {yaml.safe_load(path.read_text())["metadata"]["name"] for path in paths}
-    deadline = time.monotonic() + 30
-    while missing := named - set(cluster.kubectl("api-resources", "--output=name").split()):
-        assert time.monotonic() < deadline, f"not in discovery: {missing}"
-        time.sleep(0.1)
+    wait_for(
+        "kubectl knows the kinds",
+        lambda: named <= set(cluster.kubectl("api-resources", "--output=name").split()),
+        30,
+    )
 
 
 class Kinds:

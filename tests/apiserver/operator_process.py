@@ -82,10 +82,8 @@ def grant_rights(cluster: Cluster, without: Collection[Right] = ()) -> None:
 
 def is_allowed(cluster: Cluster, right: Right) -> bool:
     """Whether the API server, which learns of a changed role a moment later, allows it to the operator."""
-    (name, verb), api_groups = (
-        right,
-        {r: row.api_group for row in PERMISSIONS for r in row.resources},
-    )
+    name, verb = right
+    api_groups = {each: row.api_group for row in PERMISSIONS for each in row.resources}
     resource, _, subresource = name.partition("/")
     asked = {"group": api_groups[name], "resource": resource, "subresource": subresource}
     user = f"system:serviceaccount:{ACCOUNT_NAMESPACE}:{ACCOUNT}"
